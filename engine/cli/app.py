@@ -1,10 +1,67 @@
 """The Typer application, and the one place where an error becomes a line and an exit status."""
 
+import sys
+from typing import Annotated
+
 import typer
 
-app = typer.Typer(name="impasto")
+from impasto.engine.cli.doctor import doctor
+from impasto.engine.cli.evaluate import evaluate
+from impasto.engine.cli.gradient import gradient
+from impasto.engine.cli.show import show
+from impasto.engine.cli.transfer import transfer
+from impasto.engine.cli.weights import weights_app
+from impasto.models.errors import ImpastoError
+from impasto.models.version import VERSION
+
+USAGE_ERROR = 2
+
+app = typer.Typer(
+    name="impasto",
+    help="Neural style transfer by optimisation (Gatys, Ecker and Bethge 2015) on ONNX Runtime.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"impasto {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Neural style transfer by optimisation (Gatys, Ecker and Bethge 2015) on ONNX Runtime."""
+
+
+app.command()(transfer)
+app.command()(evaluate)
+app.command()(gradient)
+app.command()(show)
+app.command()(doctor)
+app.add_typer(weights_app, name="weights")
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line: one line on stderr and status 2 for a user's mistake, 130 for Ctrl-C."""
+    try:
+        status = app(prog_name="impasto", standalone_mode=False)
+    except ImpastoError as error:
+        _fail(str(error))
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # not one of the parser's own
+            raise
+        _fail(f"{error.format_message().rstrip('.')}; see `impasto --help`")
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(USAGE_ERROR)

@@ -1,0 +1,40 @@
+# make demo | test | lint | clean: each sets up what it needs in .venv.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+TORCH  ?= torch==2.13.0
+export IMPASTO_SHARED ?= $(abspath ../shared)
+
+.PHONY: demo test lint format clean
+.DELETE_ON_ERROR:
+
+# On Linux, PyPI's torch may bring CUDA: TORCH="torch --index-url https://download.pytorch.org/whl/cpu" avoids that.
+$(VENV)/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[export,dev]'
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+# mypy reads an installed copy: the folders' own names are not the import names.
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/typecheck
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/typecheck .
+	cd build/typecheck && ../../$(BIN)/mypy --config-file ../../pyproject.toml \
+	  -p impasto.models -p impasto.export -p impasto.engine -p impasto.bench
+	$(BIN)/mypy tests examples
+	cd build/typecheck && ../../$(BIN)/lint-imports --config ../../pyproject.toml
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache demo.png

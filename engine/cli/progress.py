@@ -1,0 +1,62 @@
+"""What a person sees while a run goes on: a bar with the loss terms, the speed and the time left."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich import progress
+from rich.console import Console
+
+from impasto.engine.events import Event, Iteration, Started
+
+
+class Progress:
+    """A progress bar on stderr; nothing where stderr is not a terminal, or when it is told to be quiet."""
+
+    def __init__(self, iterations: int, *, quiet: bool) -> None:
+        """Make a bar of so many iterations."""
+        console = Console(stderr=True)
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.completed}/{task.total}"),
+            progress.BarColumn(bar_width=24),
+            progress.TextColumn("{task.fields[loss]}"),
+            progress.TextColumn("{task.fields[rate]}"),
+            progress.TimeRemainingColumn(compact=True),
+            console=console,
+            disable=quiet or not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=iterations, loss="preparing", rate="")
+        self._setup_s = 0.0
+
+    def show(self, event: Event) -> None:
+        """Take over one event."""
+        if isinstance(event, Started):
+            self._setup_s = event.setup_s
+            self._bar.update(self._task, loss="first evaluation")
+        elif isinstance(event, Iteration):
+            rate = event.evaluations / max(event.seconds - self._setup_s, 1e-9)
+            self._bar.update(
+                self._task,
+                completed=event.iteration,
+                loss=f"loss {event.loss:.4g} ({grouped(event.terms)})",
+                rate=f"{rate:.2f} evaluations/s",
+            )
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+def grouped(terms: Mapping[str, float]) -> str:
+    """Say the terms by kind: ``content 1.2e+05, style 3.4e+06``."""
+    kinds: dict[str, float] = {}
+    for name, value in terms.items():
+        kind = name.partition("_")[0]
+        kinds[kind] = kinds.get(kind, 0.0) + value
+    return ", ".join(f"{kind} {value:.3g}" for kind, value in kinds.items())

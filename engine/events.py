@@ -1,0 +1,54 @@
+"""What a run tells while it goes on: one typed record when it starts and one per iteration."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Started:
+    """Everything is ready and the first iteration begins.
+
+    Attributes:
+        height: of the result, px.
+        width: of the result, px.
+        model: the network's name.
+        provider: the execution provider in use.
+        precision: of the convolutions.
+        conversion: the weights in the paper's own terms.
+        setup_s: seconds that it took to get here.
+    """
+
+    height: int
+    width: int
+    model: str
+    provider: str
+    precision: str
+    conversion: str
+    setup_s: float
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One accepted step.
+
+    Attributes:
+        iteration: from 1.
+        evaluations: runs of loss and gradient so far.
+        loss: the total.
+        terms: every weighted term by name; they add up to the loss.
+        seconds: since the run was asked for.
+        snapshot: makes a copy of the image as it is now, float32 H x W x 3, RGB, 0..1, not clipped.
+    """
+
+    iteration: int
+    evaluations: int
+    loss: float
+    terms: Mapping[str, float]
+    seconds: float
+    snapshot: Callable[[], np.ndarray]
+
+
+Event = Started | Iteration
+OnEvent = Callable[[Event], None]

@@ -1,0 +1,76 @@
+"""What `impasto doctor` reports, as plain values."""
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+from impasto.engine import providers
+from impasto.models.store import cache_folder, list_networks, network_path
+from impasto.models.version import VERSION
+
+DISTRIBUTIONS = ("onnxruntime-gpu", "onnxruntime", "onnx", "onnx-ir", "numpy", "pillow", "torch")
+
+
+def examine() -> Mapping[str, Mapping[str, str]]:
+    """Return sections of name and finding: providers, networks, machine, versions. Nothing is changed or fetched."""
+    return {
+        "Providers": _providers(),
+        "Networks": _networks(),
+        "Machine": _machine(),
+        "Versions": _versions(),
+    }
+
+
+def _providers() -> dict[str, str]:
+    used = providers.choose("auto").name
+    found = {
+        item.name: f"{'works' if item.works else 'not usable'}: {item.reason}" for item in providers.availability()
+    }
+    return {**found, "would be used": f"{used}, as the first that works"}
+
+
+def _networks() -> dict[str, str]:
+    found = {name: f"{network_path(name).stat().st_size / 1e6:.0f} MB, {network_path(name)}" for name in list_networks()}
+    if not found:
+        found["none"] = "run `impasto weights fetch vgg19`, or `impasto weights import FILE --name vgg19`"
+    return {**found, "cache": str(cache_folder())}
+
+
+def _machine() -> dict[str, str]:
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": _processor(),
+        "threads": str(threads),
+        "memory": _memory(),
+    }
+
+
+def _processor() -> str:
+    """Return the processor's name; Linux keeps it in /proc only."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown"
+
+
+def _memory() -> str:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return "unknown"
+    kib = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.split()[1:]}
+    return f"{kib['MemTotal'] / 2**20:.1f} GiB, {kib['MemAvailable'] / 2**20:.1f} GiB free"
+
+
+def _versions() -> dict[str, str]:
+    versions = {"impasto": VERSION, "python": platform.python_version()}
+    for name in DISTRIBUTIONS:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions

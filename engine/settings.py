@@ -1,0 +1,183 @@
+"""What a run is asked to do: frozen, checked on construction, serialisable."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from impasto.export.weightings import WEIGHTINGS
+from impasto.models.errors import ImpastoError
+
+STYLE_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+CONTENT_TAPS = ("relu4_2",)
+POOLINGS = ("avg", "max")
+OPTIMIZERS = ("lbfgs", "adam")
+LARGEST_SIDE_PX = 16384
+LONGEST_HISTORY = 100
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A tap and its layer weight; None is the weighting's default."""
+
+    name: str
+    weight: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Tap":
+        """Read NAME or NAME=WEIGHT.
+
+        Raises:
+            ImpastoError: WEIGHT is not a number.
+        """
+        name, separator, weight = text.partition("=")
+        if not separator:
+            return cls(name)
+        try:
+            return cls(name, float(weight))
+        except ValueError:
+            raise ImpastoError(f"bad tap {text!r}: expected NAME or NAME=WEIGHT, as relu4_2=0.5") from None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one transfer. Defaults give the paper's objective on the Oxford weights.
+
+    Attributes:
+        size: long side of the result, px; 0 keeps the content image's own size.
+        style_size: long side of the style image, px; None is the same as the result, 0 its own size.
+        iterations: accepted steps at most.
+        evaluations: runs of loss and gradient at most; None is no limit of its own.
+        timeout_s: stop after so many seconds; None is never.
+        history: curvature pairs that L-BFGS keeps.
+        content_weight: alpha of the paper; None is the weighting's default, as for the next two.
+        style_weight: beta of the paper.
+        tv_weight: of total variation (sum of squared differences of neighbours, image in 0..1).
+        content_taps: taps of the content terms; names, NAME=WEIGHT or `Tap`.
+        style_taps: taps of the style terms.
+        weighting: "paper" (the literal equations) or "johnson" (the conventions of jcjohnson/neural-style).
+        pool: "avg" (the paper's) or "max".
+        init: "content", "noise", "style", or the path of an image to start from.
+        seed: of the noise.
+        optimizer: "lbfgs" or "adam".
+        learning_rate: of adam, in grey levels (1/255) a step.
+    """
+
+    size: int = 512
+    style_size: int | None = None
+    iterations: int = 300
+    evaluations: int | None = None
+    timeout_s: float | None = None
+    history: int = 10
+    content_weight: float | None = None
+    style_weight: float | None = None
+    tv_weight: float | None = None
+    content_taps: tuple[Tap, ...] = field(default=tuple(Tap(name) for name in CONTENT_TAPS))
+    style_taps: tuple[Tap, ...] = field(default=tuple(Tap(name) for name in STYLE_TAPS))
+    weighting: str = "paper"
+    pool: str = "avg"
+    init: str = "content"
+    seed: int = 0
+    optimizer: str = "lbfgs"
+    learning_rate: float = 2.55
+
+    def __post_init__(self) -> None:
+        """Fill in the weighting's defaults and check every value.
+
+        Raises:
+            ImpastoError: a value is out of range.
+        """
+        _one_of("weighting", self.weighting, tuple(WEIGHTINGS))
+        _one_of("pool", self.pool, POOLINGS)
+        _one_of("optimizer", self.optimizer, OPTIMIZERS)
+        defaults = WEIGHTINGS[self.weighting]
+        for name in ("content_weight", "style_weight", "tv_weight"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, getattr(defaults, name))
+            _not_negative(name, getattr(self, name))
+        for name in ("content_taps", "style_taps"):
+            object.__setattr__(self, name, _taps(name, getattr(self, name)))
+        _between("size", self.size, 0, LARGEST_SIDE_PX)
+        if self.style_size is not None:
+            _between("style_size", self.style_size, 0, LARGEST_SIDE_PX)
+        _between("iterations", self.iterations, 0, None)
+        if self.evaluations is not None:
+            _between("evaluations", self.evaluations, 1, None)
+        _between("history", self.history, 1, LONGEST_HISTORY)
+        _between("seed", self.seed, 0, None)
+        if self.timeout_s is not None and not self.timeout_s > 0:
+            raise ImpastoError(f"bad timeout_s {self.timeout_s}: allowed are seconds above 0")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ImpastoError(f"bad learning_rate {self.learning_rate}: allowed are numbers above 0")
+        if not self.active_content_taps and not self.active_style_taps and not self.tv_weight:
+            raise ImpastoError(
+                "nothing to optimise: every weight is 0; give --content-weight, --style-weight or --tv-weight above 0"
+            )
+
+    @property
+    def active_content_taps(self) -> tuple[Tap, ...]:
+        """The content taps whose term is not zero."""
+        return _active(self.content_taps, self.content_weight)
+
+    @property
+    def active_style_taps(self) -> tuple[Tap, ...]:
+        """The style taps whose term is not zero."""
+        return _active(self.style_taps, self.style_weight)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values for JSON."""
+        values = dataclasses.asdict(self)
+        for name in ("content_taps", "style_taps"):
+            values[name] = {tap["name"]: tap["weight"] for tap in values[name]}
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Settings":
+        """Return the settings that `as_dict` gave.
+
+        Raises:
+            ImpastoError: an unknown name or a value out of range.
+        """
+        known = {item.name for item in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ImpastoError(f"unknown setting {unknown[0]!r}: allowed are {', '.join(sorted(known))}")
+        plain = dict(values)
+        for name in ("content_taps", "style_taps"):
+            if isinstance(plain.get(name), Mapping):
+                plain[name] = tuple(Tap(tap, weight) for tap, weight in plain[name].items())
+        return cls(**plain)
+
+
+def _taps(setting: str, taps: Sequence[Tap | str]) -> tuple[Tap, ...]:
+    """Return the taps as `Tap`, each once and with a weight of 0 or more."""
+    parsed = tuple(tap if isinstance(tap, Tap) else Tap.parse(tap) for tap in taps)
+    for tap in parsed:
+        if tap.weight is not None:
+            _not_negative(f"weight of {tap.name}", tap.weight)
+    names = [tap.name.replace("conv", "relu", 1) for tap in parsed]
+    for name in names:
+        if names.count(name) > 1:
+            raise ImpastoError(f"{name} is given twice in {setting}: give each tap once")
+    return parsed
+
+
+def _active(taps: Sequence[Tap], weight: float | None) -> tuple[Tap, ...]:
+    return tuple(tap for tap in taps if tap.weight != 0) if weight else ()
+
+
+def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ImpastoError(f"unknown {name} {value!r}: allowed are {', '.join(allowed)}")
+
+
+def _not_negative(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise ImpastoError(f"bad {name} {value:g}: allowed are finite numbers of 0 or more")
+
+
+def _between(name: str, value: int, low: int, high: int | None) -> None:
+    if not isinstance(value, int) or value < low or (high is not None and value > high):
+        allowed = f"from {low} to {high}" if high is not None else f"of {low} or more"
+        raise ImpastoError(f"bad {name} {value}: allowed are whole numbers {allowed}")

@@ -1,0 +1,169 @@
+"""The two graphs of a run: targets (an image's features) and objective (loss terms and image gradient).
+
+    targets:    image [N, 3, H, W]                          -> content_TAP [N, C, h, w], gram_TAP [N, C, C]
+    objective:  image, content_TAP, gram_TAP, weights [N, T] -> loss [N], terms [N, T], d_image [N, 3, H, W]
+
+The batch axis is real: every sample has its own targets, weights and losses, and no sample's gradient depends
+on another. Only what has a weight is in the graph, which ends at the deepest tap in use. `weights` carries what
+alpha, beta and the layer weights come to, so that weightings (`impasto.export.weightings`) need no graph of their own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+from onnx_ir.passes import Sequential, common
+from onnx_ir.tape import Tape
+
+from impasto.export.gradient import gradient
+from impasto.export.losses import Emitter, content_loss, mean_gram, static_shape, style_loss, total_variation
+from impasto.export.tap_graph import tap_graph
+
+IMAGE, WEIGHTS, LOSS, TERMS, GRADIENT = "image", "weights", "loss", "terms", "d_image"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One addend of the objective.
+
+    Attributes:
+        kind: "content", "style" or "tv".
+        tap: the tap that it reads; "image" for total variation.
+        channels: C, the feature maps of the tap.
+        positions: M = height x width of the tap.
+    """
+
+    kind: str
+    tap: str
+    channels: int
+    positions: int
+
+    @property
+    def name(self) -> str:
+        """The name under which the term is reported: ``content_relu4_2``, ``style_relu1_1``, ``tv``."""
+        return self.kind if self.kind == "tv" else f"{self.kind}_{self.tap}"
+
+    @property
+    def target(self) -> str | None:
+        """The name of the target that the term is compared with; None for total variation."""
+        return {"content": f"content_{self.tap}", "style": f"gram_{self.tap}", "tv": None}[self.kind]
+
+
+@dataclass(frozen=True)
+class ObjectiveGraph:
+    """An objective model and the terms in the order of its columns."""
+
+    model: ir.Model
+    terms: tuple[Term, ...]
+
+
+def build_targets(
+    model: ir.Model,
+    *,
+    content_taps: Sequence[str] = (),
+    style_taps: Sequence[str] = (),
+    batch: int = 1,
+    height: int,
+    width: int,
+    pool: str = "model",
+) -> ir.Model:
+    """Return the model that computes an image's content features and Gram matrices.
+
+    Args:
+        model: a features model.
+        content_taps: taps whose activations become outputs ``content_TAP``.
+        style_taps: taps whose Gram matrices over M positions become outputs ``gram_TAP``.
+        batch: N.
+        height: px.
+        width: px.
+        pool: as in `tap_graph`.
+    """
+    taps = _in_graph_order(model, [*content_taps, *style_taps])
+    copy = tap_graph(model, taps, batch=batch, height=height, width=width, pool=pool)
+    features = dict(zip(taps, copy.graph.outputs, strict=True))
+    tape = Tape(copy.graph)
+    emit = Emitter(tape)
+    outputs = [emit.op("Identity", features[tap], name=f"content_{tap}") for tap in content_taps]
+    outputs += [mean_gram(emit, features[tap], f"gram_{tap}") for tap in style_taps]
+    _finish(copy, [], outputs)
+    return copy
+
+
+def build_objective(
+    model: ir.Model,
+    *,
+    content_taps: Sequence[str] = (),
+    style_taps: Sequence[str] = (),
+    tv: bool = False,
+    batch: int = 1,
+    height: int,
+    width: int,
+    pool: str = "model",
+) -> ObjectiveGraph:
+    """Return the model that computes loss terms and the image gradient.
+
+    Args:
+        model: a features model.
+        content_taps: taps of the content terms.
+        style_taps: taps of the style terms.
+        tv: whether there is a total variation term.
+        batch: N.
+        height: px.
+        width: px.
+        pool: as in `tap_graph`.
+
+    Raises:
+        ValueError: no term at all.
+    """
+    if not content_taps and not style_taps and not tv:
+        raise ValueError("an objective needs at least one term")
+    taps = _in_graph_order(model, [*content_taps, *style_taps])
+    copy = tap_graph(model, taps, batch=batch, height=height, width=width, pool=pool)
+    features = dict(zip(taps, copy.graph.outputs, strict=True))
+    emit = Emitter(Tape(copy.graph))
+    terms, columns, targets = [], [], []
+    for kind, kind_taps in (("content", content_taps), ("style", style_taps)):
+        for tap in kind_taps:
+            term, column, target = _feature_term(emit, kind, tap, features[tap])
+            terms.append(term)
+            columns.append(column)
+            targets.append(target)
+    if tv:
+        terms.append(Term("tv", IMAGE, 3, height * width))
+        columns.append(total_variation(emit, copy.graph.inputs[0], "tv"))
+    weights = ir.val(WEIGHTS, ir.DataType.FLOAT, (batch, len(terms)))
+    raw = emit.op("Concat", *columns, axis=1, name="unweighted_terms")
+    weighted = emit.op("Mul", raw, weights, name=TERMS)
+    loss = emit.op("ReduceSum", weighted, emit.ints("index_1", 1), keepdims=0, name=LOSS)
+    _finish(copy, [*targets, weights], [loss, weighted])
+    return ObjectiveGraph(gradient(copy, LOSS, IMAGE), tuple(terms))
+
+
+def _feature_term(
+    emit: Emitter, kind: str, tap: str, features: ir.Value
+) -> tuple[Term, ir.Value, ir.Value]:
+    """Emit one content or style term; return it, its [N, 1] loss and its target input."""
+    batch, channels, height, width = static_shape(features)
+    term = Term(kind, tap, channels, height * width)
+    name = term.name
+    if kind == "content":
+        target = ir.val(term.target, ir.DataType.FLOAT, (batch, channels, height, width))
+        return term, content_loss(emit, features, target, name), target
+    target = ir.val(term.target, ir.DataType.FLOAT, (batch, channels, channels))
+    gram = mean_gram(emit, features, f"{name}.gram")
+    return term, style_loss(emit, gram, target, channels, name), target
+
+
+def _in_graph_order(model: ir.Model, taps: Sequence[str]) -> list[str]:
+    """Return the taps without repetition, shallow to deep."""
+    return [output.name for output in model.graph.outputs if output.name in taps]
+
+
+def _finish(model: ir.Model, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]) -> None:
+    """Give the model its inputs and outputs, and every value a shape."""
+    model.graph.inputs.extend(inputs)
+    model.graph.outputs[:] = outputs
+    for output in outputs:
+        output.dtype = ir.DataType.FLOAT
+    Sequential(common.RemoveUnusedNodesPass(), common.ShapeInferencePass(check_type=True, strict_mode=True))(model)
+

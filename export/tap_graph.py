@@ -1,0 +1,99 @@
+"""A features model cut to what one run needs: the taps in use, one pooling, one static size.
+
+A features model has one image input (float32 [N, 3, H, W], RGB, 0..1) and one output per tap. The project's own
+are written by `impasto.export.features`; any other model of that form is taken as it is.
+"""
+
+from collections.abc import Iterable
+
+import onnx_ir as ir
+from onnx_ir.passes import Sequential, common
+
+from impasto.models.errors import ImpastoError
+from impasto.models.vgg import canonical_tap
+
+SMALLEST_SIDE_PX = 32
+POOLINGS = ("model", "avg", "max")
+
+
+def available_taps(model: ir.Model) -> tuple[str, ...]:
+    """Return the names of the model's taps, shallow to deep."""
+    return tuple(output.name or "" for output in model.graph.outputs)
+
+
+def find_tap(model: ir.Model, name: str) -> str:
+    """Return the model's own name for a tap; `conv4_2` is the paper's name for `relu4_2`.
+
+    Raises:
+        ImpastoError: the model has no such tap.
+    """
+    taps = available_taps(model)
+    if name in taps:
+        return name
+    canonical = canonical_tap(name) if name.startswith("conv") else name
+    if canonical in taps:
+        return canonical
+    canonical_tap(name)  # a name that no VGG-19 has gets the more exact message
+    raise ImpastoError(f"unknown tap {name!r}: this network has {', '.join(taps)}")
+
+
+def tap_graph(
+    model: ir.Model, taps: Iterable[str], *, batch: int, height: int, width: int, pool: str = "model"
+) -> ir.Model:
+    """Return a copy of a features model that ends at the deepest of the given taps, with static shapes.
+
+    Args:
+        model: the features model; it is not changed, and its weights are shared.
+        taps: names as in `available_taps`, without repetition; they become the outputs in this order.
+        batch: samples in one evaluation.
+        height: of the image, px, 32 or more.
+        width: of the image, px, 32 or more.
+        pool: "avg" (the paper's) or "max" replaces every pooling; "model" keeps what the file has.
+
+    Raises:
+        ImpastoError: the image is too small, or the file is not a features model.
+    """
+    if min(height, width) < SMALLEST_SIDE_PX:
+        raise ImpastoError(
+            f"image too small: {width}x{height} px, the network needs at least "
+            f"{SMALLEST_SIDE_PX} px on each side; give a larger image or --size"
+        )
+    copy = model.clone()
+    image = _image_input(copy)
+    outputs = {output.name: output for output in copy.graph.outputs}
+    copy.graph.outputs[:] = [outputs[tap] for tap in taps]
+    image.name = "image"
+    image.shape = ir.Shape((batch, 3, height, width))
+    if pool != "model":
+        _set_pooling(copy, pool)
+    for node in copy.graph:  # shapes of the file's own size, symbolic or not, no longer hold
+        for value in node.outputs:
+            value.shape = None
+    Sequential(common.RemoveUnusedNodesPass(), common.ShapeInferencePass(check_type=True, strict_mode=True))(copy)
+    return copy
+
+
+def _image_input(model: ir.Model) -> ir.Value:
+    """Return the one input that is an image; initializers may be listed as inputs in old files."""
+    inputs = [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+    if len(inputs) != 1 or inputs[0].dtype != ir.DataType.FLOAT or inputs[0].shape is None:
+        described = ", ".join(f"{value.name} {value.dtype} {value.shape}" for value in inputs) or "none"
+        raise ImpastoError(
+            f"not a features model: its inputs are {described}; expected one float32 image [N, 3, H, W], RGB, 0..1"
+        )
+    shape = inputs[0].shape
+    if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
+        raise ImpastoError(f"not a features model: its input is {shape}; expected [N, 3, H, W], RGB, 0..1")
+    return inputs[0]
+
+
+def _set_pooling(model: ir.Model, pool: str) -> None:
+    """Turn every pooling node into the wanted kind, with the same windows."""
+    if pool not in POOLINGS:
+        raise ImpastoError(f"unknown pooling {pool!r}: it is one of {', '.join(POOLINGS)}")
+    wanted = {"avg": "AveragePool", "max": "MaxPool"}[pool]
+    for node in list(model.graph):
+        if node.op_type in ("AveragePool", "MaxPool") and node.op_type != wanted:
+            node.op_type = wanted
+            node.attributes.pop("count_include_pad", None)
+            node.attributes.pop("storage_order", None)
