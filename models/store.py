@@ -1,0 +1,96 @@
+"""The tap models in the user's cache: one ONNX file per network, found by name.
+
+The folder is `networks/` in the platform's cache folder for impasto, or in IMPASTO_CACHE when that is set.
+Nothing is created before something is written.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from impasto.models.errors import ImpastoError
+
+CACHE_VARIABLE = "IMPASTO_CACHE"
+
+
+def cache_dir() -> Path:
+    """Return the cache folder, which need not exist."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("impasto", appauthor=False))
+
+
+def networks_dir() -> Path:
+    """Return the folder of the tap models, which need not exist."""
+    return cache_dir() / "networks"
+
+
+def list_networks() -> tuple[str, ...]:
+    """Return the names of the tap models in the cache, sorted."""
+    return tuple(sorted(path.stem for path in networks_dir().glob("*.onnx") if _is_name(path.stem)))
+
+
+def network_path(name: str) -> Path:
+    """Return the file of a tap model.
+
+    Raises:
+        ImpastoError: the name is not allowed, or the cache has no such network.
+    """
+    path = network_file(name)
+    if path.is_file():
+        return path
+    present = ", ".join(list_networks()) or "nothing yet"
+    raise ImpastoError(
+        f"unknown network {name!r}: the cache has {present}; run `impasto weights fetch {name}` or "
+        f"`impasto weights import FILE --name {name}`"
+    )
+
+
+def network_file(name: str) -> Path:
+    """Return where the tap model of that name is or would be.
+
+    Raises:
+        ImpastoError: the name is not allowed.
+    """
+    if not _is_name(name):
+        raise ImpastoError(
+            f"bad network name {name!r}: use lower-case letters, digits, '.', '_' and '-', "
+            "beginning with a letter or digit, at most 100 of them"
+        )
+    return networks_dir() / f"{name}.onnx"
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """Give a path beside the target to write to; it becomes the target when the block ends without an error.
+
+    Two processes that write one target leave one whole file. Nothing is left behind after an error.
+
+    Raises:
+        ImpastoError: the folder cannot be made or the file cannot be written.
+    """
+    part: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        os.close(handle)
+        part = Path(name)
+        yield part
+        part.replace(target)
+    except OSError as error:
+        raise ImpastoError(
+            f"cannot write {target}: {error.strerror or error}; set {CACHE_VARIABLE}"
+        ) from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+def _is_name(text: str) -> bool:
+    return re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", text) is not None

@@ -1,0 +1,66 @@
+"""The torch module of a VGG network; only `impasto.models.vgg.build_module` imports this file."""
+
+import torch
+from impasto.models.preprocess import Preprocess
+from impasto.models.vgg import Conv, Network, Pool
+from impasto.models.weights import Weights
+from torch import nn
+
+
+class VggModule(nn.Module):
+    """Image, float32 (N, 3, H, W), RGB, 0..1 -> tuple of tap values."""
+
+    def __init__(self, network: Network, weights: Weights, taps: tuple[str, ...], pool: str) -> None:
+        super().__init__()
+        self.taps = taps
+        self.preprocess = _Affine(weights.preprocess)
+        self.sequence = _until_last(network, taps)
+        for layer in self.sequence:
+            module: nn.Module
+            if isinstance(layer, Pool):
+                module = nn.AvgPool2d(2) if pool == "avg" else nn.MaxPool2d(2)
+            else:
+                module = _convolution(layer, weights)
+                self.add_module(layer.tap, nn.ReLU())
+            self.add_module(layer.name, module)
+        self.eval().requires_grad_(False)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Run the layers and return the taps."""
+        x = self.preprocess(image)
+        values = {}
+        for layer in self.sequence:
+            x = self.get_submodule(layer.name)(x)
+            if isinstance(layer, Conv):
+                x = values[layer.tap] = self.get_submodule(layer.tap)(x)
+        return tuple(values[tap] for tap in self.taps)
+
+
+class _Affine(nn.Module):
+    """gain * image + offset, per channel."""
+
+    gain: torch.Tensor
+    offset: torch.Tensor
+
+    def __init__(self, preprocess: Preprocess) -> None:
+        super().__init__()
+        self.register_buffer("gain", torch.tensor(preprocess.gain).reshape(1, 3, 1, 1))
+        self.register_buffer("offset", torch.tensor(preprocess.offset).reshape(1, 3, 1, 1))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image * self.gain + self.offset
+
+
+def _until_last(network: Network, taps: tuple[str, ...]) -> tuple[Conv | Pool, ...]:
+    """Return the layers up to the deepest of the taps."""
+    deepest = max(
+        index for index, layer in enumerate(network.layers) if isinstance(layer, Conv) and layer.tap in taps
+    )
+    return network.layers[: deepest + 1]
+
+
+def _convolution(layer: Conv, weights: Weights) -> nn.Conv2d:
+    module = nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1, device="meta")
+    arrays = {part: torch.from_numpy(weights.arrays[f"{layer.name}.{part}"]) for part in ("weight", "bias")}
+    module.load_state_dict(arrays, assign=True)
+    return module
