@@ -1,0 +1,283 @@
+"""Reverse-mode differentiation as a graph transformation: a model gains an output ``d_<wrt>``.
+
+The walk below knows no operator: it marks the nodes on a path from ``wrt`` to the loss, visits them backwards, asks
+the table `impasto.export.vjp_rules` for the cotangents of their inputs, sums where several arrive, and undoes
+broadcasting. The emitted nodes are operators of the default ONNX domain only, and read the model's own initializers,
+so that every weight is in the file once.
+
+Reverse mode on a graph: Griewank and Walther, "Evaluating Derivatives", section 3.2.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import onnx_ir as ir
+from impasto.export.vjp_rules import RULES, Emission, GradientError, Rule, describe, supported_operators
+from impasto.export.vjp_rules.emission import numpy_dtype
+from impasto.export.vjp_rules.preparation import prepared
+
+__all__ = ["GradientError", "gradient"]
+
+
+def gradient(model: ir.Model, loss: str, wrt: str) -> ir.Model:
+    """Return a copy of a model with one more output, ``d_<wrt>``: the derivative of an output in an input.
+
+    The loss is a scalar, or one number per sample, [N]: then the result is the gradient of their sum, which is every
+    sample's own gradient as long as the model keeps samples apart.
+
+    Args:
+        model: any ONNX model, of opset 13 or later (older ones are converted); it is not changed, and its weights
+            are shared with the result.
+        loss: the name of an output, of floating-point type, with one element or of rank 1.
+        wrt: the name of an input of floating-point type.
+
+    Returns:
+        The model with its functions inlined and the output ``d_<wrt>``, of the input's type and shape, added last.
+
+    Raises:
+        GradientError: a name is unknown, the loss does not depend on the input or only through something without a
+            derivative, an operator on the path has no rule, or a rule needs a size that is not static.
+    """
+    copy = prepared(model)
+    source, target = (
+        _find(copy.graph.inputs, wrt, "input", copy),
+        _find(copy.graph.outputs, loss, "output", copy),
+    )
+    _check_loss(target)
+    names = _taken_names(copy.graph)
+    if f"d_{wrt}" in names:
+        raise GradientError(
+            f"the model already has a value named 'd_{wrt}'; rename it, the gradient takes this name"
+        )
+    emit = Emission(copy.graph, [*names, f"d_{wrt}"], copy.opset_imports[""])
+    nodes, active = _path(copy.graph, source, target)
+    result = _walk(emit, nodes, active, source, target)
+    output = emit.op("Identity", result) if _needs_identity(result, copy.graph) else result
+    output.name, output.dtype, output.shape = f"d_{wrt}", source.dtype, source.shape
+    copy.graph.outputs.append(output)
+    return copy
+
+
+def _walk(
+    emit: Emission, nodes: Sequence[ir.Node], active: set[ir.Value], source: ir.Value, target: ir.Value
+) -> ir.Value:
+    """Visit the nodes backwards and return the cotangent of the source."""
+    emit.scope = f"d_{target.name}"
+    cotangents = {target: _ones(emit, target)}
+    named = {cotangents[target]}
+    for node in nodes:
+        arrived = [cotangents.pop(output, None) for output in node.outputs]
+        if not any(arrived):  # a rule found a shorter way, or nothing to pass on
+            continue
+        for value, output in zip(arrived, node.outputs, strict=True):
+            if value is not None:
+                _settle(emit, value, output, named)
+        emit.scope = f"d_{node.outputs[0].name}"
+        rule = RULES[node.op_type]
+        wanted = [
+            value in active and position in _differentiable(rule, node)
+            for position, value in enumerate(node.inputs)
+        ]
+        results = rule.function(emit, node, arrived, wanted)
+        for value, cotangent, is_wanted in zip(node.inputs, results, wanted, strict=False):
+            if value is None or cotangent is None or not is_wanted:
+                continue
+            repaired = _unbroadcast(emit, node, rule, cotangent, value)
+            cotangents[value] = (
+                emit.op("Add", cotangents[value], repaired) if value in cotangents else repaired
+            )
+    if source not in cotangents:  # every rule on the way answered that there is nothing to pass on
+        return emit.op("Expand", emit.array(0.0, source), emit.shape_of(source))
+    return cotangents[source]
+
+
+def _settle(emit: Emission, cotangent: ir.Value, primal: ir.Value, named: set[ir.Value]) -> None:
+    """Name a complete cotangent after its primal, and give it the primal's shape."""
+    if cotangent not in named:
+        emit.rename(cotangent, f"d_{primal.name}")
+        named.add(cotangent)
+    cotangent.dtype, cotangent.shape = primal.dtype, primal.shape
+
+
+def _unbroadcast(emit: Emission, node: ir.Node, rule: Rule, cotangent: ir.Value, value: ir.Value) -> ir.Value:
+    """Sum a cotangent over the axes along which its primal was broadcast: the only place that does so."""
+    broadcast = (
+        cotangent.shape if cotangent.shape is not None else node.outputs[0].shape if rule.broadcasts else None
+    )
+    if broadcast is None and not rule.broadcasts:
+        return cotangent
+    if broadcast is None or value.shape is None:
+        raise GradientError(
+            f"{describe(node)} may broadcast {value.name!r}, whose shape is unknown; give the model's inputs a shape"
+        )
+    extra = len(broadcast) - len(value.shape)
+    axes = list(range(extra))
+    for axis, size in enumerate(value.shape):
+        wide = broadcast[axis + extra]
+        if size == 1 and wide != 1:
+            axes.append(axis + extra)
+        elif not isinstance(size, int) and not _same_size(size, wide):
+            raise GradientError(
+                f"{describe(node)} may broadcast {value.name!r}, of shape {value.shape}, to {broadcast}; "
+                "fix the sizes of the model's inputs, with --shape NAME=1x3x224x224 on the command line"
+            )
+    if not axes:
+        return cotangent
+    summed = emit.op("ReduceSum", cotangent, axes, keepdims=0 if extra else 1)
+    if extra and len(axes) > extra:
+        return emit.op("Reshape", summed, emit.shape_of(value))
+    return summed
+
+
+def _same_size(one: object, other: object) -> bool:
+    """Whether two sizes are known to be equal; unnamed ones never are."""
+    return isinstance(one, ir.SymbolicDim) and one.value is not None and one == other
+
+
+def _path(graph: ir.Graph, source: ir.Value, target: ir.Value) -> tuple[list[ir.Node], set[ir.Value]]:
+    """Return the nodes on a differentiable path from source to target, last first, and the values that vary with source.
+
+    Raises:
+        GradientError: there is no such path, or an operator on it has no rule.
+    """
+    active = {source}
+    for node in graph:
+        if any(value in active for value in _differentiable_inputs(node)):
+            active.update(value for value in node.outputs if _is_float(value))
+    if target not in active:
+        raise GradientError(_why_inactive(graph, source, target))
+    needed, path = {target}, []
+    for node in reversed(graph):
+        if any(value in needed for value in node.outputs) and any(value in active for value in node.outputs):
+            inputs = [value for value in _differentiable_inputs(node) if value in active]
+            if inputs:
+                _check_rule(node)
+                needed.update(inputs)
+                path.append(node)
+    return path, active
+
+
+def _differentiable(rule: Rule, node: ir.Node) -> Sequence[int]:
+    """Return the positions of the inputs that have a derivative."""
+    return range(len(node.inputs)) if rule.inputs is None else rule.inputs
+
+
+def _differentiable_inputs(node: ir.Node) -> Iterator[ir.Value]:
+    """Yield the inputs through which a derivative may pass; all of them where there is no rule to tell."""
+    rule = _rule(node)
+    positions = range(len(node.inputs)) if rule is None else _differentiable(rule, node)
+    for position in positions:
+        value = node.inputs[position] if position < len(node.inputs) else None
+        if value is not None:
+            yield value
+    if rule is None:
+        yield from _captured(node)
+
+
+def _captured(node: ir.Node) -> Iterator[ir.Value]:
+    """Yield the values that the node's subgraphs (of If, Loop, Scan) read from outside."""
+    for attribute in node.attributes.values():
+        if attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
+            graphs = [attribute.value] if attribute.type is ir.AttributeType.GRAPH else attribute.value
+            for graph in graphs:
+                for inner in graph.all_nodes():
+                    yield from (value for value in inner.inputs if value is not None)
+                yield from graph.outputs
+
+
+def _rule(node: ir.Node) -> Rule | None:
+    return RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+
+
+def _check_rule(node: ir.Node) -> None:
+    if _rule(node) is None:
+        raise GradientError(
+            f"no gradient rule for {describe(node)}; operators with a rule: {', '.join(supported_operators())}"
+        )
+
+
+def _why_inactive(graph: ir.Graph, source: ir.Value, target: ir.Value) -> str:
+    """Say why no derivative reaches the target: no dependence at all, or only through a use without a derivative."""
+    dependent, blockers = {source}, []
+    differentiable = {source}
+    for node in graph:
+        inputs = [value for value in (*node.inputs, *_captured(node)) if value in dependent]
+        if not inputs:
+            continue
+        dependent.update(node.outputs)
+        passing = [value for value in _differentiable_inputs(node) if value in differentiable]
+        if passing and any(_is_float(value) for value in node.outputs):
+            differentiable.update(value for value in node.outputs if _is_float(value))
+        elif any(value in differentiable for value in inputs):
+            blockers.append(node)
+    if target not in dependent:
+        return f"output {target.name!r} does not depend on input {source.name!r}"
+    uses = ", ".join(describe(node) for node in blockers if _leads_to(node, target))
+    return f"output {target.name!r} depends on input {source.name!r} only through {uses}, which has no derivative there"
+
+
+def _leads_to(node: ir.Node, target: ir.Value) -> bool:
+    """Whether the target depends on the node."""
+    seen, pending = {node}, [node]
+    while pending:
+        for output in pending.pop().outputs:
+            if output is target:
+                return True
+            for user, _ in output.uses():
+                if user not in seen:
+                    seen.add(user)
+                    pending.append(user)
+    return False
+
+
+def _find(values: Sequence[ir.Value], name: str, kind: str, model: ir.Model) -> ir.Value:
+    """Return the floating-point input or output of that name."""
+    legal = [value for value in values if _is_float(value) and value.name not in model.graph.initializers]
+    for value in legal:
+        if value.name == name:
+            return value
+    names = ", ".join(value.name or "" for value in legal) or "none"
+    for value in values:
+        if value.name == name:
+            what = (
+                f"has type {value.dtype.name if value.dtype else 'unknown'}"
+                if not _is_float(value)
+                else "is a weight"
+            )
+            raise GradientError(f"{kind} {name!r} {what}; the model's floating-point {kind}s are: {names}")
+    raise GradientError(f"the model has no {kind} {name!r}; its floating-point {kind}s are: {names}")
+
+
+def _check_loss(loss: ir.Value) -> None:
+    if loss.shape is None or (len(loss.shape) > 1 and any(size != 1 for size in loss.shape)):
+        shape = "unknown" if loss.shape is None else str(loss.shape)
+        raise GradientError(
+            f"output {loss.name!r} has shape {shape}; a loss is a scalar, or one number per sample, [N]"
+        )
+
+
+def _is_float(value: ir.Value) -> bool:
+    return value.dtype is None or value.dtype.is_floating_point()
+
+
+def _ones(emit: Emission, loss: ir.Value) -> ir.Value:
+    """Emit d loss / d loss."""
+    shape = emit.shape_of(loss)
+    if isinstance(shape, ir.Value):
+        return emit.op("Expand", emit.array(1.0, loss), shape)
+    return emit.constant(np.ones(shape, numpy_dtype(loss)))
+
+
+def _needs_identity(value: ir.Value, graph: ir.Graph) -> bool:
+    """Whether a value cannot itself be the output: it is another output, an input or a constant, or has its name."""
+    return value.producer() is None or value in graph.outputs or value.name in graph.initializers
+
+
+def _taken_names(graph: ir.Graph) -> list[str]:
+    """Return the names of all values, those of subgraphs included."""
+    names = [value.name or "" for value in (*graph.inputs, *graph.initializers.values())]
+    for node in graph.all_nodes():
+        names += [value.name or "" for value in node.outputs]
+    for inner in graph.subgraphs():
+        names += [value.name or "" for value in (*inner.inputs, *inner.initializers.values())]
+    return names

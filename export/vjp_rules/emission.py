@@ -1,0 +1,215 @@
+"""Writing nodes: what a rule uses to emit its part of the gradient.
+
+Operands are values or plain Python: a float becomes a scalar of the dtype of the node's first float operand, a list
+of ints an int64 vector, an array an initializer as it is. Equal constants are kept once. Every emitted value has a
+readable, unique name and a dtype; its shape is left to shape inference.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import onnx_ir as ir
+from impasto.export.vjp_rules.errors import GradientError
+
+Operand = ir.Value | float | Sequence[int] | np.ndarray | None
+
+_BOOLEAN = frozenset(("And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Or"))
+_INTEGER = frozenset(("ArgMax", "ArgMin", "Shape", "Size"))
+
+
+class Emission:
+    """Appends nodes and constants to a graph, named after the value that is differentiated at the moment."""
+
+    def __init__(self, graph: ir.Graph, names: Iterable[str], opset: int) -> None:
+        """Append to ``graph``; ``names`` are taken already; ``opset`` is the model's, of the default domain."""
+        self.opset = opset
+        self.scope = "gradient"
+        self._graph = graph
+        self._names = set(names)
+        self._constants: dict[object, ir.Value] = {}
+
+    def op(self, op_type: str, *operands: Operand, **attributes: object) -> ir.Value:
+        """Append one node and return its only output."""
+        return self.ops(op_type, 1, *operands, **attributes)[0]
+
+    def ops(self, op_type: str, outputs: int, *operands: Operand, **attributes: object) -> Sequence[ir.Value]:
+        """Append one node with several outputs and return them."""
+        dtype = _float_dtype(operands)
+        inputs = [self._value(operand, dtype) for operand in operands]
+        kept = {name: value for name, value in attributes.items() if value is not None}
+        node = ir.node(op_type, inputs, attributes=kept, num_outputs=outputs)  # type: ignore[arg-type]
+        for value in node.outputs:
+            value.name = self.unique(f"{self.scope}.{op_type}")
+            value.dtype = _output_dtype(op_type, kept, inputs, dtype)
+        node.name = node.outputs[0].name
+        self._graph.append(node)
+        return node.outputs
+
+    def constant(self, array: np.ndarray, name: str | None = None) -> ir.Value:
+        """Return the initializer of this content, made at first use."""
+        key = (array.dtype.name, array.shape, array.tobytes())
+        if key not in self._constants:
+            name = self.unique(name or _constant_name(array))
+            value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+            value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
+            self._graph.register_initializer(value)
+            self._constants[key] = value
+        return self._constants[key]
+
+    def array(
+        self, values: np.ndarray | Sequence[object], like: ir.Value, name: str | None = None
+    ) -> ir.Value:
+        """Return a constant of the dtype of another value."""
+        return self.constant(np.asarray(values).astype(numpy_dtype(like)), name)
+
+    def unique(self, name: str) -> str:
+        """Return the name, with a number appended where it is taken, and take it."""
+        candidate, number = name, 1
+        while candidate in self._names:
+            candidate, number = f"{name}_{number}", number + 1
+        self._names.add(candidate)
+        return candidate
+
+    def rename(self, value: ir.Value, name: str) -> None:
+        """Name an emitted value."""
+        value.name = self.unique(name)
+
+    def shape_of(self, value: ir.Value) -> ir.Value | Sequence[int]:
+        """Return the shape of a value as an operand: a constant where it is static, else a Shape node."""
+        if value.shape is not None and value.shape.is_static():
+            return [int(size) for size in value.shape]  # type: ignore[arg-type]
+        return self.op("Shape", value)
+
+    def _value(self, operand: Operand, dtype: ir.DataType | None) -> ir.Value | None:
+        if operand is None or isinstance(operand, ir.Value):
+            return operand
+        if isinstance(operand, np.ndarray):
+            return self.constant(operand)
+        if isinstance(operand, float):
+            if dtype is None:
+                raise TypeError("a float operand needs a float value beside it")
+            return self.constant(np.asarray(operand).astype(dtype.numpy()))
+        return self.constant(np.array(operand, np.int64))
+
+
+def given(value: ir.Value | None) -> ir.Value:
+    """Return an input or cotangent that the operator's definition requires."""
+    if value is None:
+        raise GradientError("the model leaves out an input that is not optional; check it with onnx.checker")
+    return value
+
+
+def numpy_dtype(value: ir.Value) -> np.dtype:
+    """Return the numpy dtype of a value."""
+    if value.dtype is None:
+        raise GradientError(f"the type of {value.name!r} is not known; give the model's inputs a type")
+    return np.dtype(value.dtype.numpy())
+
+
+def static_shape(node: ir.Node, value: ir.Value | None) -> tuple[int, ...]:
+    """Return the shape of a value as integers.
+
+    Raises:
+        GradientError: a size is not known; the message names the node and what to do.
+    """
+    if value is None or value.shape is None or not value.shape.is_static():
+        shown = "unknown" if value is None or value.shape is None else str(value.shape)
+        name = None if value is None else value.name
+        raise GradientError(
+            f"{describe(node)} needs a static shape of {name!r}, which is {shown}; "
+            "fix the sizes of the model's inputs, with --shape NAME=1x3x224x224 on the command line"
+        )
+    return tuple(int(size) for size in value.shape)  # type: ignore[arg-type]
+
+
+def static_size(node: ir.Node, value: ir.Value | None, axis: int) -> int:
+    """Return one size of a value.
+
+    Raises:
+        GradientError: it is not known.
+    """
+    size = None if value is None else known_size(value, axis)
+    return static_shape(node, value)[axis] if size is None else size
+
+
+def known_size(value: ir.Value, axis: int) -> int | None:
+    """Return one size of a value, None where it is not known."""
+    if value.shape is None:
+        return None
+    size = value.shape[axis]
+    return size if isinstance(size, int) else None
+
+
+def rank(node: ir.Node, value: ir.Value | None) -> int:
+    """Return the number of axes of a value.
+
+    Raises:
+        GradientError: it is not known.
+    """
+    if value is None or value.shape is None:
+        name = None if value is None else value.name
+        raise GradientError(
+            f"{describe(node)} needs the rank of {name!r}, which is unknown; give the model's inputs a shape"
+        )
+    return len(value.shape)
+
+
+def constant_array(node: ir.Node, index: int) -> np.ndarray | None:
+    """Return an input that must be a constant, None where it is absent.
+
+    Raises:
+        GradientError: it is computed at run time.
+    """
+    value = node.inputs[index] if index < len(node.inputs) else None
+    if value is None:
+        return None
+    tensor = ir.convenience.get_const_tensor(value)
+    if tensor is None:
+        raise GradientError(
+            f"{describe(node)} has input {index} ({value.name!r}) computed at run time; its gradient needs a constant: "
+            "fix the sizes of the model's inputs and fold the constants"
+        )
+    return tensor.numpy()
+
+
+def constant_ints(node: ir.Node, index: int) -> list[int] | None:
+    """Return an integer input that must be a constant as a flat list, None where it is absent."""
+    array = constant_array(node, index)
+    return None if array is None else [int(item) for item in array.ravel()]
+
+
+def describe(node: ir.Node) -> str:
+    """Name a node for an error message by its operator and its name, or its first output where it has none."""
+    operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+    return f"{operator} node {node.name or node.outputs[0].name!r}"
+
+
+def _float_dtype(operands: Sequence[Operand]) -> ir.DataType | None:
+    for operand in operands:
+        if isinstance(operand, ir.Value) and operand.dtype is not None and operand.dtype.is_floating_point():
+            return operand.dtype
+        if isinstance(operand, np.ndarray) and operand.dtype.kind not in "iub":
+            return ir.DataType.from_numpy(operand.dtype)
+    return None
+
+
+def _output_dtype(
+    op_type: str, attributes: dict[str, object], inputs: Sequence[ir.Value | None], dtype: ir.DataType | None
+) -> ir.DataType | None:
+    if op_type in _BOOLEAN:
+        return ir.DataType.BOOL
+    if op_type in _INTEGER:
+        return ir.DataType.INT64
+    if op_type == "Cast":
+        return ir.DataType(attributes["to"])
+    return dtype if dtype is not None else inputs[0].dtype if inputs and inputs[0] is not None else None
+
+
+def _constant_name(array: np.ndarray) -> str:
+    if array.size > 8:
+        return f"gradient.{array.dtype.name}_{'x'.join(map(str, array.shape))}"
+    values = "_".join(
+        f"{item:g}" if array.dtype.kind not in "iub" else str(item) for item in array.ravel().tolist()
+    )
+    kind = "" if array.dtype.kind in "iub" else f"{array.dtype.name}_"
+    return f"gradient.{kind}{values or 'empty'}"

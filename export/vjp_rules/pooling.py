@@ -1,0 +1,139 @@
+"""Rules of pooling.
+
+Supported: AveragePool (any windows, both count_include_pad, ceil_mode), MaxPool (any windows, no Indices output), GlobalAveragePool.
+Where several elements of a window are the maximum, the first one in row-major order gets the whole cotangent, as in PyTorch.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+from impasto.export.vjp_rules.emission import Emission, describe, given, numpy_dtype, rank, static_shape
+from impasto.export.vjp_rules.errors import GradientError
+from impasto.export.vjp_rules.reduction import element_count
+from impasto.export.vjp_rules.table import Cotangents, rule
+from impasto.export.vjp_rules.windows import Windows, windows
+
+
+@rule("GlobalAveragePool")
+def global_average_pool(
+    emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]
+) -> Cotangents:
+    """Spread d / count over the positions."""
+    d, x = given(cotangents[0]), given(node.inputs[0])
+    count = element_count(emit, x, range(2, rank(node, x)))
+    scaled = emit.op("Mul", d, 1.0 / count) if isinstance(count, float) else emit.op("Div", d, count)
+    return [emit.op("Expand", scaled, emit.shape_of(x))]
+
+
+@rule("AveragePool")
+def average_pool(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Spread d / count over every window."""
+    d, x, y = given(cotangents[0]), given(node.inputs[0]), node.outputs[0]
+    geometry = windows(node, node.attributes.get_ints("kernel_shape"), sizes_of=x, counts_of=y)
+    sizes, counts = static_shape(node, x)[2:], static_shape(node, y)[2:]
+    reach = geometry.reach_after(sizes, counts)
+    if geometry.is_partition and max(reach) <= 0:
+        return [_repeat(emit, emit.op("Mul", d, 1.0 / math.prod(geometry.kernel)), geometry, reach)]
+    includes_pad = bool(node.attributes.get_int("count_include_pad", 0))
+    for axis in range(len(sizes)):
+        d = _divided(emit, d, axis, len(sizes), _window_counts(geometry, axis, sizes, counts, includes_pad))
+    images = emit.op("Reshape", d, [-1, 1, *counts])
+    ones = emit.array(np.ones((1, 1, *geometry.kernel)), d)
+    return [emit.op("Reshape", _sum_windows(emit, images, ones, geometry, reach), emit.shape_of(x))]
+
+
+def _repeat(emit: Emission, d: ir.Value, geometry: Windows, reach: Sequence[int]) -> ir.Value:
+    """Repeat every element over its window of a partition; zeros where the windows end before the axis does."""
+    scales = np.array([1, 1, *geometry.kernel], np.float32)
+    repeated = emit.op(
+        "Resize",
+        d,
+        None,
+        scales,
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
+    rest = [-end for end in reach]
+    return emit.op("Pad", repeated, [0] * (len(rest) + 4) + rest) if any(rest) else repeated
+
+
+def _window_counts(
+    geometry: Windows, axis: int, sizes: Sequence[int], counts: Sequence[int], includes_pad: bool
+) -> np.ndarray:
+    """Return the elements that each window along an axis averages over; a window's count is their product."""
+    taps = np.arange(geometry.kernel[axis]) * geometry.dilations[axis]
+    positions = np.arange(counts[axis])[:, None] * geometry.strides[axis] + taps - geometry.before[axis]
+    low, high = (
+        (-geometry.before[axis], sizes[axis] + geometry.after[axis]) if includes_pad else (0, sizes[axis])
+    )
+    return ((positions >= low) & (positions < high)).sum(1)
+
+
+def _divided(emit: Emission, d: ir.Value, axis: int, axes: int, divisors: np.ndarray) -> ir.Value:
+    """Divide along one spatial axis."""
+    if (divisors == 1).all():
+        return d
+    if (divisors == divisors[0]).all():
+        return emit.op("Mul", d, 1.0 / float(divisors[0]))
+    return emit.op("Mul", d, emit.array(1.0 / divisors.reshape(-1, *(1,) * (axes - 1 - axis)), d))
+
+
+def _sum_windows(
+    emit: Emission, values: ir.Value, kernel: ir.Value, geometry: Windows, reach: Sequence[int]
+) -> ir.Value:
+    """Add windows of values up where they overlap: the transpose of a convolution with the kernel, cropped to the axis."""
+    return emit.op(
+        "ConvTranspose",
+        values,
+        kernel,
+        strides=geometry.strides,
+        dilations=geometry.dilations,
+        pads=[*geometry.before, *(max(end, 0) for end in reach)],
+        output_padding=[max(-end, 0) for end in reach],
+    )
+
+
+@rule("MaxPool")
+def max_pool(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Send d to the first maximum of every window."""
+    d, x, y = cotangents[0], given(node.inputs[0]), node.outputs[0]
+    if d is None:
+        raise GradientError(
+            f"{describe(node)} is differentiated through its output Indices, which has no derivative"
+        )
+    geometry = windows(node, node.attributes.get_ints("kernel_shape"), sizes_of=x, counts_of=y)
+    sizes, counts = static_shape(node, x)[2:], static_shape(node, y)[2:]
+    reach = geometry.reach_after(sizes, counts)
+    unfolded = _unfolded(emit, x, geometry, reach, counts)
+    taps, axes = math.prod(geometry.kernel), len(counts)
+    first = emit.op("ArgMax", unfolded, axis=1, keepdims=1)
+    is_first = emit.op("Equal", first, np.arange(taps).reshape(1, taps, *(1,) * axes))
+    spread = emit.op("Where", is_first, emit.op("Reshape", d, [-1, 1, *counts]), 0.0)
+    one_hot = emit.array(np.eye(taps).reshape(taps, 1, *geometry.kernel), x)
+    return [emit.op("Reshape", _sum_windows(emit, spread, one_hot, geometry, reach), emit.shape_of(x))]
+
+
+def _unfolded(
+    emit: Emission, x: ir.Value, geometry: Windows, reach: Sequence[int], counts: Sequence[int]
+) -> ir.Value:
+    """Emit the windows of every image of x, [N C, taps, ...counts], row-major; padding is the lowest number."""
+    axes = len(counts)
+    before, after = geometry.before, [max(end, 0) for end in reach]
+    if any((*before, *after)):
+        lowest = emit.array(np.finfo(numpy_dtype(x)).min, x)
+        x = emit.op("Pad", x, [0, 0, *before, 0, 0, *after], lowest)
+    for axis in range(axes):
+        taps = np.arange(geometry.kernel[axis])[:, None] * geometry.dilations[axis]
+        indices = taps + np.arange(counts[axis]) * geometry.strides[axis]
+        x = emit.op("Gather", x, indices.ravel(), axis=axis + 2)
+    shape = [-1]
+    for taps_along, count in zip(geometry.kernel, counts, strict=True):
+        shape += [taps_along, count]
+    split = emit.op("Reshape", x, shape)
+    taps_first = [0, *(1 + 2 * axis for axis in range(axes)), *(2 + 2 * axis for axis in range(axes))]
+    return emit.op(
+        "Reshape", emit.op("Transpose", split, perm=taps_first), [-1, math.prod(geometry.kernel), *counts]
+    )

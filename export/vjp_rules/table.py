@@ -1,0 +1,53 @@
+"""The table of vector-Jacobian products: operator type -> rule.
+
+A rule emits, for one node, the cotangents of its inputs from the cotangents of its outputs. It knows nothing of the
+walk that calls it (`impasto.export.gradient`), and the walk knows no operator by name.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+from impasto.export.vjp_rules.emission import Emission
+
+Cotangents = Sequence[ir.Value | None]
+RuleFunction = Callable[[Emission, ir.Node, Cotangents, Sequence[bool]], Cotangents]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the walk needs to know of an operator.
+
+    Attributes:
+        function: called as ``function(emit, node, cotangents, wanted)``. ``cotangents`` holds one value per output of
+            the node, None where nothing arrived (at least one is a value). ``wanted`` tells which inputs need a
+            cotangent; the result is aligned with the inputs, None (or missing at the end) where there is none.
+            A cotangent has the shape of its input, unless ``broadcasts`` is set or its ``shape`` says otherwise.
+        inputs: positions that have a derivative; None for all. The others (axes, indices, conditions) are constants.
+        broadcasts: cotangents come back in the shape of the first output and the walk sums them to the input's.
+    """
+
+    function: RuleFunction
+    inputs: tuple[int, ...] | None = None
+    broadcasts: bool = False
+
+
+RULES: dict[str, Rule] = {}
+
+
+def rule(
+    *op_types: str, inputs: tuple[int, ...] | None = None, broadcasts: bool = False
+) -> Callable[[RuleFunction], RuleFunction]:
+    """Register the decorated function as the rule of the given operators; see `Rule`."""
+
+    def register(function: RuleFunction) -> RuleFunction:
+        for op_type in op_types:
+            RULES[op_type] = Rule(function, inputs, broadcasts)
+        return function
+
+    return register
+
+
+def supported_operators() -> tuple[str, ...]:
+    """Return the operators that have a rule, sorted."""
+    return tuple(sorted(RULES))
