@@ -1,1 +1,54 @@
-"""How graphs become pictures."""
+"""How graphs become pictures.
+
+from impasto.engine import Engine, Settings
+
+with Engine(model="vgg19") as engine:
+result = engine.transfer("content.jpg", "style.jpg", Settings(size=512))
+result.save("out.png")
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from impasto.engine.events import Event, Iteration, Started
+    from impasto.engine.images import Picture
+    from impasto.engine.render import Engine
+    from impasto.engine.result import Evaluation, Result
+    from impasto.engine.settings import Settings, Tap
+    from impasto.models.errors import ImpastoError
+
+_HOMES = {
+    "Engine": "render",
+    "Evaluation": "result",
+    "Event": "events",
+    "Iteration": "events",
+    "Picture": "images",
+    "Result": "result",
+    "Settings": "settings",
+    "Started": "events",
+    "Tap": "settings",
+}
+
+__all__ = [
+    "Engine",
+    "Evaluation",
+    "Event",
+    "ImpastoError",
+    "Iteration",
+    "Picture",
+    "Result",
+    "Settings",
+    "Started",
+    "Tap",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use, so that importing one module of the package does not import all."""
+    import importlib
+
+    if name == "ImpastoError":
+        return importlib.import_module("impasto.models.errors").ImpastoError
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"impasto.engine.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'impasto.engine' has no attribute {name!r}")

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from impasto.engine import providers
-from impasto.models.store import cache_folder, list_networks, network_path
+from impasto.models.store import cache_dir, list_networks, network_path
 from impasto.models.version import VERSION
 
 DISTRIBUTIONS = ("onnxruntime-gpu", "onnxruntime", "onnx", "onnx-ir", "numpy", "pillow", "torch")
@@ -26,16 +26,20 @@ def examine() -> Mapping[str, Mapping[str, str]]:
 def _providers() -> dict[str, str]:
     used = providers.choose("auto").name
     found = {
-        item.name: f"{'works' if item.works else 'not usable'}: {item.reason}" for item in providers.availability()
+        item.name: f"{'works' if item.works else 'not usable'}: {item.reason}"
+        for item in providers.availability()
     }
     return {**found, "would be used": f"{used}, as the first that works"}
 
 
 def _networks() -> dict[str, str]:
-    found = {name: f"{network_path(name).stat().st_size / 1e6:.0f} MB, {network_path(name)}" for name in list_networks()}
+    found = {
+        name: f"{network_path(name).stat().st_size / 1e6:.0f} MB, {network_path(name)}"
+        for name in list_networks()
+    }
     if not found:
         found["none"] = "run `impasto weights fetch vgg19`, or `impasto weights import FILE --name vgg19`"
-    return {**found, "cache": str(cache_folder())}
+    return {**found, "cache": str(cache_dir())}
 
 
 def _machine() -> dict[str, str]:

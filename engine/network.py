@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
-
 from impasto.export.tap_model import import_weights
 from impasto.models.errors import ImpastoError
 from impasto.models.store import list_networks, network_path
@@ -51,7 +50,9 @@ def load_network(model: str | Path = "auto") -> Network:
     try:
         features = ir.load(path)
     except Exception as error:
-        raise ImpastoError(f"not an ONNX model: {path} ({type(error).__name__}); expected a features model") from error
+        raise ImpastoError(
+            f"not an ONNX model: {path} ({type(error).__name__}); expected a features model"
+        ) from error
     return Network(path.stem, features, digest)
 
 

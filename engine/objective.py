@@ -1,23 +1,29 @@
 """A session as a function: image in, loss and gradient out."""
 
+import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-
 from impasto.engine.session import Session
 from impasto.export.objective import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS, Term
+
+REMEMBERED_CALLS = 64  # more than one line search makes
 
 
 class Objective:
     """The loss of one image and its gradient, for targets and weights that stay the same.
 
     Attributes:
-        evaluations: how often it was called.
-        terms: every weighted term of the last call, by name.
+        seconds: spent in all calls so far.
     """
 
     def __init__(
-        self, session: Session, terms: Sequence[Term], targets: Mapping[str, np.ndarray], coefficients: Sequence[float]
+        self,
+        session: Session,
+        terms: Sequence[Term],
+        targets: Mapping[str, np.ndarray],
+        coefficients: Sequence[float],
     ) -> None:
         """Bind the targets and weights.
 
@@ -32,16 +38,22 @@ class Objective:
         for name, value in targets.items():
             session.set(name, value)
         session.set(WEIGHTS, np.array([coefficients], np.float32))
-        self.evaluations = 0
-        self.terms: dict[str, float] = {}
+        self.seconds = 0.0
+        self._recent: deque[tuple[float, dict[str, float]]] = deque(maxlen=REMEMBERED_CALLS)
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the loss at x and its gradient, both of them for a flat float32 vector of 3 H W values in 0..1.
 
         The gradient is the session's own buffer, valid until the next call.
         """
+        start = time.perf_counter()
         self._session.set(IMAGE, x.reshape(self._session.inputs[IMAGE].shape))
         outputs = self._session.run()
-        self.evaluations += 1
-        self.terms = dict(zip(self._names, outputs[TERMS][0].tolist(), strict=True))
+        terms = dict(zip(self._names, outputs[TERMS][0].tolist(), strict=True))
+        self._recent.append((float(outputs[LOSS][0]), terms))
+        self.seconds += time.perf_counter() - start
         return float(outputs[LOSS][0]), outputs[GRADIENT].reshape(-1)
+
+    def terms_of(self, loss: float) -> dict[str, float]:
+        """Return every weighted term of the latest call that returned this loss, by name."""
+        return next(terms for seen, terms in reversed(self._recent) if seen == loss)

@@ -35,6 +35,12 @@ class Provider:
     options: Mapping[str, Any] = field(default_factory=dict)
     session_config: Mapping[str, str] = field(default_factory=dict)
 
+    def runtime_version(self) -> str:
+        """Return ONNX Runtime's version."""
+        import onnxruntime as ort
+
+        return str(ort.__version__)
+
     def chain(self) -> list[Any]:
         """Return what ONNX Runtime calls ``providers``: this one, then the CPU for what it lacks."""
         own: list[Any] = [(self.ort_name, dict(self.options))]
@@ -79,7 +85,9 @@ def choose(name: str = "auto") -> Provider:
         return next(PROVIDERS[item.name] for item in availability() if item.works)
     works, reason = _probe(name)
     if not works:
-        raise ImpastoError(f"provider {name} does not work here: {reason}; use --provider auto or see `impasto doctor`")
+        raise ImpastoError(
+            f"provider {name} does not work here: {reason}; use --provider auto or see `impasto doctor`"
+        )
     return PROVIDERS[name]
 
 
@@ -98,7 +106,9 @@ def _probe_cuda() -> tuple[bool, str]:
     if CUDA.ort_name not in ort.get_available_providers():
         return False, "the installed onnxruntime has no CUDA; pip install 'impasto[cuda]'"
     folder = ort.__path__[0] + "/capi/"
-    library = "onnxruntime_providers_cuda.dll" if sys.platform == "win32" else "libonnxruntime_providers_cuda.so"
+    library = (
+        "onnxruntime_providers_cuda.dll" if sys.platform == "win32" else "libonnxruntime_providers_cuda.so"
+    )
     try:
         ort.preload_dlls(directory="")
         if sys.platform != "win32":

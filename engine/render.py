@@ -2,60 +2,39 @@
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from functools import partial
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
-from impasto.engine import images, providers
+from impasto.engine import providers
+from impasto.engine.adam import AdamSettings, adam
+from impasto.engine.compiler import Compiler
 from impasto.engine.events import Iteration, OnEvent, Started
 from impasto.engine.images import Picture, Source
+from impasto.engine.lbfgs import LbfgsSettings, lbfgs
+from impasto.engine.minimisation import Minimisation
 from impasto.engine.network import load_network
 from impasto.engine.objective import Objective
-from impasto.engine.optimize import Outcome, minimise
+from impasto.engine.outcome import Budget, Vector
+from impasto.engine.preparation import as_pixels, as_vector, initial_image, read_pictures, read_scored
 from impasto.engine.result import Evaluation, Result
-from impasto.engine.session import Session
-from impasto.engine.settings import Settings, Tap
-from impasto.export.objective import Term, build_objective, build_targets
-from impasto.export.tap_graph import SMALLEST_SIDE_PX, find_tap
-from impasto.export.weightings import coefficients, conversion
+from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
+from impasto.models.version import VERSION
 
-NOISE_MEAN, NOISE_DEVIATION = 0.45, 58.0 / 255.0  # of photographs: ImageNet's mean and standard deviation
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What decides an objective session: nothing else makes it another graph."""
-
-    height: int
-    width: int
-    content_taps: tuple[str, ...]
-    style_taps: tuple[str, ...]
-    tv: bool
-    pool: str
-
-
-@dataclass(frozen=True)
-class _Compiled:
-    """An objective session and the terms of its graph."""
-
-    plan: _Plan
-    session: Session
-    terms: tuple[Term, ...]
+GREY_LEVEL = 1.0 / 255.0
 
 
 class Engine:
     """A network on a provider, ready for one transfer after another.
 
-    A context manager. The compiled objective of the last size is kept, so that a second run of the same form starts
-    at once. Not for use from several threads at the same time.
+    A context manager. The compiled objective of the latest run is kept, so that another run of the same size, taps and
+    pooling starts sooner. Not for use from several threads at the same time.
 
     Args:
-        model: as in `impasto.engine.network.load_network`.
+        model: as `impasto.engine.network.load_network` takes it.
         provider: "auto" or a name that `impasto doctor` shows.
         threads: of the CPU; 0 is one per core.
 
@@ -65,11 +44,10 @@ class Engine:
 
     def __init__(self, model: str | Path = "auto", *, provider: str = "auto", threads: int = 0) -> None:
         if threads < 0:
-            raise ImpastoError(f"bad threads {threads}: allowed are 0 (one per core) or more")
+            raise ImpastoError(f"bad threads {threads}: allowed are 0 (one per core) and more")
         self.provider = providers.choose(provider)
         self.network = load_network(model)
-        self._threads = threads
-        self._compiled: _Compiled | None = None
+        self._compiler = Compiler(self.network, self.provider, threads)
 
     def transfer(
         self,
@@ -83,27 +61,60 @@ class Engine:
         """Paint a content image in the style of another.
 
         Args:
-            content: path, PIL image, or array: H x W x 3 (or 4, or H x W), uint8 or floats in 0..1.
+            content: a path, a PIL image or an array, as `impasto.engine.images.read_image` takes them.
             style: likewise.
             settings: what to do; None is the defaults.
-            on_event: called with `Started` and then with every `Iteration`.
-            cancel: asked after every evaluation; True ends the run with what there is.
+            on_event: called with `Started`, then with every `Iteration`.
+            cancel: asked before every evaluation; True ends the run with what there is.
 
         Raises:
-            ImpastoError: an image cannot be read or is too small, or the network lacks a tap.
+            ImpastoError: an image cannot be read or is too small, the network lacks a tap, or the objective is not finite
+                at the start.
         """
-        settings = settings or Settings()
         start = time.perf_counter()
-        scene = _read(content, "content")
-        painting = _read(style, "style")
-        size = images.fit_long_side(*scene.pixels.shape[:2], settings.size)
-        scene = scene.resized(*size)
-        first = self._first_image(settings, scene, painting)
-        compiled, objective, factors = self._objective(settings, scene, painting)
+        settings = settings or Settings()
+        tell = on_event or _ignore
+        scene, painting = read_pictures(content, style, settings)
+        x = initial_image(settings, scene, painting)
+        objective, weights = self._compiler.objective(settings, scene, painting)
         setup_s = time.perf_counter() - start
-        if on_event:
-            on_event(self._started(compiled, factors, setup_s))
-        ...
+        tell(
+            Started(
+                height=scene.height,
+                width=scene.width,
+                model=self.network.name,
+                provider=self.provider.name,
+                precision=self.provider.precision,
+                conversion=weights,
+                setup_s=setup_s,
+            )
+        )
+        run = _minimise(objective, x, settings, cancel)
+        terms: Mapping[str, float] = {}
+        for step in run:
+            terms = objective.terms_of(step.loss)
+            if step.iteration:
+                snapshot = partial(as_pixels, step.x, scene.height, scene.width)
+                seconds = time.perf_counter() - start
+                tell(Iteration(step.iteration, step.evaluations, step.loss, terms, seconds, snapshot))
+        seconds = time.perf_counter() - start
+        outcome = run.outcome
+        if run.last is None or outcome is None:
+            raise ImpastoError(f"the run could not start: {outcome.message if outcome else 'it was left'}")
+        return Result(
+            picture=Picture(as_pixels(run.last.x, scene.height, scene.width), scene.alpha, scene.name),
+            loss=run.last.loss,
+            terms=terms,
+            iterations=run.last.iteration,
+            evaluations=run.evaluations,
+            outcome=outcome.value,
+            message=outcome.message,
+            seconds=seconds,
+            setup_s=setup_s,
+            evaluations_s=objective.seconds,
+            settings=settings,
+            provenance=self._provenance(scene, painting),
+        )
 
     def evaluate(
         self, image: Source, content: Source, style: Source, settings: Settings | None = None
@@ -111,12 +122,62 @@ class Engine:
         """Score an image under the objective, and return the gradient as well.
 
         Args:
-            image: what to score; `.npy` files are H x W x 3, 0..255.
+            image: what to score; a `.npy` file is H x W x 3, 0..255.
             content: the content image.
             style: the style image.
-            settings: only size, weights, taps and pooling matter; size 0 takes all three as they are.
+            settings: of these, size, weights, taps and pooling; size 0 takes all three images as they are.
 
         Raises:
-            ImpastoError: as `transfer`; or image and content differ in size when none is asked for.
+            ImpastoError: as `transfer`; or the image and the content differ in size when they are taken as they are.
         """
-        ...
+        settings = settings or Settings()
+        scene, painting = read_pictures(content, style, settings)
+        scored = read_scored(image, scene, settings)
+        objective, _ = self._compiler.objective(settings, scene, painting)
+        loss, gradient = objective(as_vector(scored.pixels))
+        per_pixel = as_pixels(gradient, scene.height, scene.width) * GREY_LEVEL
+        return Evaluation(loss, objective.terms_of(loss), per_pixel, objective.seconds)
+
+    def close(self) -> None:
+        """Give the sessions' memory back."""
+        self._compiler.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _provenance(self, scene: Picture, painting: Picture) -> dict[str, Any]:
+        """Return what a result says of its origin: nothing of time or place, so that equal runs give equal files."""
+        return {
+            "impasto": VERSION,
+            "model": self.network.name,
+            "model_sha256": self.network.sha256,
+            "content": scene.name,
+            "style": painting.name,
+            "provider": self.provider.name,
+            "precision": self.provider.precision,
+            "versions": {"onnxruntime": self.provider.runtime_version(), "numpy": metadata.version("numpy")},
+        }
+
+
+def _minimise(
+    objective: Objective, x: Vector, settings: Settings, cancel: Callable[[], bool] | None
+) -> Minimisation:
+    """Start the optimiser that was asked for."""
+    budget = Budget(
+        iterations=settings.iterations,
+        evaluations=settings.evaluations,
+        deadline=None if settings.timeout_s is None else time.monotonic() + settings.timeout_s,
+        cancelled=cancel,
+    )
+    if settings.optimizer == "adam":
+        return adam(objective, x, AdamSettings(learning_rate=settings.learning_rate * GREY_LEVEL), budget)
+    return lbfgs(objective, x, LbfgsSettings(history_size=settings.history), budget)
+
+
+def _ignore(event: object) -> None:
+    """Take no notice of an event."""

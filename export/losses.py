@@ -86,7 +86,10 @@ def total_variation(emit: Emitter, image: ir.Value, name: str) -> ir.Value:
     for axis, size, direction in ((2, height, "down"), (3, width, "across")):
         axes = emit.ints(f"{name}.axis_{axis}", axis)
         zero, one = emit.ints("index_0", 0), emit.ints("index_1", 1)
-        last, end = emit.ints(f"{name}.{direction}.last", size - 1), emit.ints(f"{name}.{direction}.end", size)
+        last, end = (
+            emit.ints(f"{name}.{direction}.last", size - 1),
+            emit.ints(f"{name}.{direction}.end", size),
+        )
         ahead = emit.op("Slice", image, one, end, axes, name=f"{name}.{direction}.ahead")
         behind = emit.op("Slice", image, zero, last, axes, name=f"{name}.{direction}.behind")
         difference = emit.op("Sub", ahead, behind, name=f"{name}.{direction}.difference")

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
-from onnx_ir.passes import Sequential, common
-from onnx_ir.tape import Tape
-
 from impasto.export.gradient import gradient
 from impasto.export.losses import Emitter, content_loss, mean_gram, static_shape, style_loss, total_variation
 from impasto.export.tap_graph import tap_graph
+from onnx_ir.passes import Sequential, common
+from onnx_ir.tape import Tape
 
 IMAGE, WEIGHTS, LOSS, TERMS, GRADIENT = "image", "weights", "loss", "terms", "d_image"
 
@@ -130,7 +129,7 @@ def build_objective(
             targets.append(target)
     if tv:
         terms.append(Term("tv", IMAGE, 3, height * width))
-        columns.append(total_variation(emit, copy.graph.inputs[0], "tv"))
+        columns.append(total_variation(emit, copy.graph.inputs[0], "tv_loss"))
     weights = ir.val(WEIGHTS, ir.DataType.FLOAT, (batch, len(terms)))
     raw = emit.op("Concat", *columns, axis=1, name="unweighted_terms")
     weighted = emit.op("Mul", raw, weights, name=TERMS)
@@ -139,13 +138,11 @@ def build_objective(
     return ObjectiveGraph(gradient(copy, LOSS, IMAGE), tuple(terms))
 
 
-def _feature_term(
-    emit: Emitter, kind: str, tap: str, features: ir.Value
-) -> tuple[Term, ir.Value, ir.Value]:
+def _feature_term(emit: Emitter, kind: str, tap: str, features: ir.Value) -> tuple[Term, ir.Value, ir.Value]:
     """Emit one content or style term; return it, its [N, 1] loss and its target input."""
     batch, channels, height, width = static_shape(features)
     term = Term(kind, tap, channels, height * width)
-    name = term.name
+    name = f"{term.name}_loss"
     if kind == "content":
         target = ir.val(term.target, ir.DataType.FLOAT, (batch, channels, height, width))
         return term, content_loss(emit, features, target, name), target
@@ -165,5 +162,6 @@ def _finish(model: ir.Model, inputs: Sequence[ir.Value], outputs: Sequence[ir.Va
     model.graph.outputs[:] = outputs
     for output in outputs:
         output.dtype = ir.DataType.FLOAT
-    Sequential(common.RemoveUnusedNodesPass(), common.ShapeInferencePass(check_type=True, strict_mode=True))(model)
-
+    Sequential(common.RemoveUnusedNodesPass(), common.ShapeInferencePass(check_type=True, strict_mode=True))(
+        model
+    )

@@ -7,10 +7,9 @@ are written by `impasto.export.features`; any other model of that form is taken 
 from collections.abc import Iterable
 
 import onnx_ir as ir
-from onnx_ir.passes import Sequential, common
-
 from impasto.models.errors import ImpastoError
 from impasto.models.vgg import canonical_tap
+from onnx_ir.passes import Sequential, common
 
 SMALLEST_SIDE_PX = 32
 POOLINGS = ("model", "avg", "max")
@@ -69,7 +68,9 @@ def tap_graph(
     for node in copy.graph:  # shapes of the file's own size, symbolic or not, no longer hold
         for value in node.outputs:
             value.shape = None
-    Sequential(common.RemoveUnusedNodesPass(), common.ShapeInferencePass(check_type=True, strict_mode=True))(copy)
+    Sequential(common.RemoveUnusedNodesPass(), common.ShapeInferencePass(check_type=True, strict_mode=True))(
+        copy
+    )
     return copy
 
 

@@ -4,7 +4,6 @@ import sys
 from typing import Annotated
 
 import typer
-
 from impasto.engine.cli.doctor import doctor
 from impasto.engine.cli.evaluate import evaluate
 from impasto.engine.cli.gradient import gradient
@@ -35,7 +34,8 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     """Neural style transfer by optimisation (Gatys, Ecker and Bethge 2015) on ONNX Runtime."""

@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from impasto.engine.events import Event, Iteration, Started
 from rich import progress
 from rich.console import Console
-
-from impasto.engine.events import Event, Iteration, Started
 
 
 class Progress:
     """A progress bar on stderr; nothing where stderr is not a terminal, or when it is told to be quiet."""
 
-    def __init__(self, iterations: int, *, quiet: bool) -> None:
+    def __init__(self, iterations: int, *, hidden: bool) -> None:
         """Make a bar of so many iterations."""
         console = Console(stderr=True)
         self._bar = progress.Progress(
@@ -23,7 +22,7 @@ class Progress:
             progress.TextColumn("{task.fields[rate]}"),
             progress.TimeRemainingColumn(compact=True),
             console=console,
-            disable=quiet or not console.is_terminal,
+            disable=hidden or not console.is_terminal,
             transient=True,
         )
         self._task = self._bar.add_task("", total=iterations, loss="preparing", rate="")

@@ -2,20 +2,22 @@
 
 import json
 import signal
-import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
 from impasto.engine.cli import options
-from impasto.engine.cli.progress import Progress
+from impasto.engine.cli.progress import Progress, grouped
 from impasto.engine.clock import seconds_since_process_start
-from impasto.engine.events import Event, Iteration, Started
+from impasto.engine.events import Event, Iteration
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
+
+if TYPE_CHECKING:
+    from impasto.engine.result import Result
 
 INTERRUPTED = 130
 
@@ -25,7 +27,12 @@ def transfer(
     style: options.Style,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Result: .png .jpg .webp .tif, or .npy (float32, 0..255).", show_default=False),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Result: .png .jpg .webp .tif, or .npy (float32, 0..255).",
+            show_default=False,
+        ),
     ],
     model: options.Model = "auto",
     size: options.Size = 512,
@@ -34,7 +41,9 @@ def transfer(
     evaluations: Annotated[
         int | None, typer.Option(help="Runs of loss and gradient at most.  [default: no limit of its own]")
     ] = None,
-    timeout_s: Annotated[float | None, typer.Option(help="Stop after so many seconds and keep the result.")] = None,
+    timeout_s: Annotated[
+        float | None, typer.Option(help="Stop after so many seconds and keep the result.")
+    ] = None,
     history: Annotated[int, typer.Option(help="Curvature pairs that L-BFGS keeps.")] = Settings.history,
     content_weight: options.ContentWeight = None,
     style_weight: options.StyleWeight = None,
@@ -43,23 +52,31 @@ def transfer(
     style_tap: options.StyleTaps = None,
     weighting: options.Weighting = "paper",
     pool: options.Pool = "avg",
-    init: Annotated[str, typer.Option(help="Start from content, noise, style, or an image FILE.")] = Settings.init,
+    init: Annotated[
+        str, typer.Option(help="Start from content, noise, style, or an image FILE.")
+    ] = Settings.init,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = Settings.seed,
     optimizer: Annotated[str, typer.Option(help="lbfgs or adam.")] = Settings.optimizer,
-    learning_rate: Annotated[float, typer.Option(help="Of adam, grey levels a step.")] = Settings.learning_rate,
+    learning_rate: Annotated[
+        float, typer.Option(help="Of adam, grey levels a step.")
+    ] = Settings.learning_rate,
     bits: Annotated[int, typer.Option(help="Per channel in the file: 8 or 16.")] = 8,
-    save_every: Annotated[int, typer.Option(help="Also write OUTPUT-000050.png and so on, every N iterations; 0 is never.")] = 0,
+    save_every: Annotated[
+        int, typer.Option(help="Also write OUTPUT-000050.png and so on, every N iterations; 0 is never.")
+    ] = 0,
     provider: options.Provider = "auto",
     threads: options.Threads = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per iteration on stdout, then a summary.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON line per iteration on stdout, then a summary.")
+    ] = False,
 ) -> None:
     """Paint CONTENT in the style of STYLE.
 
     Ctrl-C stops after the evaluation that is running, writes what there is and exits with 130.
     """
-    from impasto.engine.images import check_writable
-    from impasto.engine.render import Engine, check_bits
+    from impasto.engine.images import check_writable, write_image
+    from impasto.engine.render import Engine
 
     settings = Settings(
         size=size,
@@ -81,7 +98,60 @@ def transfer(
         learning_rate=learning_rate,
     )
     check_writable(output)
-    ...
+    process_start_s = seconds_since_process_start() - time.perf_counter()  # on the latter's scale
+    with _interruptible() as interrupted, Engine(model, provider=provider, threads=threads) as engine:
+        call_s = process_start_s + time.perf_counter()
+        with Progress(iterations, hidden=quiet or as_json) as progress:
+
+            def on_event(event: Event) -> None:
+                progress.show(event)
+                if isinstance(event, Iteration):
+                    if as_json:
+                        _print_json(_as_line(event))
+                    if save_every and event.iteration % save_every == 0:
+                        write_image(_numbered(output, event.iteration), event.snapshot(), bits=bits)
+
+            result = engine.transfer(
+                content, style, settings, on_event=on_event, cancel=lambda: bool(interrupted)
+            )
+    result.save(output, bits=bits)
+    if as_json:
+        first_iteration_s = call_s + result.setup_s
+        _print_json({**result.summary(), "first_iteration_s": first_iteration_s, "output": str(output)})
+    elif not quiet:
+        print(_in_words(result, output))
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _as_line(event: Iteration) -> dict[str, Any]:
+    return {
+        "iteration": event.iteration,
+        "evaluations": event.evaluations,
+        "loss": event.loss,
+        "terms": dict(event.terms),
+        "seconds": event.seconds,
+    }
+
+
+def _in_words(result: "Result", output: Path) -> str:
+    """Say in two lines what came out."""
+    where = (
+        f"{result.provenance['model']} on {result.provenance['provider']}, {result.provenance['precision']}"
+    )
+    return (
+        f"{output}: {result.picture.width}x{result.picture.height} px, {result.iterations} iterations "
+        f"({result.evaluations} evaluations) in {result.seconds:.1f} s with {where}\n"
+        f"loss {result.loss:.5g} ({grouped(result.terms)}); {result.message}"
+    )
+
+
+def _numbered(output: Path, iteration: int) -> Path:
+    return output.with_name(f"{output.stem}-{iteration:06d}{output.suffix}")
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    print(json.dumps(values), flush=True)
 
 
 @contextmanager

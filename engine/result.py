@@ -1,0 +1,106 @@
+"""What a run returns."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from impasto.engine import images
+from impasto.engine.images import Picture
+from impasto.engine.settings import Settings
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The score of one image.
+
+    Attributes:
+        loss: the total.
+        terms: every weighted term by name; they add up to the loss.
+        gradient: d loss / d pixel, float32 H x W x 3, RGB, for pixels on 0..255.
+        evaluation_s: seconds that one run of loss and gradient took.
+    """
+
+    loss: float
+    terms: Mapping[str, float]
+    gradient: np.ndarray
+    evaluation_s: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished picture and how it came about.
+
+    Attributes:
+        picture: pixels float32 H x W x 3, RGB, nominally 0..1 (not clipped), and the content image's alpha.
+        loss: the total at the end.
+        terms: every weighted term by name.
+        iterations: accepted steps.
+        evaluations: runs of loss and gradient.
+        outcome: why it ended; a name that programs can compare.
+        message: the same as a sentence.
+        seconds: in all.
+        setup_s: of these, until the first iteration began.
+        evaluations_s: of these, inside the evaluations; the rest of the loop is the optimiser's and the events'.
+        settings: what was asked for.
+        provenance: names and hashes of network and images, provider, precision, versions.
+    """
+
+    picture: Picture
+    loss: float
+    terms: Mapping[str, float]
+    iterations: int
+    evaluations: int
+    outcome: str
+    message: str
+    seconds: float
+    setup_s: float
+    evaluations_s: float
+    settings: Settings
+    provenance: Mapping[str, Any]
+
+    def summary(self) -> dict[str, Any]:
+        """Return everything but the pixels as plain values for JSON."""
+        height, width = self.picture.pixels.shape[:2]
+        return {
+            "loss": self.loss,
+            "terms": dict(self.terms),
+            "iterations": self.iterations,
+            "evaluations": self.evaluations,
+            "seconds": self.seconds,
+            "setup_s": self.setup_s,
+            "evaluations_s": self.evaluations_s,
+            "width": width,
+            "height": height,
+            "provider": self.provenance["provider"],
+            "precision": self.provenance["precision"],
+            "model": self.provenance["model"],
+            "outcome": self.outcome,
+        }
+
+    def save(self, path: str | Path, *, bits: int = 8) -> None:
+        """Write the picture, with its settings and provenance inside.
+
+        The same run gives the same file: nothing of time or machine is in it.
+
+        Args:
+            path: .png, .jpg, .webp, .tif, or .npy (float32 H x W x 3, 0..255, not clipped).
+            bits: per channel, 8 or 16.
+
+        Raises:
+            ImpastoError: the file cannot be written.
+        """
+        record = {
+            **self.provenance,
+            "settings": self.settings.as_dict(),
+            "loss": self.loss,
+            "terms": dict(self.terms),
+            "iterations": self.iterations,
+            "evaluations": self.evaluations,
+            "outcome": self.outcome,
+        }
+        images.write_image(
+            path, self.picture.pixels, self.picture.alpha, metadata={"impasto": json.dumps(record)}, bits=bits
+        )
