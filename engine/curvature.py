@@ -1,0 +1,95 @@
+"""The curvature that L-BFGS remembers, and the search direction it implies.
+
+With m pairs s_k (change of x) and y_k (change of the gradient) over n variables, the two-loop recursion (Nocedal and
+Wright, Numerical Optimization, 2006, algorithm 7.4) walks 4m times over vectors of n. The compact representation (Byrd,
+Nocedal and Schnabel, Mathematical Programming 63, 1994, theorem 2.2) gives the same direction from the inner products
+of the pairs, which are m x m, and two products of the stacked pairs with a vector.
+"""
+
+import math
+
+import numpy as np
+from impasto.engine.outcome import Vector
+
+
+class CurvatureHistory:
+    """The last so many curvature pairs over float32 vectors: a ring buffer, with the inner products in float64.
+
+    Memory is ``2 * capacity * size`` float32, taken up as pairs come in.
+    """
+
+    def __init__(self, capacity: int, size: int) -> None:
+        self._capacity = capacity
+        self._rows = np.empty((2 * capacity, size), np.float32)  # slot k holds s in row 2k and y in row 2k + 1
+        self._s_dot_y = np.zeros((capacity, capacity))  # [i, j] is kept for i older than j, or the same
+        self._y_dot_y = np.zeros((capacity, capacity))
+        self._slots: list[int] = []  # oldest first
+
+    def __len__(self) -> int:
+        """How many pairs there are."""
+        return len(self._slots)
+
+    def clear(self) -> None:
+        """Forget all pairs."""
+        self._slots.clear()
+
+    def push(self, s: Vector, y: Vector, *, least_cosine: float) -> bool:
+        """Copy a pair in, over the oldest if there is no room.
+
+        Where s and y have a cosine of least_cosine or less, the curvature along s is negative or lost in rounding. Such
+        a pair is left out, which keeps the inverse Hessian positive definite (the cautious update).
+
+        Args:
+            s: the change of x, float32 of the history's size.
+            y: the change of the gradient, likewise.
+            least_cosine: 0 or more.
+
+        Returns:
+            Whether the pair was taken.
+        """
+        s_y, s_s, y_y = float(np.dot(s, y)), float(np.dot(s, s)), float(np.dot(y, y))
+        if not s_y > least_cosine * math.sqrt(s_s) * math.sqrt(y_y):
+            return False
+        slot = self._next_slot()
+        self._slots.append(slot)
+        self._rows[2 * slot], self._rows[2 * slot + 1] = s, y
+        products = self._filled() @ y
+        count = len(self._slots)
+        self._s_dot_y[:count, slot] = products[0::2]
+        self._y_dot_y[:count, slot] = self._y_dot_y[slot, :count] = products[1::2]
+        return True
+
+    def direction(self, gradient: Vector, out: Vector) -> None:
+        """Write -H g into out, where H is the inverse Hessian that the pairs imply.
+
+        With S = [s_1 ... s_m], Y = [y_1 ... y_m], R the upper triangle of S'Y, D its diagonal and c = s_m'y_m / y_m'y_m
+
+            H = c I + [S  cY] [[R^-T (D + c Y'Y) R^-1,  -R^-T], [-R^-1,  0]] [S  cY]'
+
+        Args:
+            gradient: g, float32 of the history's size.
+            out: likewise; must not be ``gradient``.
+        """
+        slots = np.array(self._slots)
+        products = (self._filled() @ gradient).astype(np.float64)
+        s_dot_g, y_dot_g = products[2 * slots], products[2 * slots + 1]
+        r = np.triu(self._s_dot_y[np.ix_(slots, slots)])
+        y_dot_y = self._y_dot_y[np.ix_(slots, slots)]
+        d = np.diag(np.diag(r))
+        c = d[-1, -1] / y_dot_y[-1, -1]
+        v = np.linalg.solve(r, s_dot_g)
+        w = np.linalg.solve(r.T, (d + c * y_dot_y) @ v - c * y_dot_g)
+        weights = np.empty(products.size, np.float32)
+        weights[2 * slots], weights[2 * slots + 1] = (
+            w / c,
+            -v,
+        )  # of -H g / -c, so that no scratch vector is needed
+        np.dot(weights, self._filled(), out=out)
+        out += gradient
+        out *= -c
+
+    def _filled(self) -> Vector:
+        return self._rows[: 2 * len(self._slots)]
+
+    def _next_slot(self) -> int:
+        return self._slots.pop(0) if len(self._slots) == self._capacity else len(self._slots)
