@@ -1,11 +1,12 @@
 """A torch module with feature taps as an ONNX model: the only place that calls torch's exporter.
 
-The module may be the project's VGG-19 or a user's own network. It takes one image, float32 (N, 3, H, W), RGB, 0..1,
-and returns the values of its taps; N, H and W stay free in the file. The file says what the module computes and
-nothing else: readable names, each weight once, no trace of the machine that wrote it.
+The module may be the project's VGG-19 or a user's own network. It takes one image, float32 (N, 3, H, W), RGB,
+0..1, and returns the values of its taps; N, H and W stay free in the file. The file says what the module computes
+and nothing else: readable names, each weight once, no trace of the machine that wrote it.
 """
 
 import ast
+import importlib.util
 import itertools
 import logging
 import warnings
@@ -15,89 +16,125 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
+from impasto.export.tap_graph import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
+from impasto.models.version import VERSION
+from onnx.reference import ReferenceEvaluator
 
 if TYPE_CHECKING:
     import torch
 
 OPSET = 20
-SMALLEST_SIDE_PX = 32
-TRACED_SHAPE = (
-    2,
-    3,
-    70,
-    53,
-)  # sides that differ and are no multiple of 16, so that no size is taken for another
+# Sides that differ and halve with remainders, so that no size is taken for another and none for a constant.
+TRACED_SHAPE = (2, 3, 70, 53)
+CHECKED_SHAPE = (1, 3, 35, 46)
+TOLERANCE = 1e-4  # of the largest value; float32 networks of this kind agree to about 1e-6
 
 
 def export_features(
-    module: "torch.nn.Module",
-    taps: Sequence[str],
-    metadata: Mapping[str, str] | None = None,
+    module: "torch.nn.Module", taps: Sequence[str], metadata: Mapping[str, str] | None = None
 ) -> ir.Model:
-    """Export a torch module to an ONNX features model.
+    """Export a torch module to an ONNX features model, and check that it computes the same.
 
     Args:
-        module: takes an image, float32 (N, 3, H, W), RGB, 0..1, with sides of 32 px or more, and returns a tensor
-            or a tuple of tensors, each (N, channels, h, w). It is exported in evaluation mode.
+        module: on the CPU. It takes an image, float32 (N, 3, H, W), RGB, 0..1, with sides of 32 px or more, and
+            returns a tensor or a tuple of tensors, each (N, channels, h, w). It is put in evaluation mode.
         taps: names of what it returns, in that order.
-        metadata: texts that the file carries, such as licence and attribution.
+        metadata: texts that the file carries, such as `licence` and `attribution`.
 
     Returns:
-        The model: input `image`, one output per tap, opset 20.
+        The model: input `image`, one output per tap, opset 20, `taps` in its metadata.
 
     Raises:
-        ImpastoError: PyTorch is missing, the taps do not match what the module returns, or torch cannot export it.
+        ImpastoError: PyTorch is missing, the taps do not match what the module returns, torch cannot export it,
+            or the model does not compute what the module does.
     """
-    _require_torch()
+    require_torch()
     import torch
 
-    image = torch.rand(TRACED_SHAPE, generator=torch.Generator().manual_seed(0))
     module = module.eval()
-    _check_taps(module, taps, image)
-    sides = {
-        2: torch.export.Dim("height", min=SMALLEST_SIDE_PX),
-        3: torch.export.Dim("width", min=SMALLEST_SIDE_PX),
-    }
-    dynamic_shapes = ({0: torch.export.Dim("batch", min=1), **sides},)
+    with torch.no_grad():
+        _check_taps(_values(module, _random_image(TRACED_SHAPE)), taps)
+        model = _exported(module, taps)
+        _strip(model)
+        model.producer_name, model.producer_version = "impasto", VERSION
+        model.graph.name = "features"
+        model.metadata_props.update({**(metadata or {}), "taps": ",".join(taps)})
+        _check_values(model, module, taps)
+    return model
+
+
+def require_torch() -> None:
+    """Raise an ImpastoError unless PyTorch and its exporter's helper are installed."""
+    missing = [name for name in ("torch", "onnxscript") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImpastoError(
+            f"turning weights into a network needs {' and '.join(missing)}: pip install 'impasto[export]'"
+        )
+
+
+def _exported(module: "torch.nn.Module", taps: Sequence[str]) -> ir.Model:
+    """Return what torch makes of the module."""
+    import torch
+
+    dim = torch.export.Dim
+    free = {0: dim("batch", min=1), 2: dim("height", min=SMALLEST_SIDE_PX), 3: dim("width", min=SMALLEST_SIDE_PX)}
     try:
-        with _quiet(), torch.no_grad():
+        with _quiet():
             program = torch.onnx.export(
                 module,
-                (image,),
+                (_random_image(TRACED_SHAPE),),
                 dynamo=True,
                 input_names=["image"],
                 output_names=list(taps),
-                dynamic_shapes=dynamic_shapes,
+                dynamic_shapes=(free,),
                 opset_version=OPSET,
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
         raise ImpastoError(f"torch cannot export this module: {_first_line(error)}") from error
-    assert program is not None  # noqa: S101 (only without dynamo, to a file, is it)
+    assert program is not None  # noqa: S101 (only without dynamo is it)
     model: ir.Model = program.model
-    _strip(model)
-    model.graph.name = "features"
-    model.metadata_props.update({**(metadata or {}), "taps": ",".join(taps)})
     return model
 
 
-def _require_torch() -> None:
-    try:
-        import onnxscript
-        import torch
-    except ImportError as error:
-        raise ImpastoError("exporting a network needs PyTorch: pip install 'impasto[export]'") from error
-    del onnxscript, torch
+def _random_image(shape: tuple[int, ...]) -> "torch.Tensor":
+    import torch
+
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
-def _check_taps(module: "torch.nn.Module", taps: Sequence[str], image: "torch.Tensor") -> None:
-    values = module(image)
-    count = len(values) if isinstance(values, tuple | list) else 1
-    if count != len(taps) or len(set(taps)) != len(taps):
+def _values(module: "torch.nn.Module", image: "torch.Tensor") -> list["torch.Tensor"]:
+    """Return what the module returns, as a list."""
+    result = module(image)
+    return list(result) if isinstance(result, tuple | list) else [result]
+
+
+def _check_taps(values: Sequence["torch.Tensor"], taps: Sequence[str]) -> None:
+    if len(values) != len(taps) or len(set(taps)) != len(taps):
         raise ImpastoError(
-            f"the module returns {count} taps, but the names given are {', '.join(taps) or 'none'}"
+            f"the module returns {len(values)} tensors, the taps named are {', '.join(taps) or 'none'}: "
+            "give each one name of its own"
         )
+    for tap, value in zip(taps, values, strict=True):
+        if value.ndim != 4 or len(value) != TRACED_SHAPE[0]:
+            raise ImpastoError(f"tap {tap!r} has shape {tuple(value.shape)}, expected (N, channels, h, w)")
+
+
+def _check_values(model: ir.Model, module: "torch.nn.Module", taps: Sequence[str]) -> None:
+    """Compare the model, in ONNX's reference implementation, with the module on an image of another size."""
+    image = _random_image(CHECKED_SHAPE)
+    found = ReferenceEvaluator(ir.to_proto(model)).run(None, {"image": image.numpy()})
+    for tap, value, expected in zip(taps, found, _values(module, image), strict=True):
+        reference = expected.numpy()
+        if value.shape != reference.shape:
+            raise ImpastoError(f"the exported model is wrong: {tap!r} has shape {value.shape}, not {reference.shape}")
+        error = float(np.abs(value - reference).max() / max(np.abs(reference).max(), np.finfo(np.float32).tiny))
+        if not error <= TOLERANCE:
+            raise ImpastoError(
+                f"the exported model is wrong: {tap!r} differs from torch by {error:.1e} of its largest value, "
+                f"at most {TOLERANCE:.0e} is allowed"
+            )
 
 
 def _strip(model: ir.Model) -> None:
@@ -131,7 +168,7 @@ def _name_after_modules(model: ir.Model) -> None:
 
 
 def _module(node: ir.Node) -> str:
-    """Return the innermost module's path, such as `conv1_1`; the exporter notes all of them, then the call itself."""
+    """Return the innermost module's path, such as `conv1_1`: the exporter notes all of them, then the call."""
     scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "['']"))
     return str(scopes[-2]) if len(scopes) > 1 else ""
 
@@ -143,7 +180,7 @@ def _free_name(name: str, taken: set[str | None]) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's notes to itself: it warns of packages that are not needed and of its own deprecations."""
+    """Keep quiet about packages that are not needed and about the exporter's own deprecations."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

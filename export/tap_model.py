@@ -1,13 +1,40 @@
-"""A weights file as a tap model in the user's cache: read, build in torch, export, store."""
+"""Networks into the user's cache, each as one ONNX features model ("tap model") that is found by its name."""
 
 from pathlib import Path
 
+import onnx
 import onnx_ir as ir
 from impasto.export.features import export_features
+from impasto.export.tap_graph import available_taps, tap_graph
+from impasto.models.errors import ImpastoError
 from impasto.models.store import atomic_file, network_file
 from impasto.models.version import VERSION
 from impasto.models.vgg import VGG19, Network, build_module
 from impasto.models.weights import Weights, read_weights
+
+TRIAL_SIDE_PX = 64
+
+
+def import_network(file: Path, name: str, *, layout: str | None = None) -> Path:
+    """Put a network into the cache: a VGG-19 weights file, or a features model (.onnx) of the user's own.
+
+    Args:
+        file: `.safetensors`, `.pth`, `.pt`, `.npz` or `.onnx`.
+        name: under which the network is found afterwards; one of that name is replaced.
+        layout: of a weights file, see `impasto.models.weights`; None finds out.
+
+    Returns:
+        The tap model's path.
+
+    Raises:
+        ImpastoError: the file cannot be used, the name is not allowed, PyTorch is needed and missing, or the
+            cache cannot be written.
+    """
+    if file.suffix.lower() != ".onnx":
+        return import_weights(file, name, layout=layout)
+    if layout is not None:
+        raise ImpastoError(f"--layout is for weights files: {file} carries its own preprocessing")
+    return import_features(file, name)
 
 
 def import_weights(file: Path, name: str, *, layout: str | None = None, network: Network = VGG19) -> Path:
@@ -15,30 +42,80 @@ def import_weights(file: Path, name: str, *, layout: str | None = None, network:
 
     Args:
         file: `.safetensors`, `.pth`, `.pt` or `.npz`.
-        name: under which the network is found afterwards; one of that name is replaced.
-        layout: see `impasto.models.weights`; None finds out.
+        name: as for `import_network`.
+        layout: as for `import_network`.
         network: what the weights must fit.
 
     Returns:
         The tap model's path.
 
     Raises:
-        ImpastoError: the file cannot be used, the name is not allowed, PyTorch is missing or the cache is not writable.
+        ImpastoError: as for `import_network`.
     """
     target = network_file(name)
-    model = tap_model(read_weights(file, network, layout), network)
-    with atomic_file(target) as part:
-        ir.save(model, part)
+    _store(tap_model(read_weights(file, network, layout), network), target)
+    return target
+
+
+def import_features(file: Path, name: str) -> Path:
+    """Copy a user's own features model into the cache, after looking at what it is.
+
+    Args:
+        file: an ONNX model with one input, an image, float32 [N, 3, H, W], RGB, 0..1, and one output per tap,
+            each [N, channels, h, w]; external data is taken along.
+        name: as for `import_network`.
+
+    Returns:
+        The tap model's path.
+
+    Raises:
+        ImpastoError: the file is missing or not such a model, or the cache cannot be written.
+    """
+    target = network_file(name)
+    model = _read_onnx(file)
+    cut = tap_graph(model, available_taps(model), batch=1, height=TRIAL_SIDE_PX, width=TRIAL_SIDE_PX)
+    for tap in cut.graph.outputs:
+        if tap.shape is None or len(tap.shape) != 4:
+            raise ImpastoError(
+                f"not a features model: output {tap.name!r} of {file} has shape {tap.shape}, "
+                "expected [N, channels, h, w]"
+            )
+    _store(model, target)
     return target
 
 
 def tap_model(weights: Weights, network: Network = VGG19, pool: str = "avg") -> ir.Model:
-    """Return the ONNX features model of a network: every tap an output, average pooling as in the paper."""
+    """Return the ONNX features model of a network: every tap is an output, pooling is average as in the paper.
+
+    Raises:
+        ImpastoError: PyTorch is missing, or the export failed.
+    """
     metadata = {
         "impasto_version": VERSION,
         "network": f"{network.name} to {network.convolutions[-1].name}",
         "weights_sha256": weights.sha256,
         "layout": weights.layout,
         "preprocess": weights.preprocess.to_json(),
+        "licence": weights.origin.licence,
+        "attribution": weights.origin.attribution,
     }
     return export_features(build_module(network, weights, pool=pool), network.taps, metadata)
+
+
+def _read_onnx(file: Path) -> ir.Model:
+    """Return a valid model, its weights in memory."""
+    if not file.is_file():
+        raise ImpastoError(f"no such file: {file}")
+    try:
+        onnx.checker.check_model(file, full_check=True)
+        model = ir.load(file)
+        ir.external_data.load_to_model(model)
+    except Exception as error:  # protobuf, the checker and the readers share no base class
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise ImpastoError(f"not a valid ONNX model: {file} ({reason})") from error
+    return model
+
+
+def _store(model: ir.Model, target: Path) -> None:
+    with atomic_file(target) as part:
+        ir.save(model, part)

@@ -1,13 +1,13 @@
 """Which convention a weight file follows: how its keys are spelled, and how the image enters.
 
-Keys alone do not tell a Caffe port from torchvision's networks, nor RGB from BGR, and a wrong guess gives a picture
-in wrong colours. The original Oxford VGG-19 is recognised by its first layer: the share of every colour, and of the
-kernels' centre, in the energy of a filter, averaged over the filters. These four numbers survive rounding to half
-precision and rescaling of single filters (Gatys' normalised network), and reading them in the order B, G, R shows the
-Caffe ports. Every other network counts as what its keys suggest.
+Keys alone do not tell a Caffe port from torchvision's networks, nor RGB from BGR, and a wrong guess gives a
+picture in wrong colours. The original Oxford VGG-19 is recognised by its first layer: the share of every colour,
+and of the kernels' centre, in the energy of a filter, averaged over the filters. These four numbers survive
+rounding to half precision, and rescaling of single filters as in Gatys' normalised network; in the order B, G, R
+they show the Caffe ports. Every other network counts as what its keys suggest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,8 @@ from impasto.models.preprocess import OXFORD, TORCHVISION, Preprocess
 from impasto.models.vgg import Conv, Network
 from numpy.typing import NDArray
 
-# Measured on conv1_1 of the original network; torchvision's network was trained anew and shares none of it.
+# Measured on conv1_1 of the original network. torchvision's was trained anew, and a random first layer has about
+# 1/3 for every colour and 1/9 for the centre.
 OXFORD_COLOUR_SHARE = (0.3430, 0.3908, 0.2662)
 OXFORD_CENTRE_SHARE = 0.1319
 SHARE_TOLERANCE = 0.002
@@ -41,48 +42,51 @@ LAYOUTS = {
 }
 
 
-def named_arrays(
-    arrays: Mapping[str, NDArray[np.generic]], network: Network
-) -> dict[str, NDArray[np.generic]]:
-    """Return arrays under `convN_M.weight` and `.bias`, whether the file spells them so or `features.N.weight`.
+def file_keys(keys: Collection[str], network: Network) -> dict[str, str]:
+    """Return how a file spells every parameter of a network: `conv1_2.bias` -> `features.2.bias`, or itself.
 
     `features.N` counts the layers of torchvision's nn.Sequential: convolution, ReLU and pooling are one each.
+
+    Args:
+        keys: all of the file's.
+        network: what is looked for; not every parameter need be in the file.
     """
-    if not _is_numbered(arrays):
-        return dict(arrays)
+    numbered = _is_numbered(keys)
     result, index = {}, 0
     for layer in network.layers:
         if isinstance(layer, Conv):
             for part in ("weight", "bias"):
-                key = f"features.{index}.{part}"
-                if key in arrays:
-                    result[f"{layer.name}.{part}"] = arrays[key]
+                result[f"{layer.name}.{part}"] = f"{f'features.{index}' if numbered else layer.name}.{part}"
             index += 1  # its ReLU
         index += 1
     return result
 
 
-def recognise_layout(conv1_1: NDArray[np.float32], arrays: Mapping[str, NDArray[np.generic]]) -> str:
-    """Return the layout's name.
+def recognise_oxford(conv1_1: NDArray[np.float32]) -> str | None:
+    """Return `oxford` or `caffe` for the original network's first layer in RGB or BGR, None for another network.
 
     Args:
-        conv1_1: the first convolution's weights, (out, 3, 3, 3), as the file has them.
-        arrays: all of the file, for its keys.
+        conv1_1: the first convolution's weights as the file has them, (out, 3, 3, 3).
     """
     energy = np.square(conv1_1, dtype=np.float64)
     filters = energy.sum(axis=(1, 2, 3))
     alive = filters > 0
-    if alive.any():
-        shares = energy[alive] / filters[alive, None, None, None]
-        colours = shares.sum(axis=(2, 3)).mean(axis=0)
-        centre = shares[:, :, 1, 1].sum(axis=1).mean()
-        if abs(centre - OXFORD_CENTRE_SHARE) < SHARE_TOLERANCE:
-            if np.allclose(colours, OXFORD_COLOUR_SHARE, rtol=0, atol=SHARE_TOLERANCE):
-                return "oxford"
-            if np.allclose(colours[::-1], OXFORD_COLOUR_SHARE, rtol=0, atol=SHARE_TOLERANCE):
-                return "caffe"
-    return "torchvision" if _is_numbered(arrays) else "oxford"
+    if not alive.any():
+        return None
+    shares = energy[alive] / filters[alive, None, None, None]
+    centre = shares[:, :, 1, 1].sum(axis=1).mean()
+    colours = shares.sum(axis=(2, 3)).mean(axis=0)
+    for layout, order in (("oxford", colours), ("caffe", colours[::-1])):
+        measured = np.array([*order, centre])
+        if np.allclose(measured, [*OXFORD_COLOUR_SHARE, OXFORD_CENTRE_SHARE], rtol=0, atol=SHARE_TOLERANCE):
+            return layout
+    return None
 
 
-def _is_numbered(arrays: Mapping[str, NDArray[np.generic]]) -> bool:
-    return any(key.startswith("features.") for key in arrays)
+def usual_layout(keys: Collection[str]) -> str:
+    """Return the layout that files with such keys have as a rule."""
+    return "torchvision" if _is_numbered(keys) else "oxford"
+
+
+def _is_numbered(keys: Collection[str]) -> bool:
+    return any(key.startswith("features.") for key in keys)

@@ -25,6 +25,11 @@ class Preprocess:
     mean: Channels
     std: Channels = (1.0, 1.0, 1.0)
 
+    def __str__(self) -> str:
+        """Return the formula, x being the image."""
+        numerator = f"{self.scale:g} x - {self.mean}" if self.scale != 1 else f"x - {self.mean}"
+        return numerator if self.std == (1.0, 1.0, 1.0) else f"({numerator}) / {self.std}"
+
     @property
     def gain(self) -> Channels:
         """The factor in input = gain * image + offset."""

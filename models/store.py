@@ -14,6 +14,7 @@ from pathlib import Path
 from impasto.models.errors import ImpastoError
 
 CACHE_VARIABLE = "IMPASTO_CACHE"
+LONGEST_NAME = 100
 
 
 def cache_dir() -> Path:
@@ -47,8 +48,8 @@ def network_path(name: str) -> Path:
         return path
     present = ", ".join(list_networks()) or "nothing yet"
     raise ImpastoError(
-        f"unknown network {name!r}: the cache has {present}; run `impasto weights fetch {name}` or "
-        f"`impasto weights import FILE --name {name}`"
+        f"unknown network {name!r}: the cache has {present}; run `impasto weights list` to see what can be fetched, "
+        f"or `impasto weights import FILE --name {name}` with a file that you have"
     )
 
 
@@ -61,9 +62,15 @@ def network_file(name: str) -> Path:
     if not _is_name(name):
         raise ImpastoError(
             f"bad network name {name!r}: use lower-case letters, digits, '.', '_' and '-', "
-            "beginning with a letter or digit, at most 100 of them"
+            f"beginning with a letter or digit, at most {LONGEST_NAME} of them"
         )
     return networks_dir() / f"{name}.onnx"
+
+
+def network_name(text: str) -> str:
+    """Return an allowed name that resembles a text, such as a file's stem."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("._-")
+    return name[:LONGEST_NAME] or "network"
 
 
 @contextmanager
@@ -82,15 +89,22 @@ def atomic_file(target: Path) -> Iterator[Path]:
         os.close(handle)
         part = Path(name)
         yield part
+        part.chmod(0o666 & ~_umask())  # mkstemp's files are for their owner alone
         part.replace(target)
     except OSError as error:
         raise ImpastoError(
-            f"cannot write {target}: {error.strerror or error}; set {CACHE_VARIABLE}"
+            f"cannot write {target}: {error.strerror or error}; make room, or set {CACHE_VARIABLE} to another folder"
         ) from error
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
 
 
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
 def _is_name(text: str) -> bool:
-    return re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", text) is not None
+    return re.fullmatch(rf"[a-z0-9][a-z0-9._-]{{0,{LONGEST_NAME - 1}}}", text) is not None

@@ -1,10 +1,10 @@
 """VGG networks as data, and as a torch module built from the data.
 
-A network here is a plain sequence of 3x3 convolutions (stride 1, zero padding 1), each followed by a ReLU, and 2x2
-poolings (stride 2, floor). Simonyan and Zisserman, arXiv:1409.1556, table 1, column E is `VGG19`; any other widths
-are just other data. The tap of a convolution `conv4_2` is its ReLU's output, `relu4_2`.
+A network here is a plain sequence of 3x3 convolutions (stride 1, zero padding 1), each followed by a ReLU, and
+2x2 poolings (stride 2, floor). Simonyan and Zisserman, arXiv:1409.1556, table 1, column E is `VGG19`; any other
+widths are just other data. The tap of a convolution `conv4_2` is its ReLU's output, `relu4_2`.
 
-Differs from Gatys et al.: VGG-19 ends at conv5_1, the deepest layer that the paper uses.
+VGG-19 is cut at conv5_1, the deepest layer that Gatys et al. (arXiv:1508.06576) use.
 """
 
 import re
@@ -138,8 +138,8 @@ def build_module(
         pool: "avg", as the paper recommends, or "max", as VGG was trained.
 
     Returns:
-        A module whose forward takes an image, float32 (N, 3, H, W), RGB, 0..1, and returns a tuple of the taps'
-        values, each float32 (N, channels, h, w), in the order of `taps`.
+        A module whose forward takes an image, float32 (N, 3, H, W), RGB, 0..1, and returns a tuple of the
+        taps' values, each float32 (N, channels, h, w), in the order of `taps`.
 
     Raises:
         ImpastoError: PyTorch is missing, or a tap or the pooling is unknown.

@@ -53,9 +53,7 @@ class _Affine(nn.Module):
 
 def _until_last(network: Network, taps: tuple[str, ...]) -> tuple[Conv | Pool, ...]:
     """Return the layers up to the deepest of the taps."""
-    deepest = max(
-        index for index, layer in enumerate(network.layers) if isinstance(layer, Conv) and layer.tap in taps
-    )
+    deepest = max(index for index, layer in enumerate(network.layers) if isinstance(layer, Conv) and layer.tap in taps)
     return network.layers[: deepest + 1]
 
 

@@ -1,5 +1,7 @@
 """Named arrays out of `.safetensors`, `.npz` and `.pth` files, whatever network they belong to."""
 
+import pickle
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +11,8 @@ import numpy as np
 from impasto.models.errors import ImpastoError
 from numpy.typing import NDArray
 
-Arrays = dict[str, NDArray[np.generic]]
+# The fully connected part of a VGG file is four fifths of it, and no network here has one.
+SKIPPED_PREFIX = "classifier."
 
 
 @dataclass(frozen=True)
@@ -21,14 +24,14 @@ class WeightFile:
 
 
 def read_arrays(path: Path) -> WeightFile:
-    """Read every array of a file.
+    """Read the arrays of a file, all but those of a classifier.
 
     Raises:
-        ImpastoError: there is no such file, its kind is unknown, or it is damaged.
+        ImpastoError: there is no such file, its kind is unknown, it is damaged, or it holds no arrays.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise ImpastoError(f"unknown kind of weights file: {path}; expected one of {', '.join(READERS)}")
+        raise ImpastoError(f"unknown kind of weights file: {path}; it is one of {', '.join(READERS)}")
     if not path.is_file():
         raise ImpastoError(f"no such file: {path}")
     file = reader(path)
@@ -42,17 +45,17 @@ def _read_safetensors(path: Path) -> WeightFile:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+            arrays = {key: file.get_tensor(key) for key in file.keys() if _is_wanted(key)}  # noqa: SIM118 (no mapping)
             return WeightFile(arrays, file.metadata() or {})
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(path, error) from error
 
 
 def _read_npz(path: Path) -> WeightFile:
     try:
         with np.load(path, allow_pickle=False) as file:
-            return WeightFile({key: file[key] for key in file.files})
-    except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as error:
+            return WeightFile({key: file[key] for key in file.files if _is_wanted(key)})
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, BadZipFile, zlib.error) as error:
         raise _damaged(path, error) from error
 
 
@@ -61,28 +64,41 @@ def _read_pth(path: Path) -> WeightFile:
         import torch
     except ImportError as error:
         raise ImpastoError(
-            f"reading {path} needs PyTorch: pip install 'impasto[export]', or convert it to .safetensors"
+            f"reading {path} needs PyTorch: pip install 'impasto[export]', or convert the file to .safetensors"
         ) from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported global" in str(error):
+            raise ImpastoError(
+                f"unsafe weights file: {path} holds Python objects beside tensors; "
+                "save the network's state_dict() and import that"
+            ) from error
+        raise _damaged(path, ValueError("not what torch.save writes")) from error
     except Exception as error:  # torch raises nearly anything for bytes that it does not understand
         raise _damaged(path, error) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping):
-        raise ImpastoError(
-            f"no weights in {path}: it holds a {type(content).__name__}, expected a state_dict"
-        )
-    tensors = {key: value for key, value in content.items() if isinstance(value, torch.Tensor)}
-    return WeightFile({str(key): value.detach().float().numpy() for key, value in tensors.items()})
+        raise ImpastoError(f"no weights in {path}: it holds a {type(content).__name__}, expected a state_dict")
+    tensors = {
+        str(key): value.float() if value.is_floating_point() else value
+        for key, value in content.items()
+        if isinstance(value, torch.Tensor) and value.layout is torch.strided and _is_wanted(str(key))
+    }
+    return WeightFile({key: tensor.detach().numpy() for key, tensor in tensors.items()})
+
+
+def _is_wanted(key: str) -> bool:
+    return not key.startswith(SKIPPED_PREFIX)
 
 
 def _damaged(path: Path, error: Exception) -> ImpastoError:
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    reason = " ".join(str(error).split())[:100] or type(error).__name__
     return ImpastoError(f"damaged or truncated weights file: {path} ({reason}); get the file again")
 
 
-READERS: dict[str, Callable[[Path], WeightFile]] = {
+READERS: Mapping[str, Callable[[Path], WeightFile]] = {
     ".safetensors": _read_safetensors,
     ".pth": _read_pth,
     ".pt": _read_pth,

@@ -7,47 +7,51 @@
 | `torchvision` | RGB, ImageNet mean and standard deviation | torchvision's files, `features.N.weight` keys |
 
 A BGR network is turned to RGB on reading, by flipping the input channels of conv1_1, which is exact.
-The keys do not tell a Caffe port from torchvision's own: see `impasto.models.layout`.
+`impasto.models.layout` says how the layout is found where none is given.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from impasto.models.checksum import sha256_of
 from impasto.models.errors import ImpastoError
-from impasto.models.layout import LAYOUTS, named_arrays, recognise_layout
+from impasto.models.layout import LAYOUTS, file_keys, recognise_oxford, usual_layout
 from impasto.models.preprocess import Preprocess
+from impasto.models.sources import OXFORD_VGG, UNKNOWN, Origin, known_origin
 from impasto.models.vgg import VGG19, Network
-from impasto.models.weight_files import read_arrays
+from impasto.models.weight_files import WeightFile, read_arrays
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
-PREPROCESS_KEY = "preprocess"
+AnyArray = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The parameters of a network and the preprocessing that belongs to them.
+    """The parameters of a network and what belongs to them.
 
     Attributes:
         arrays: float32, `convN_M.weight` (out, in, 3, 3), RGB, and `convN_M.bias` (out,).
         preprocess: how an image becomes the network's input.
         layout: as in the table above.
         sha256: of the file that they came from.
+        origin: licence and attribution.
     """
 
     arrays: Mapping[str, FloatArray]
     preprocess: Preprocess
     layout: str
     sha256: str
+    origin: Origin = UNKNOWN
 
 
 def read_weights(path: Path, network: Network = VGG19, layout: str | None = None) -> Weights:
     """Read the parameters of a network from a `.safetensors`, `.pth`, `.pt` or `.npz` file.
 
-    Layers that the network does not have (deeper ones, the classifier) are ignored.
+    Layers that the network does not have (deeper ones, the classifier) are ignored. A `.safetensors` file may say
+    in its metadata what else there is to know: `preprocess` (see `Preprocess.to_json`), `licence`, `attribution`.
 
     Args:
         path: the file.
@@ -60,52 +64,54 @@ def read_weights(path: Path, network: Network = VGG19, layout: str | None = None
     if layout is not None and layout not in LAYOUTS:
         raise ImpastoError(f"unknown layout {layout!r}: it is one of {', '.join(LAYOUTS)}")
     file = read_arrays(path)
-    arrays = {key: _checked(key, array, path) for key, array in _fitting(file.arrays, network, path).items()}
-    found = layout or recognise_layout(arrays["conv1_1.weight"], file.arrays)
-    convention = LAYOUTS[found]
-    if convention.bgr:
+    arrays = {name: _finite(key, file.arrays[key], path) for name, key in _fitting(file, network, path).items()}
+    recognised = recognise_oxford(arrays["conv1_1.weight"])
+    found = layout or recognised or usual_layout(file.arrays)
+    if LAYOUTS[found].bgr:
         arrays["conv1_1.weight"] = np.ascontiguousarray(arrays["conv1_1.weight"][:, ::-1])
-    preprocess = convention.preprocess
-    if layout is None and PREPROCESS_KEY in file.metadata:
-        preprocess = Preprocess.from_json(file.metadata[PREPROCESS_KEY])
-    return Weights(arrays, preprocess, found, _sha256(path))
+    preprocess = LAYOUTS[found].preprocess
+    if layout is None and "preprocess" in file.metadata:
+        preprocess = Preprocess.from_json(file.metadata["preprocess"])
+    sha256 = sha256_of(path)
+    origin = OXFORD_VGG if recognised else known_origin(sha256) or _stated_origin(file.metadata)
+    return Weights(arrays, preprocess, found, sha256, origin)
 
 
-def _fitting(
-    found: Mapping[str, NDArray[np.generic]], network: Network, path: Path
-) -> dict[str, NDArray[np.generic]]:
-    """Return the network's parameters by name, each of the right shape."""
-    arrays = named_arrays(found, network)
-    result = {}
-    for key, shape in network.parameter_shapes.items():
-        if key not in arrays:
-            raise ImpastoError(f"weights of another network: {path} has no {key}, which {network.name} needs")
-        if arrays[key].shape != shape:
+def _fitting(file: WeightFile, network: Network, path: Path) -> dict[str, str]:
+    """Return the file's key of each of the network's parameters; all are there and have the right shape."""
+    keys = file_keys(file.arrays.keys(), network)
+    for name, shape in network.parameter_shapes.items():
+        key = keys[name]
+        if key not in file.arrays:
             raise ImpastoError(
-                f"weights of another network: {key} in {path} has shape {_by(arrays[key].shape)}, "
-                f"{network.name} needs {_by(shape)}"
+                f"weights of another network: {path} has no {key}, {network.name} needs it; "
+                f"the file's first key is {next(iter(file.arrays))}"
             )
-        result[key] = arrays[key]
-    return result
+        found = file.arrays[key].shape
+        if found != shape:
+            raise ImpastoError(
+                f"weights of another network: {key} in {path} has shape {_by(found)}, {network.name} needs {_by(shape)}"
+            )
+    return keys
 
 
-def _checked(key: str, array: NDArray[np.generic], path: Path) -> FloatArray:
-    if not np.issubdtype(array.dtype, np.floating):
-        raise ImpastoError(
-            f"not weights: {key} in {path} holds {array.dtype}, expected floating point numbers"
-        )
-    values: FloatArray = np.array(array, np.float32, order="C")
+def _finite(key: str, array: AnyArray, path: Path) -> FloatArray:
+    """Return the array as float32."""
+    if not np.issubdtype(array.dtype, np.floating) and array.dtype.name != "bfloat16":
+        raise ImpastoError(f"not weights: {key} in {path} holds {array.dtype}, expected floating-point numbers")
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is reported
+        values: FloatArray = np.array(array, np.float32, order="C")
     if not np.isfinite(values).all():
-        raise ImpastoError(
-            f"damaged weights: {key} in {path} holds NaN or infinite values; get the file again"
-        )
+        raise ImpastoError(f"damaged weights: {key} in {path} holds NaN or infinite values; get the file again")
     return values
 
 
+def _stated_origin(metadata: Mapping[str, str]) -> Origin:
+    return Origin(
+        metadata.get("licence", UNKNOWN.licence),
+        metadata.get("attribution", UNKNOWN.attribution),
+    )
+
+
 def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return "x".join(map(str, shape)) or "()"

@@ -1,0 +1,138 @@
+"""`impasto weights`: which networks there are, and how to get more."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from impasto.models.errors import ImpastoError
+from impasto.models.layout import LAYOUTS
+from impasto.models.sources import SOURCES, find_source
+from impasto.models.store import list_networks, network_path, networks_dir
+from rich import progress
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from impasto.export.network_info import NetworkInfo
+
+PIPED_WIDTH = 200
+
+weights_app = typer.Typer(help="List, fetch and import networks.", no_args_is_help=True)
+
+
+@weights_app.command("list")
+def list_command() -> None:
+    """Show the networks in the cache, and those that can be fetched."""
+    from impasto.export.network_info import read_info
+
+    console = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("name", "size", "taps", "preprocessing (x: RGB, 0..1)", "licence", "path"):
+        table.add_column(title, overflow="fold", justify="right" if title == "size" else "left")
+    names = list_networks()
+    for name in names:
+        try:
+            table.add_row(*_row(read_info(network_path(name))))
+        except ImpastoError as error:
+            table.add_row(name, "", "", "", "", str(error))
+    if names:
+        console.print(table, markup=False)
+    else:
+        console.print(f"no networks in {networks_dir()} yet", soft_wrap=True, highlight=False, markup=False)
+    for source in SOURCES.values():
+        line = f"can be fetched: {source.name}, {source.megabytes} MB, {source.origin.licence}, {source.url}"
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+@weights_app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(SOURCES)}.", show_default=False)],
+    url: Annotated[str | None, typer.Option(help="Mirror to take the same file from.", show_default=False)] = None,
+) -> None:
+    """Download a network from its official address and make it ready for use.
+
+    A download that was cut goes on where it ended. The conversion needs PyTorch: pip install 'impasto[export]'.
+    """
+    from impasto.export.fetch import fetch_network
+
+    source = find_source(name)
+    with _progress_bar(source.name) as show:
+        fetched = fetch_network(source, url, on_progress=show, on_wait=_say_waiting)
+    if not fetched.is_new:
+        print(f"{name} is in the cache already")
+    _print_network(fetched.path)
+
+
+@weights_app.command("import")
+def import_command(
+    file: Annotated[
+        Path,
+        typer.Argument(help="VGG-19 weights (.safetensors .pth .npz) or a features model (.onnx).", show_default=False),
+    ],
+    name: Annotated[str, typer.Option(help="Under which the network is found afterwards.", show_default=False)],
+    layout: Annotated[
+        str | None,
+        typer.Option(help=f"Of a weights file: {', '.join(LAYOUTS)}.  [default: found out]", show_default=False),
+    ] = None,
+) -> None:
+    """Make a network ready for use from a file that you have."""
+    from impasto.export.tap_model import import_network
+
+    _print_network(import_network(file, name, layout=layout))
+
+
+def _row(info: "NetworkInfo") -> tuple[str, ...]:
+    return (
+        info.name,
+        f"{info.size_bytes / 1e6:.0f} MB",
+        _span(info.taps),
+        info.preprocess or "its own",
+        info.licence or "not stated",
+        str(info.path),
+    )
+
+
+def _span(taps: tuple[str, ...]) -> str:
+    return ", ".join(taps) if len(taps) <= 3 else f"{taps[0]} ... {taps[-1]} ({len(taps)})"
+
+
+def _print_network(path: Path) -> None:
+    from impasto.export.network_info import read_info
+
+    info = read_info(path)
+    print(f"network        {info.name}, {info.size_bytes / 1e6:.0f} MB, {path}")
+    print(f"taps           {', '.join(info.taps)}")
+    layout = f"  ({info.layout} layout; --layout takes another one)" if info.layout else ""
+    print(f"preprocessing  {info.preprocess or 'its own'}{layout}")
+    print(f"licence        {info.licence or 'not stated'}")
+    print(f"attribution    {info.attribution or 'not stated'}")
+
+
+def _say_waiting() -> None:
+    print("another process is fetching this network: waiting for it", file=sys.stderr)
+
+
+@contextmanager
+def _progress_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a download on stderr, where that is a terminal."""
+    console = Console(stderr=True)
+    bar = progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(title, total=None)
+
+        def show(received: int, total: int | None) -> None:
+            bar.update(task, completed=received, total=total)
+
+        yield show

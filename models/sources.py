@@ -1,0 +1,81 @@
+"""Where weights come from: what may be fetched, and whose work and licence it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from impasto.models.errors import ImpastoError
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Whose weights they are.
+
+    Attributes:
+        licence: an SPDX name, or a sentence.
+        attribution: whom to name.
+    """
+
+    licence: str
+    attribution: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A weight file that may be fetched.
+
+    Attributes:
+        name: of the network, as on the command line.
+        url: the official address.
+        sha256_prefix: what the file's SHA-256 begins with; torchvision's file names carry it.
+        megabytes: its size, 10^6 bytes, rounded.
+        origin: licence and attribution.
+    """
+
+    name: str
+    url: str
+    sha256_prefix: str
+    megabytes: int
+    origin: Origin
+
+
+OXFORD_VGG = Origin(
+    "CC BY 4.0",
+    "VGG-19 by Karen Simonyan and Andrew Zisserman, Visual Geometry Group, University of Oxford (arXiv:1409.1556)",
+)
+TORCHVISION_VGG = Origin(
+    "BSD-3-Clause",
+    "VGG-19 (Simonyan and Zisserman, arXiv:1409.1556) as trained on ImageNet by the torchvision contributors",
+)
+UNKNOWN = Origin("unknown", "unknown: see where the file came from")
+
+SOURCES: Mapping[str, Source] = {
+    source.name: source
+    for source in (
+        Source(
+            "vgg19",
+            "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+            "dcbb9e9d",
+            575,
+            TORCHVISION_VGG,
+        ),
+    )
+}
+
+
+def find_source(name: str) -> Source:
+    """Return what `impasto weights fetch NAME` gets.
+
+    Raises:
+        ImpastoError: nothing of that name can be fetched.
+    """
+    if name not in SOURCES:
+        raise ImpastoError(
+            f"nothing to fetch under the name {name!r}: there is {', '.join(SOURCES)}; "
+            f"for a file that you have, run `impasto weights import FILE --name {name}`"
+        )
+    return SOURCES[name]
+
+
+def known_origin(sha256: str) -> Origin | None:
+    """Return the origin of a file that may be fetched, by its SHA-256; None for any other file."""
+    return next((source.origin for source in SOURCES.values() if sha256.startswith(source.sha256_prefix)), None)
