@@ -1,0 +1,28 @@
+"""Images in and out: files, PIL images and arrays become sRGB pixels in 0..1, and pixels become files.
+
+Pillow is imported in this package and nowhere else.
+"""
+
+from impasto.engine.images.errors import ImageError
+from impasto.engine.images.metadata import read_metadata
+from impasto.engine.images.picture import Picture, from_nchw, require_min_side, to_nchw
+from impasto.engine.images.reading import Source, read_image
+from impasto.engine.images.resizing import fit_long_side, resize
+from impasto.engine.images.writing import EXTENSIONS, check_writable, write_array, write_image
+
+__all__ = [
+    "EXTENSIONS",
+    "ImageError",
+    "Picture",
+    "Source",
+    "check_writable",
+    "fit_long_side",
+    "from_nchw",
+    "read_image",
+    "read_metadata",
+    "require_min_side",
+    "resize",
+    "to_nchw",
+    "write_array",
+    "write_image",
+]

@@ -1,0 +1,72 @@
+"""What a result says about itself: a JSON object inside the file.
+
+PNG files hold it in a text chunk named "impasto"; JPEG, WebP and TIFF files in the image description (tag 270 of TIFF
+and EXIF), after the word "impasto".
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from impasto.engine.images.errors import ImageError
+from impasto.engine.images.formats import broken, is_npy, open_image, read_head
+from impasto.engine.images.limits import own_limit_only
+from PIL import ExifTags
+from PIL.PngImagePlugin import PngImageFile
+
+KEYWORD = "impasto"
+
+
+def as_text(metadata: Mapping[str, Any]) -> str:
+    """Return metadata as one line of ASCII JSON."""
+    return json.dumps(metadata, allow_nan=False)
+
+
+def as_description(metadata: Mapping[str, Any]) -> str:
+    """Return metadata as an image description."""
+    return f"{KEYWORD} {as_text(metadata)}"
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """Return what `write_image` wrote into a file; pixels are not decoded.
+
+    Raises:
+        ImageError: the file cannot be read, is not an image, or holds nothing from impasto.
+    """
+    path = Path(path)
+    if is_npy(read_head(path)):
+        raise ImageError(
+            f"{path} holds no settings: .npy files have no room for them; look at .png, .jpg, .webp or .tif"
+        )
+    try:
+        with path.open("rb") as stream, own_limit_only():
+            image = open_image(stream, path)
+            if isinstance(image, PngImageFile):
+                text = image.info.get(KEYWORD)
+            else:
+                text = _after_keyword(image.getexif().get(ExifTags.Base.ImageDescription))
+    except Exception as error:  # a plug-in may raise anything on broken data
+        raise broken(path, error) from error
+    metadata = _parse(text)
+    if metadata is None:
+        raise ImageError(
+            f"{path} holds no settings: impasto did not write it, or they were lost when it was edited or converted"
+        )
+    return metadata
+
+
+def _after_keyword(description: object) -> str | None:
+    if isinstance(description, str) and description.startswith(f"{KEYWORD} "):
+        return description.removeprefix(f"{KEYWORD} ")
+    return None
+
+
+def _parse(text: object) -> dict[str, Any] | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        metadata = json.loads(text)
+    except ValueError:
+        return None
+    return metadata if isinstance(metadata, dict) else None

@@ -1,0 +1,81 @@
+"""An image in memory, and the layout that graphs want."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from impasto.engine.images.errors import ImageError
+from impasto.engine.images.resizing import resize
+
+FloatArray = npt.NDArray[np.float32]
+
+_LEAST_ALPHA = 1 / 255  # below it, a colour divided by its alpha is noise
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image: colours and, where it has them, how opaque they are.
+
+    Attributes:
+        pixels: float32 H x W x 3, RGB in sRGB encoding, 0..1; not multiplied by alpha.
+        alpha: float32 H x W, 0 (transparent) to 1 (opaque), or None for an opaque image.
+        name: what to call it in a message.
+    """
+
+    pixels: FloatArray
+    alpha: FloatArray | None
+    name: str
+
+    @property
+    def height(self) -> int:
+        """Rows, px."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns, px."""
+        return int(self.pixels.shape[1])
+
+    def resized(self, height: int, width: int) -> "Picture":
+        """Return the picture at another size, within 0..1; itself where the size is the same.
+
+        Colours count by their alpha, so that what hides under transparent pixels does not leak over their edge.
+        """
+        if (height, width) == (self.height, self.width):
+            return self
+        pixels = np.clip(resize(self.pixels, height, width), 0, 1)
+        if self.alpha is None:
+            return Picture(pixels, None, self.name)
+        alpha = np.clip(resize(self.alpha, height, width), 0, 1)
+        weighted = resize(self.pixels * self.alpha[..., None], height, width)
+        visible = alpha >= _LEAST_ALPHA
+        pixels[visible] = np.clip(weighted[visible] / alpha[visible, None], 0, 1)
+        return Picture(pixels, alpha, self.name)
+
+
+def require_min_side(picture: Picture, min_side_px: int, what: str) -> None:
+    """Refuse a picture that is too small.
+
+    Args:
+        picture: the picture.
+        min_side_px: what both sides must have.
+        what: what the picture is for, as in "content image".
+
+    Raises:
+        ImageError: a side is shorter.
+    """
+    if min(picture.height, picture.width) < min_side_px:
+        raise ImageError(
+            f"{what} {picture.name} is {picture.width} x {picture.height} px: "
+            f"both sides must be {min_side_px} px or more; use a larger image"
+        )
+
+
+def to_nchw(pixels: FloatArray) -> FloatArray:
+    """Return H x W x 3 pixels as a graph's input: a new contiguous float32 array 1 x 3 x H x W, same values."""
+    return np.array(pixels.transpose(2, 0, 1)[None], np.float32, order="C")
+
+
+def from_nchw(image: FloatArray) -> FloatArray:
+    """Return a graph's image 1 x 3 x H x W as new contiguous float32 pixels H x W x 3, same values."""
+    return np.array(image[0].transpose(1, 2, 0), np.float32, order="C")

@@ -1,0 +1,178 @@
+"""Pixels to image files."""
+
+import io
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from impasto.engine.images.arrays import FILE_SCALE
+from impasto.engine.images.atomic import check_place, write_atomically
+from impasto.engine.images.errors import ImageError
+from impasto.engine.images.metadata import KEYWORD, as_description, as_text
+from impasto.engine.images.png import encode_png
+from impasto.engine.images.samples import AnyArray
+from impasto.engine.images.tiff import encode_tiff
+from PIL import ExifTags, Image, ImageCms
+
+FloatArray = npt.NDArray[np.float32]
+Metadata = Mapping[str, Any]
+
+ARRAY_EXTENSIONS = (".npy",)
+DEEP_EXTENSIONS = (".png", ".tif", ".tiff")
+LARGEST_SIDE_PX = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
+
+_JPEG_QUALITY = 95
+
+
+def check_writable(
+    path: str | Path,
+    *,
+    bits: int = 8,
+    size: tuple[int, int] | None = None,
+    extensions: Collection[str] | None = None,
+) -> None:
+    """Refuse before a long run what `write_image` or `write_array` would refuse after it.
+
+    Args:
+        path: where the file is to be.
+        bits: per channel, as for `write_image`.
+        size: height and width, px, once they are known.
+        extensions: those that are allowed; None is all.
+
+    Raises:
+        ImageError: an unknown extension, bits or a size that the format lacks, or a place where no file can be made.
+    """
+    path = Path(path)
+    _check_format(path, bits, EXTENSIONS if extensions is None else extensions)
+    if size is not None:
+        _check_size(path, *size)
+    check_place(path)
+
+
+def write_image(
+    path: str | Path,
+    pixels: FloatArray,
+    alpha: FloatArray | None = None,
+    *,
+    metadata: Metadata | None = None,
+    bits: int = 8,
+) -> None:
+    """Write an image: rounded to the nearest level, marked as sRGB, the same bytes for the same arguments.
+
+    PNG, TIFF and WebP are lossless; JPEG has quality 95 and full chroma resolution. The file appears at once and in
+    full, or an older one is left as it was. JPEG has no alpha: the colours are written as they are.
+
+    Args:
+        path: .png, .jpg, .jpeg, .webp, .tif, .tiff; or .npy, which holds the colours alone as float32 H x W x 3 on
+            0..255, neither rounded nor clipped, and no metadata.
+        pixels: float32 H x W x 3, RGB in sRGB encoding, 0..1; values outside are clipped.
+        alpha: float32 H x W, 0..1, or None.
+        metadata: what `read_metadata` gives back: plain values for JSON.
+        bits: per channel, 8 or 16; 16 in PNG and TIFF only.
+
+    Raises:
+        ImageError: as `check_writable`; or the pixels hold NaN or infinity, or the disk is full.
+    """
+    path = Path(path)
+    _check_format(path, bits, EXTENSIONS)
+    _check_size(path, *pixels.shape[:2])
+    if not np.isfinite(pixels).all():
+        raise ImageError(f"cannot write {path}: the pixels hold NaN or infinity")
+    if path.suffix.lower() in ARRAY_EXTENSIONS:
+        write_array(path, pixels * np.float32(FILE_SCALE))
+        return
+    samples = _quantise(pixels if alpha is None else np.dstack([pixels, alpha]), bits)
+    check_place(path)
+    write_atomically(path, _ENCODERS[path.suffix.lower()](samples, metadata))
+
+
+def write_array(path: str | Path, array: FloatArray) -> None:
+    """Write numbers as they are, as float32 in a .npy file.
+
+    Raises:
+        ImageError: another extension, or the file cannot be written.
+    """
+    path = Path(path)
+    check_writable(path, extensions=ARRAY_EXTENSIONS)
+    file = io.BytesIO()
+    np.save(file, np.ascontiguousarray(array, np.float32), allow_pickle=False)
+    write_atomically(path, file.getvalue())
+
+
+def _check_format(path: Path, bits: int, extensions: Collection[str]) -> None:
+    extension = path.suffix.lower()
+    if extension not in extensions:
+        which = f"unknown extension {path.suffix}" if path.suffix else "it has no extension"
+        raise ImageError(f"cannot write {path}: {which}; allowed are {', '.join(extensions)}")
+    if bits not in (8, 16):
+        raise ImageError(f"bad bits {bits}: allowed are 8 and 16")
+    if bits == 16 and extension not in (*DEEP_EXTENSIONS, *ARRAY_EXTENSIONS):
+        raise ImageError(
+            f"cannot write {path}: {extension} has no 16 bits per channel; use {', '.join(DEEP_EXTENSIONS)}"
+        )
+
+
+def _check_size(path: Path, height: int, width: int) -> None:
+    extension = path.suffix.lower()
+    largest = LARGEST_SIDE_PX.get(extension)
+    if largest is not None and max(height, width) > largest:
+        raise ImageError(
+            f"cannot write {path}: {width} x {height} px, and {extension} holds sides up to {largest} px; use .png"
+        )
+
+
+def _quantise(values: FloatArray, bits: int) -> AnyArray:
+    levels = np.clip(values, 0, 1) * np.float32(2**bits - 1)
+    np.rint(levels, out=levels)
+    return levels.astype(np.uint8) if bits == 8 else levels.astype(np.uint16)
+
+
+def _encode_png(samples: AnyArray, metadata: Metadata | None) -> bytes:
+    return encode_png(samples, None if metadata is None else (KEYWORD, as_text(metadata)))
+
+
+def _encode_tiff(samples: AnyArray, metadata: Metadata | None) -> bytes:
+    return encode_tiff(samples, _srgb_profile(), None if metadata is None else as_description(metadata))
+
+
+def _encode_jpeg(samples: AnyArray, metadata: Metadata | None) -> bytes:
+    return _save(samples[:, :, :3], metadata, "JPEG", quality=_JPEG_QUALITY, subsampling="4:4:4", optimize=True)
+
+
+def _encode_webp(samples: AnyArray, metadata: Metadata | None) -> bytes:
+    return _save(samples, metadata, "WEBP", lossless=True, exact=True)
+
+
+def _save(samples: AnyArray, metadata: Metadata | None, encoder: str, **options: Any) -> bytes:
+    """Return a file that Pillow encodes, with profile and description."""
+    exif = b""
+    if metadata is not None:
+        tags = Image.Exif()
+        tags[ExifTags.Base.ImageDescription] = as_description(metadata)
+        exif = tags.tobytes()
+    file = io.BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(samples))
+    image.save(file, encoder, exif=exif, icc_profile=_srgb_profile(), **options)
+    return file.getvalue()
+
+
+def _srgb_profile() -> bytes:
+    """Return Little CMS's own sRGB profile without the date at which it was made (bytes 24 to 35 of the header)."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile[:24] + _PROFILE_DATE + profile[36:]
+
+
+_PROFILE_DATE = b"".join(number.to_bytes(2, "big") for number in (2000, 1, 1, 0, 0, 0))
+
+_ENCODERS: Mapping[str, Callable[[AnyArray, Metadata | None], bytes]] = {
+    ".png": _encode_png,
+    ".jpg": _encode_jpeg,
+    ".jpeg": _encode_jpeg,
+    ".webp": _encode_webp,
+    ".tif": _encode_tiff,
+    ".tiff": _encode_tiff,
+}
+
+EXTENSIONS = (*_ENCODERS, *ARRAY_EXTENSIONS)
