@@ -1,0 +1,78 @@
+"""Settings: defaults, checks with exact messages, and the way to JSON and back."""
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from impasto.engine.settings import Settings, Tap
+from impasto.models.errors import ImpastoError
+
+
+def test_defaults_are_the_papers() -> None:
+    settings = Settings()
+    assert [tap.name for tap in settings.content_taps] == ["relu4_2"]
+    assert [tap.name for tap in settings.style_taps] == ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+    assert (settings.content_weight, settings.style_weight, settings.tv_weight) == (1e-3, 1.0, 0.0)
+    assert settings.pool == "avg"
+
+
+def test_another_weighting_brings_its_own_defaults() -> None:
+    settings = Settings(weighting="johnson", style_weight=7.0)
+    assert (settings.content_weight, settings.style_weight, settings.tv_weight) == (5.0, 7.0, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"size": -1}, "bad size -1: allowed are whole numbers from 0 to 16384"),
+        ({"size": 20000}, "bad size 20000: allowed are whole numbers from 0 to 16384"),
+        ({"style_size": -5}, "bad style_size -5: allowed are whole numbers from 0 to 16384"),
+        ({"iterations": -1}, "bad iterations -1: allowed are whole numbers of 0 or more"),
+        ({"evaluations": 0}, "bad evaluations 0: allowed are whole numbers of 1 or more"),
+        ({"history": 0}, "bad history 0: allowed are whole numbers from 1 to 100"),
+        ({"seed": -1}, "bad seed -1: allowed are whole numbers of 0 or more"),
+        ({"timeout_s": 0.0}, "bad timeout_s 0.0: allowed are seconds above 0"),
+        ({"learning_rate": 0.0}, "bad learning_rate 0.0: allowed are numbers above 0"),
+        ({"content_weight": -1.0}, "bad content_weight -1: allowed are finite numbers of 0 or more"),
+        ({"style_weight": float("nan")}, "bad style_weight nan: allowed are finite numbers of 0 or more"),
+        ({"tv_weight": float("inf")}, "bad tv_weight inf: allowed are finite numbers of 0 or more"),
+        ({"style_taps": ("relu1_1=-2",)}, "bad weight of relu1_1 -2: allowed are finite numbers of 0 or more"),
+        ({"style_taps": ("relu1_1=x",)}, "bad tap 'relu1_1=x': expected NAME or NAME=WEIGHT, as relu4_2=0.5"),
+        ({"style_taps": ("relu1_1", "conv1_1")}, "relu1_1 is given twice in style_taps: give each tap once"),
+        ({"weighting": "gatys"}, "unknown weighting 'gatys': allowed are paper, johnson"),
+        ({"pool": "median"}, "unknown pool 'median': allowed are avg, max"),
+        ({"optimizer": "sgd"}, "unknown optimizer 'sgd': allowed are lbfgs, adam"),
+        (
+            {"content_weight": 0.0, "style_weight": 0.0},
+            "nothing to optimise: every weight is 0; give --content-weight, --style-weight or --tv-weight above 0",
+        ),
+        (
+            {"content_taps": ("relu4_2=0",), "style_taps": ("relu1_1=0",)},
+            "nothing to optimise: every weight is 0; give --content-weight, --style-weight or --tv-weight above 0",
+        ),
+    ],
+)
+def test_a_value_out_of_range_is_one_clear_line(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ImpastoError) as caught:
+        Settings(**values)
+    assert str(caught.value) == message
+
+
+def test_terms_of_weight_zero_are_left_out() -> None:
+    settings = Settings(content_weight=0.0, style_taps=("relu1_1=0", "relu2_1=0.5", "conv3_1"))  # type: ignore[arg-type]
+    assert settings.active_content_taps == ()
+    assert settings.active_style_taps == (Tap("relu2_1", 0.5), Tap("conv3_1"))
+
+
+def test_settings_survive_json() -> None:
+    settings = Settings(size=300, style_taps=(Tap("relu1_1", 0.25), Tap("relu4_1")), weighting="johnson", timeout_s=9.5)
+    assert Settings.from_dict(json.loads(json.dumps(settings.as_dict()))) == settings
+
+
+def test_an_unknown_setting_names_the_known_ones() -> None:
+    known = ", ".join(sorted(field.name for field in dataclasses.fields(Settings)))
+    with pytest.raises(ImpastoError) as caught:
+        Settings.from_dict({"sise": 3})
+    assert str(caught.value) == f"unknown setting 'sise': allowed are {known}"

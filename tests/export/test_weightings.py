@@ -1,0 +1,50 @@
+"""Coefficients of the terms, against the conventions written out on arrays."""
+
+import numpy as np
+import pytest
+
+from impasto.export.objective import Term
+from impasto.export.weightings import coefficients, conversion
+
+TERMS = (
+    Term("content", "relu4_2", channels=6, positions=20),
+    Term("style", "relu1_1", channels=4, positions=80),
+    Term("style", "relu2_1", channels=6, positions=20),
+    Term("tv", "image", channels=3, positions=320),
+)
+WEIGHTS = {"content_weight": 5.0, "style_weight": 100.0, "tv_weight": 1e-3}
+
+
+def features(channels: int, positions: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).random((channels, positions))
+
+
+def test_paper_is_alpha_and_beta_over_the_number_of_style_taps() -> None:
+    factors = coefficients(TERMS, "paper", **WEIGHTS, layer_weights={})
+    assert factors == [5.0, 50.0, 50.0, 1e-3]
+
+
+def test_layer_weights_replace_the_default() -> None:
+    factors = coefficients(TERMS, "paper", **WEIGHTS, layer_weights={"style_relu1_1": 0.125, "content_relu4_2": 2.0})
+    assert factors == [10.0, 12.5, 50.0, 1e-3]
+
+
+def test_johnson_is_its_own_mean_errors() -> None:
+    content, *styles, tv = coefficients(TERMS, "johnson", **WEIGHTS, layer_weights={})
+    term = TERMS[0]
+    f, p = features(term.channels, term.positions, 1), features(term.channels, term.positions, 2)
+    assert content * 0.5 * np.sum((f - p) ** 2) == pytest.approx(5.0 * np.mean((f - p) ** 2), rel=1e-12)
+    for term, factor in zip(TERMS[1:3], styles, strict=True):
+        n, m = term.channels, term.positions
+        f, p = features(n, m, 3), features(n, m, 4)
+        literal = np.sum((f @ f.T - p @ p.T) ** 2) / (4 * n**2 * m**2)
+        theirs = 100.0 * np.mean((f @ f.T / (n * m) - p @ p.T / (n * m)) ** 2)
+        assert factor * literal == pytest.approx(theirs, rel=1e-12)
+    assert tv == pytest.approx(1e-3 / 2 * 255**2)
+
+
+def test_the_conversion_is_said_in_the_papers_terms() -> None:
+    factors = coefficients(TERMS, "johnson", **WEIGHTS, layer_weights={})
+    assert conversion(TERMS, factors) == (
+        "alpha[relu4_2] = 0.08333, beta w[relu1_1] = 25, beta w[relu2_1] = 11.11, tv[image] = 32.51"
+    )
