@@ -84,7 +84,7 @@ def total_variation(emit: Emitter, image: ir.Value, name: str) -> ir.Value:
     _, _, height, width = static_shape(image)
     sums = []
     for axis, size, direction in ((2, height, "down"), (3, width, "across")):
-        axes = emit.ints(f"{name}.axis_{axis}", axis)
+        axes = emit.ints(f"axis_{axis}", axis)
         zero, one = emit.ints("index_0", 0), emit.ints("index_1", 1)
         last, end = (
             emit.ints(f"{name}.{direction}.last", size - 1),
@@ -109,7 +109,16 @@ def static_shape(value: ir.Value) -> tuple[int, ...]:
 
 
 def _sum_of_squares(emit: Emitter, value: ir.Value, axes: tuple[int, ...], name: str) -> ir.Value:
-    """Emit the sum over the given axes of [N, ...], as [N, 1]."""
-    indices = emit.ints("axes_" + "".join(map(str, axes)), *axes)
-    total = emit.op("ReduceSumSquare", value, indices, keepdims=0, name=f"{name}.sum_of_squares")
-    return emit.op("Unsqueeze", total, emit.ints("index_1", 1), name=f"{name}.column")
+    """Emit the sum over the given axes, which are all but the first, of [N, ...] as [N, 1].
+
+    Axis by axis, last first: summed in one go, the 512 x 512 entries of a Gram matrix in float32 lose four digits.
+    """
+    total = emit.op(
+        "ReduceSumSquare", value, emit.ints(f"axis_{axes[-1]}", axes[-1]), keepdims=0, name=f"{name}.squares"
+    )
+    for axis in reversed(axes[:-1]):
+        last = axis == axes[0]
+        total = emit.op(
+            "ReduceSum", total, emit.ints(f"axis_{axis}", axis), keepdims=int(last), name=f"{name}.sum_{axis}"
+        )
+    return total

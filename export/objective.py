@@ -133,7 +133,7 @@ def build_objective(
     weights = ir.val(WEIGHTS, ir.DataType.FLOAT, (batch, len(terms)))
     raw = emit.op("Concat", *columns, axis=1, name="unweighted_terms")
     weighted = emit.op("Mul", raw, weights, name=TERMS)
-    loss = emit.op("ReduceSum", weighted, emit.ints("index_1", 1), keepdims=0, name=LOSS)
+    loss = emit.op("ReduceSum", weighted, emit.ints("axis_1", 1), keepdims=0, name=LOSS)
     _finish(copy, [*targets, weights], [loss, weighted])
     return ObjectiveGraph(gradient(copy, LOSS, IMAGE), tuple(terms))
 
