@@ -1,6 +1,5 @@
 """What a run returns."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +100,4 @@ class Result:
             "evaluations": self.evaluations,
             "outcome": self.outcome,
         }
-        images.write_image(
-            path, self.picture.pixels, self.picture.alpha, metadata={"impasto": json.dumps(record)}, bits=bits
-        )
+        images.write_image(path, self.picture.pixels, self.picture.alpha, metadata=record, bits=bits)

@@ -51,7 +51,7 @@ def evaluate(
         pool=pool,
     )
     if gradient is not None:
-        check_writable(gradient)
+        check_writable(gradient, extensions=(".npy",))
     with Engine(model, provider=provider, threads=threads) as engine:
         score = engine.evaluate(image, content, style, settings)
     if gradient is not None:

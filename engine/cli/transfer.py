@@ -97,7 +97,7 @@ def transfer(
         optimizer=optimizer,
         learning_rate=learning_rate,
     )
-    check_writable(output)
+    check_writable(output, bits=bits)
     process_start_s = seconds_since_process_start() - time.perf_counter()  # on the latter's scale
     with _interruptible() as interrupted, Engine(model, provider=provider, threads=threads) as engine:
         call_s = process_start_s + time.perf_counter()
