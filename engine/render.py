@@ -116,9 +116,7 @@ class Engine:
             provenance=self._provenance(scene, painting),
         )
 
-    def evaluate(
-        self, image: Source, content: Source, style: Source, settings: Settings | None = None
-    ) -> Evaluation:
+    def evaluate(self, image: Source, content: Source, style: Source, settings: Settings | None = None) -> Evaluation:
         """Score an image under the objective, and return the gradient as well.
 
         Args:
@@ -137,6 +135,27 @@ class Engine:
         loss, gradient = objective(as_vector(scored.pixels))
         per_pixel = as_pixels(gradient, scene.height, scene.width) * GREY_LEVEL
         return Evaluation(loss, objective.terms_of(loss), per_pixel, objective.seconds)
+
+    def objective(self, content: Source, style: Source, settings: Settings | None = None) -> tuple[Objective, Vector]:
+        """Return the function that `transfer` minimises and the image that it starts from, for other optimisers.
+
+        The function belongs to the engine: it is valid until the next call of any of these methods.
+
+        Args:
+            content: as for `transfer`.
+            style: likewise.
+            settings: likewise.
+
+        Returns:
+            A function from a flat float32 vector (planes of R, G and B, 0..1) to loss and gradient, and such a vector.
+
+        Raises:
+            ImpastoError: as `transfer`.
+        """
+        settings = settings or Settings()
+        scene, painting = read_pictures(content, style, settings)
+        objective, _ = self._compiler.objective(settings, scene, painting)
+        return objective, initial_image(settings, scene, painting)
 
     def close(self) -> None:
         """Give the sessions' memory back."""
@@ -164,9 +183,7 @@ class Engine:
         }
 
 
-def _minimise(
-    objective: Objective, x: Vector, settings: Settings, cancel: Callable[[], bool] | None
-) -> Minimisation:
+def _minimise(objective: Objective, x: Vector, settings: Settings, cancel: Callable[[], bool] | None) -> Minimisation:
     """Start the optimiser that was asked for."""
     budget = Budget(
         iterations=settings.iterations,

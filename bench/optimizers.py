@@ -1,0 +1,141 @@
+"""The optimiser against others at equal evaluations, on the same objective from the same start.
+
+    python -m impasto.bench.optimizers CONTENT STYLE -o bench/results/optimizers.json
+
+Compared are this project's L-BFGS, `torch.optim.LBFGS` (history 10, no line search, pixels on 0..255, as people use it
+for style transfer) and SciPy's L-BFGS-B (maxcor 10). All three minimise one and the same ONNX Runtime objective, so that
+nothing but the optimiser differs. A curve is the lowest loss seen after each evaluation.
+"""
+
+import argparse
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from impasto.bench.conditions import conditions
+from impasto.engine import Engine, Settings
+from impasto.engine.lbfgs import LbfgsSettings, lbfgs
+from impasto.engine.objective import Objective
+from impasto.engine.outcome import Budget, Vector
+
+HISTORY = 10
+PIXEL = 255.0
+
+
+class BudgetSpent(Exception):  # noqa: N818 - ends an optimiser that has no exact budget of its own
+    """The objective was run as often as allowed."""
+
+
+class Recorded:
+    """An objective that keeps every loss, and stops at its budget."""
+
+    def __init__(self, objective: Objective, evaluations: int) -> None:
+        self._objective = objective
+        self._evaluations = evaluations
+        self.losses: list[float] = []
+
+    def __call__(self, x: Vector) -> tuple[float, Vector]:
+        """Return loss and gradient at x."""
+        if len(self.losses) == self._evaluations:
+            raise BudgetSpent
+        loss, gradient = self._objective(x)
+        self.losses.append(loss)
+        return loss, gradient
+
+
+def run_impasto(objective: Recorded, x: Vector, evaluations: int) -> None:
+    """Minimise with this project's L-BFGS."""
+    for _ in lbfgs(objective, x, LbfgsSettings(history_size=HISTORY), Budget(evaluations=evaluations)):
+        pass
+
+
+def run_torch(objective: Recorded, x: Vector, evaluations: int) -> None:
+    """Minimise with torch.optim.LBFGS, tolerances off."""
+    import torch
+
+    pixels = torch.tensor(x * np.float32(PIXEL), requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [pixels],
+        max_iter=evaluations,
+        max_eval=evaluations,
+        history_size=HISTORY,
+        tolerance_grad=-1,
+        tolerance_change=-1,
+    )
+
+    def closure() -> torch.Tensor:
+        loss, gradient = objective(pixels.detach().numpy() / np.float32(PIXEL))
+        pixels.grad = torch.tensor(gradient / np.float32(PIXEL))
+        return torch.tensor(loss)
+
+    optimizer.step(closure)
+
+
+def run_scipy(objective: Recorded, x: Vector, evaluations: int) -> None:
+    """Minimise with SciPy's L-BFGS-B, without bounds, tolerances off."""
+    import scipy.optimize
+
+    def function(pixels: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, gradient = objective((pixels / PIXEL).astype(np.float32))
+        return loss, gradient.astype(np.float64) / PIXEL
+
+    options = {"maxcor": HISTORY, "maxiter": evaluations, "maxfun": evaluations, "ftol": 0.0, "gtol": 0.0}
+    scipy.optimize.minimize(function, x.astype(np.float64) * PIXEL, jac=True, method="L-BFGS-B", options=options)
+
+
+RIVALS: dict[str, Callable[[Recorded, Vector, int], None]] = {
+    "impasto": run_impasto,
+    "torch.optim.LBFGS": run_torch,
+    "scipy L-BFGS-B": run_scipy,
+}
+
+
+def main() -> None:
+    """Run the comparison and write its curves."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("content", type=Path)
+    parser.add_argument("style", type=Path)
+    parser.add_argument("--model", default="auto")
+    parser.add_argument("--side", type=int, default=256, help="both images are resized to side x side px")
+    parser.add_argument("--evaluations", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    arguments = parser.parse_args()
+
+    record = {"what": __doc__, "conditions": conditions(arguments.threads), "runs": []}
+    content, style = (square(path, arguments.side) for path in (arguments.content, arguments.style))
+    with Engine(arguments.model, threads=arguments.threads) as engine:
+        record["network"] = {"name": engine.network.name, "sha256": engine.network.sha256}
+        for init in ("content", "noise"):
+            settings = Settings(size=0, init=init, seed=arguments.seed)
+            objective, x = engine.objective(content, style, settings)
+            finals = {}
+            for name, run in RIVALS.items():
+                recorded = Recorded(objective, arguments.evaluations)
+                with contextlib.suppress(BudgetSpent):
+                    run(recorded, x, arguments.evaluations)
+                curve = np.minimum.accumulate(recorded.losses).tolist()
+                finals[name] = curve[-1]
+                record["runs"].append(
+                    {"init": init, "optimizer": name, "final": curve[-1], "last": recorded.losses[-1], "curve": curve}
+                )
+            best = min(value for name, value in finals.items() if name != "impasto")
+            print(f"{init}: {finals}; impasto / better rival = {finals['impasto'] / best:.4f}")
+    record["images"] = {"content": arguments.content.name, "style": arguments.style.name, "side_px": arguments.side}
+    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def square(path: Path, side: int) -> np.ndarray:
+    """Return an image at side x side px, uint8, however its proportions were."""
+    from impasto.engine.images import read_image
+
+    pixels = read_image(path).resized(side, side).pixels
+    return np.rint(pixels * np.float32(PIXEL)).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    main()
