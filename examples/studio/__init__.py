@@ -1,0 +1,1 @@
+"""The painters and renderers behind the example images: numpy only, each a pure function of its size."""
