@@ -3,7 +3,7 @@
     python -m impasto.bench.optimizers CONTENT STYLE -o bench/results/optimizers.json
 
 Compared are this project's L-BFGS, `torch.optim.LBFGS` (history 10, no line search, pixels on 0..255, as people use it
-for style transfer) and SciPy's L-BFGS-B (maxcor 10). All three minimise one and the same ONNX Runtime objective, so that
+for style transfer) and SciPy's L-BFGS-B (maxcor 10). All three minimise the very same ONNX Runtime objective, so that
 nothing but the optimiser differs. A curve is the lowest loss seen after each evaluation.
 """
 
