@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx_ir as ir
-from impasto.export.vjp_rules import RULES, Emission, GradientError, Rule, describe, supported_operators
+
+from impasto.export.expansion import expand_functions
+from impasto.export.preparation import prepared
+from impasto.export.vjp_rules import FLAT, RULES, Emission, GradientError, Rule, describe, supported_operators
 from impasto.export.vjp_rules.emission import numpy_dtype
-from impasto.export.vjp_rules.preparation import prepared
 
 __all__ = ["GradientError", "gradient"]
 
@@ -44,16 +46,17 @@ def gradient(model: ir.Model, loss: str, wrt: str) -> ir.Model:
         _find(copy.graph.outputs, loss, "output", copy),
     )
     _check_loss(target)
+    expand_functions(copy, source)
+    target = next(value for value in copy.graph.outputs if value.name == loss)
     names = _taken_names(copy.graph)
     if f"d_{wrt}" in names:
-        raise GradientError(
-            f"the model already has a value named 'd_{wrt}'; rename it, the gradient takes this name"
-        )
+        raise GradientError(f"the model already has a value named 'd_{wrt}'; rename it, the gradient takes this name")
     emit = Emission(copy.graph, [*names, f"d_{wrt}"], copy.opset_imports[""])
     nodes, active = _path(copy.graph, source, target)
     result = _walk(emit, nodes, active, source, target)
     output = emit.op("Identity", result) if _needs_identity(result, copy.graph) else result
-    output.name, output.dtype, output.shape = f"d_{wrt}", source.dtype, source.shape
+    output.name, output.dtype = f"d_{wrt}", source.dtype
+    output.shape = None if source.shape is None else source.shape.copy()
     copy.graph.outputs.append(output)
     return copy
 
@@ -75,17 +78,14 @@ def _walk(
         emit.scope = f"d_{node.outputs[0].name}"
         rule = RULES[node.op_type]
         wanted = [
-            value in active and position in _differentiable(rule, node)
-            for position, value in enumerate(node.inputs)
+            value in active and position in _differentiable(rule, node) for position, value in enumerate(node.inputs)
         ]
         results = rule.function(emit, node, arrived, wanted)
         for value, cotangent, is_wanted in zip(node.inputs, results, wanted, strict=False):
             if value is None or cotangent is None or not is_wanted:
                 continue
             repaired = _unbroadcast(emit, node, rule, cotangent, value)
-            cotangents[value] = (
-                emit.op("Add", cotangents[value], repaired) if value in cotangents else repaired
-            )
+            cotangents[value] = emit.op("Add", cotangents[value], repaired) if value in cotangents else repaired
     if source not in cotangents:  # every rule on the way answered that there is nothing to pass on
         return emit.op("Expand", emit.array(0.0, source), emit.shape_of(source))
     return cotangents[source]
@@ -96,14 +96,13 @@ def _settle(emit: Emission, cotangent: ir.Value, primal: ir.Value, named: set[ir
     if cotangent not in named:
         emit.rename(cotangent, f"d_{primal.name}")
         named.add(cotangent)
-    cotangent.dtype, cotangent.shape = primal.dtype, primal.shape
+    cotangent.dtype = primal.dtype
+    cotangent.shape = None if primal.shape is None else primal.shape.copy()
 
 
 def _unbroadcast(emit: Emission, node: ir.Node, rule: Rule, cotangent: ir.Value, value: ir.Value) -> ir.Value:
     """Sum a cotangent over the axes along which its primal was broadcast: the only place that does so."""
-    broadcast = (
-        cotangent.shape if cotangent.shape is not None else node.outputs[0].shape if rule.broadcasts else None
-    )
+    broadcast = cotangent.shape if cotangent.shape is not None else node.outputs[0].shape if rule.broadcasts else None
     if broadcast is None and not rule.broadcasts:
         return cotangent
     if broadcast is None or value.shape is None:
@@ -135,7 +134,7 @@ def _same_size(one: object, other: object) -> bool:
 
 
 def _path(graph: ir.Graph, source: ir.Value, target: ir.Value) -> tuple[list[ir.Node], set[ir.Value]]:
-    """Return the nodes on a differentiable path from source to target, last first, and the values that vary with source.
+    """Return the nodes on a differentiable path from source to target, last first, and all values that vary.
 
     Raises:
         GradientError: there is no such path, or an operator on it has no rule.
@@ -164,6 +163,8 @@ def _differentiable(rule: Rule, node: ir.Node) -> Sequence[int]:
 
 def _differentiable_inputs(node: ir.Node) -> Iterator[ir.Value]:
     """Yield the inputs through which a derivative may pass; all of them where there is no rule to tell."""
+    if node.op_type in FLAT and not node.domain:
+        return
     rule = _rule(node)
     positions = range(len(node.inputs)) if rule is None else _differentiable(rule, node)
     for position in positions:
@@ -186,7 +187,7 @@ def _captured(node: ir.Node) -> Iterator[ir.Value]:
 
 
 def _rule(node: ir.Node) -> Rule | None:
-    return RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    return None if node.domain else RULES.get(node.op_type)
 
 
 def _check_rule(node: ir.Node) -> None:
@@ -240,9 +241,7 @@ def _find(values: Sequence[ir.Value], name: str, kind: str, model: ir.Model) -> 
     for value in values:
         if value.name == name:
             what = (
-                f"has type {value.dtype.name if value.dtype else 'unknown'}"
-                if not _is_float(value)
-                else "is a weight"
+                f"has type {value.dtype.name if value.dtype else 'unknown'}" if not _is_float(value) else "is a weight"
             )
             raise GradientError(f"{kind} {name!r} {what}; the model's floating-point {kind}s are: {names}")
     raise GradientError(f"the model has no {kind} {name!r}; its floating-point {kind}s are: {names}")

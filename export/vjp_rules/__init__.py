@@ -1,18 +1,39 @@
 """The table of gradient rules, one module per family of operators."""
 
 from impasto.export.vjp_rules import (
+    activations,
     arithmetic,
     convolution,
+    einsum,
     elementwise,
+    indexing,
     linear,
+    normalization,
+    padding,
     pooling,
     reduction,
+    resampling,
     shape,
 )
 from impasto.export.vjp_rules.emission import Emission, describe
 from impasto.export.vjp_rules.errors import GradientError
-from impasto.export.vjp_rules.table import RULES, Rule, rule, supported_operators
+from impasto.export.vjp_rules.table import FLAT, RULES, Rule, rule, supported_operators
 
-__all__ = ["RULES", "Emission", "GradientError", "Rule", "describe", "rule", "supported_operators"]
+__all__ = ["FLAT", "RULES", "Emission", "GradientError", "Rule", "describe", "rule", "supported_operators"]
 
-_FAMILIES = (arithmetic, convolution, elementwise, linear, pooling, reduction, shape)
+# Importing a family registers its rules.
+_FAMILIES = (
+    activations,
+    arithmetic,
+    convolution,
+    einsum,
+    elementwise,
+    indexing,
+    linear,
+    normalization,
+    padding,
+    pooling,
+    reduction,
+    resampling,
+    shape,
+)

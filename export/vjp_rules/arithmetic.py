@@ -2,22 +2,30 @@
 
 Every cotangent is returned in the shape of the result; the walk sums it to the operand's.
 
-Supported: Add, Sub, Mul, Div, Pow (base and exponent), Where (both branches), Clip (value and bounds).
-Clip passes the cotangent where min <= x <= max, the bounds included, as PyTorch does.
+Supported: Add, Sub, Mul, Div, Pow (base and exponent), Sum, Mean, Max, Min, Where (both branches), Clip (value
+and bounds). Operands of Max and Min that are equal share the cotangent evenly, as in torch.maximum. Clip passes the
+cotangent where min <= x <= max, the bounds included, as torch.clamp does.
 """
 
 import math
 from collections.abc import Sequence
 
 import onnx_ir as ir
+
 from impasto.export.vjp_rules.emission import Emission, given
 from impasto.export.vjp_rules.table import Cotangents, rule
 
 
-@rule("Add", broadcasts=True)
+@rule("Add", "Sum", broadcasts=True)
 def add(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
-    """Pass d to both."""
-    return [cotangents[0], cotangents[0]]
+    """Pass d to every operand."""
+    return [cotangents[0]] * len(wanted)
+
+
+@rule("Mean", broadcasts=True)
+def mean(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Pass d / n to each of n operands."""
+    return [emit.op("Mul", cotangents[0], 1.0 / len(wanted))] * len(wanted)
 
 
 @rule("Sub", broadcasts=True)
@@ -45,35 +53,51 @@ def divide(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequen
 
 @rule("Pow", broadcasts=True)
 def power(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
-    """Emit d p x^(p-1) and d y log(x), the latter 0 where x = 0 and p >= 0, as PyTorch does."""
+    """Emit d p x^(p - 1) and d y log(x), the latter 0 where x = 0 and p >= 0, as PyTorch does."""
     d, (x, p) = given(cotangents[0]), map(given, node.inputs)
-    return [_d_base(emit, d, x, p) if wanted[0] else None, _d_exponent(emit, node, d) if wanted[1] else None]
+    return [
+        _d_base(emit, d, x, p) if wanted[0] else None,
+        _d_exponent(emit, d, x, p, node.outputs[0]) if wanted[1] else None,
+    ]
 
 
-def _d_base(emit: Emission, d: ir.Value, x: ir.Value, p: ir.Value) -> ir.Value:
+def _d_base(emit: Emission, d: ir.Value, x: ir.Value, p: ir.Value) -> ir.Value | None:
     tensor = ir.convenience.get_const_tensor(p)
     if tensor is not None and math.prod(tensor.shape.numpy()) == 1:
-        exponent = float(tensor.numpy().ravel()[0])
-        # A power of 1, which Pow(x, 1) would cost as dearly as any.
-        scaled = emit.op("Mul", d, exponent)
-        if exponent == 2.0:
-            return emit.op("Mul", scaled, x)
-        if exponent == 1.0:
-            return d
-        return emit.op("Mul", scaled, emit.op("Pow", x, exponent - 1.0))
-    typed = emit.op("Cast", p, to=x.dtype) if p.dtype != x.dtype else p
-    slope = emit.op("Mul", typed, emit.op("Pow", x, emit.op("Sub", typed, 1.0)))
-    # p = 0 gives 0, also at x = 0 where the product would be 0 * inf.
-    return emit.op("Mul", d, emit.op("Where", emit.op("Equal", typed, 0.0), 0.0, slope))
+        return _d_base_of_constant_power(emit, d, x, float(tensor.numpy().ravel()[0]))
+    exponent = emit.cast(p, x)
+    slope = emit.op("Mul", exponent, emit.op("Pow", x, emit.op("Sub", exponent, 1.0)))
+    # p = 0 gives 0, also at x = 0, where the product would be 0 times infinity.
+    return emit.op("Mul", d, emit.op("Where", emit.op("Equal", exponent, 0.0), 0.0, slope))
 
 
-def _d_exponent(emit: Emission, node: ir.Node, d: ir.Value) -> ir.Value:
-    x, p = map(given, node.inputs)
-    log = emit.op("Log", x)
+def _d_base_of_constant_power(emit: Emission, d: ir.Value, x: ir.Value, exponent: float) -> ir.Value | None:
+    if exponent == 0.0:
+        return None
+    scaled = d if exponent == 1.0 else emit.op("Mul", d, exponent)
+    if exponent in (1.0, 2.0):
+        return scaled if exponent == 1.0 else emit.op("Mul", scaled, x)
+    return emit.op("Mul", scaled, emit.op("Pow", x, exponent - 1.0))
+
+
+def _d_exponent(emit: Emission, d: ir.Value, x: ir.Value, p: ir.Value, y: ir.Value) -> ir.Value:
     is_flat = emit.op("And", emit.op("Equal", x, 0.0), emit.op("GreaterOrEqual", p, 0.0))
-    slope = emit.op("Where", is_flat, 0.0, emit.op("Mul", node.outputs[0], log))
-    product = emit.op("Mul", d, slope)
-    return emit.op("Cast", product, to=p.dtype) if p.dtype != x.dtype else product
+    slope = emit.op("Where", is_flat, 0.0, emit.op("Mul", y, emit.op("Log", x)))
+    return emit.cast(emit.op("Mul", d, slope), p)
+
+
+@rule("Max", "Min", broadcasts=True)
+def extreme(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Divide d evenly among the operands that are equal to the result."""
+    d, y = given(cotangents[0]), node.outputs[0]
+    if len(node.inputs) == 1:
+        return [d]
+    shares = [emit.cast(emit.op("Equal", value, y), y) for value in node.inputs]
+    count = shares[0]
+    for share in shares[1:]:
+        count = emit.op("Add", count, share)
+    part = emit.op("Div", d, count)
+    return [emit.op("Mul", part, share) if is_wanted else None for share, is_wanted in zip(shares, wanted, strict=True)]
 
 
 @rule("Where", inputs=(1, 2), broadcasts=True)
@@ -89,20 +113,37 @@ def where(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequenc
 
 @rule("Clip", broadcasts=True)
 def clip(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
-    """Pass d to x inside the bounds, to a bound outside of it; min > max makes everything max."""
-    d, (x, low, high) = cotangents[0], (*node.inputs, None, None)[:3]
-    inside = emit.op("GreaterOrEqual", x, low) if low is not None else None
+    """Pass d to x inside the bounds, to a bound outside of them; min > max makes everything max."""
+    d, (x, low, high) = given(cotangents[0]), (*node.inputs, None, None)[:3]
+    wants_x, wants_low, wants_high = (*wanted, False, False)[:3]
+    return [
+        _d_clipped(emit, d, x, low, high) if wants_x else None,
+        _d_low(emit, d, x, low, high) if wants_low else None,
+        _d_high(emit, d, x, low, high) if wants_high else None,
+    ]
+
+
+def _d_clipped(
+    emit: Emission, d: ir.Value, x: ir.Value | None, low: ir.Value | None, high: ir.Value | None
+) -> ir.Value:
+    conditions = []
+    if low is not None:
+        conditions.append(emit.op("GreaterOrEqual", x, low))
     if high is not None:
-        under = emit.op("LessOrEqual", x, high)
-        inside = under if inside is None else emit.op("And", inside, under)
-    d_x = d if inside is None else emit.op("Where", inside, d, 0.0) if wanted[0] else None
-    d_low = d_high = None
-    if low is not None and wanted[1]:
-        below = emit.op("Less", x, low)
-        if high is not None:
-            below = emit.op("And", below, emit.op("LessOrEqual", low, high))
-        d_low = emit.op("Where", below, d, 0.0)
-    if high is not None and wanted[2]:
-        reached = x if low is None else emit.op("Max", x, low)
-        d_high = emit.op("Where", emit.op("Greater", reached, high), d, 0.0)
-    return [d_x, d_low, d_high]
+        conditions.append(emit.op("LessOrEqual", x, high))
+    if not conditions:
+        return d
+    inside = conditions[0] if len(conditions) == 1 else emit.op("And", *conditions)
+    return emit.op("Where", inside, d, 0.0)
+
+
+def _d_low(emit: Emission, d: ir.Value, x: ir.Value | None, low: ir.Value | None, high: ir.Value | None) -> ir.Value:
+    below = emit.op("Less", x, low)
+    if high is not None:
+        below = emit.op("And", below, emit.op("LessOrEqual", low, high))
+    return emit.op("Where", below, d, 0.0)
+
+
+def _d_high(emit: Emission, d: ir.Value, x: ir.Value | None, low: ir.Value | None, high: ir.Value | None) -> ir.Value:
+    raised = x if low is None else emit.op("Max", x, low)
+    return emit.op("Where", emit.op("Greater", raised, high), d, 0.0)

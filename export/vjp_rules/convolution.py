@@ -1,13 +1,15 @@
 """Rules of convolutions.
 
-Supported: Conv and ConvTranspose with any number of spatial axes, stride, dilation, group, pads (auto_pad too), with respect to the
-image, the weights and the bias. The gradient of a convolution of stride 1 is a convolution with the kernel reversed in space and its
-channels exchanged; nodes that constant folding removes say so, and the file keeps one copy of the weights.
+Supported: Conv and ConvTranspose with any number of spatial axes, stride, dilation, group, pads (auto_pad too), with
+respect to the image, the weights and the bias. The gradient of a convolution of stride 1 is a convolution with the
+kernel reversed in space and its channels exchanged; nodes that constant folding removes say so, and the file keeps one
+copy of the weights.
 """
 
 from collections.abc import Sequence
 
 import onnx_ir as ir
+
 from impasto.export.vjp_rules.emission import Emission, given, static_shape
 from impasto.export.vjp_rules.table import Cotangents, rule
 from impasto.export.vjp_rules.windows import Windows, windows
@@ -29,9 +31,7 @@ def conv(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence
 
 
 @rule("ConvTranspose")
-def conv_transpose(
-    emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]
-) -> Cotangents:
+def conv_transpose(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
     """Differentiate the transpose of the convolution y -> x, which that convolution does."""
     d, (x, w) = given(cotangents[0]), map(given, node.inputs[:2])
     group = node.attributes.get_int("group", 1)
@@ -39,11 +39,21 @@ def conv_transpose(
     d_x = None
     if wanted[0]:
         d_x = emit.op("Conv", d, w, **_attributes(geometry, group), pads=[*geometry.before, *geometry.after])
+        d_x = _without_extra_windows(emit, node, d_x, geometry)
     return [
         d_x,
         _d_weights(emit, node, d, x, w, geometry, group) if wanted[1] else None,
         _d_bias(emit, d, geometry) if len(wanted) > 2 and wanted[2] else None,
     ]
+
+
+def _without_extra_windows(emit: Emission, node: ir.Node, d_x: ir.Value, geometry: Windows) -> ir.Value:
+    """Cut the windows that an output_padding of a stride or more makes room for."""
+    extra = node.attributes.get_ints("output_padding", (0,) * len(geometry.kernel))
+    if all(add < stride for add, stride in zip(extra, geometry.strides, strict=True)):
+        return d_x
+    counts = static_shape(node, node.inputs[0])[2:]
+    return emit.op("Slice", d_x, [0] * len(counts), list(counts), list(range(2, 2 + len(counts))))
 
 
 def _attributes(geometry: Windows, group: int) -> dict[str, object]:
@@ -144,9 +154,7 @@ def _d_bias(emit: Emission, d: ir.Value, geometry: Windows) -> ir.Value:
 def _transposed_windows(node: ir.Node, x: ir.Value, w: ir.Value) -> Windows:
     """Return the windows of the convolution that a ConvTranspose node transposes; its pads are what it crops."""
     kernel = static_shape(node, w)[2:]
-    if "output_shape" in node.attributes or node.attributes.get_string("auto_pad", "NOTSET").startswith(
-        "SAME"
-    ):
+    if "output_shape" in node.attributes or node.attributes.get_string("auto_pad", "NOTSET").startswith("SAME"):
         return _cropping_windows(node, x, kernel)
     return windows(node, kernel, sizes_of=node.outputs[0], counts_of=x)
 

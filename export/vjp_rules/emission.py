@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import onnx_ir as ir
+
 from impasto.export.vjp_rules.errors import GradientError
 
 Operand = ir.Value | float | Sequence[int] | np.ndarray | None
@@ -56,11 +57,19 @@ class Emission:
             self._constants[key] = value
         return self._constants[key]
 
-    def array(
-        self, values: np.ndarray | Sequence[object], like: ir.Value, name: str | None = None
-    ) -> ir.Value:
+    def array(self, values: np.ndarray | Sequence[object], like: ir.Value, name: str | None = None) -> ir.Value:
         """Return a constant of the dtype of another value."""
         return self.constant(np.asarray(values).astype(numpy_dtype(like)), name)
+
+    def cast(self, value: ir.Value, like: ir.Value) -> ir.Value:
+        """Emit a change of type where there is one."""
+        return value if value.dtype == like.dtype else self.op("Cast", value, to=like.dtype)
+
+    def reduce(self, op_type: str, value: ir.Value, axes: Sequence[int], *, keepdims: int = 1) -> ir.Value:
+        """Emit a reduction; its axes became an input in opset 18, those of ReduceSum in 13."""
+        if self.opset >= 18 or op_type == "ReduceSum":
+            return self.op(op_type, value, list(axes), keepdims=keepdims)
+        return self.op(op_type, value, axes=list(axes), keepdims=keepdims)
 
     def unique(self, name: str) -> str:
         """Return the name, with a number appended where it is taken, and take it."""
@@ -208,8 +217,6 @@ def _output_dtype(
 def _constant_name(array: np.ndarray) -> str:
     if array.size > 8:
         return f"gradient.{array.dtype.name}_{'x'.join(map(str, array.shape))}"
-    values = "_".join(
-        f"{item:g}" if array.dtype.kind not in "iub" else str(item) for item in array.ravel().tolist()
-    )
+    values = "_".join(f"{item:g}" if array.dtype.kind not in "iub" else str(item) for item in array.ravel().tolist())
     kind = "" if array.dtype.kind in "iub" else f"{array.dtype.name}_"
     return f"gradient.{kind}{values or 'empty'}"

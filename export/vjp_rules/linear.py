@@ -1,12 +1,14 @@
 """Rules of matrix products.
 
-Supported: MatMul (any ranks, batch axes broadcast), Gemm (transA, transB, alpha, beta, C broadcast). A product of a matrix with its own
-transpose, the Gram matrix F F^T, costs one product in reverse, (d + d^T) F, instead of two.
+Supported: MatMul (any ranks, batch axes broadcast), Gemm (transA, transB, alpha, beta, C broadcast). A
+product of a matrix with its own transpose, the Gram matrix F F^T, costs one product in reverse, (d + d^T) F, instead
+of two.
 """
 
 from collections.abc import Sequence
 
 import onnx_ir as ir
+
 from impasto.export.vjp_rules.emission import Emission, describe, given, rank
 from impasto.export.vjp_rules.errors import GradientError
 from impasto.export.vjp_rules.table import Cotangents, rule
@@ -81,9 +83,7 @@ def _set_batched_shape(node: ir.Node, result: ir.Value, operand: ir.Value, other
     if max(rank_operand, rank_other) <= 2:
         return
     if product is None or operand.shape is None:
-        raise GradientError(
-            f"{describe(node)} has a result of unknown shape; give the model's inputs a shape"
-        )
+        raise GradientError(f"{describe(node)} has a result of unknown shape; give the model's inputs a shape")
     matrix_axes = 2 - (rank_operand == 1) - (rank_other == 1)
     batch = list(product)[: len(product) - matrix_axes]
     result.shape = ir.Shape([*batch, *list(operand.shape)[-2:]])
@@ -92,20 +92,20 @@ def _set_batched_shape(node: ir.Node, result: ir.Value, operand: ir.Value, other
 @rule("Gemm")
 def gemm(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
     """Differentiate alpha A' B' + beta C, where A' is A or its transpose."""
-    d, (a, b) = cotangents[0], node.inputs[:2]
+    d, (a, b) = given(cotangents[0]), map(given, node.inputs[:2])
     alpha, beta = node.attributes.get_float("alpha", 1.0), node.attributes.get_float("beta", 1.0)
-    trans_a, trans_b = node.attributes.get_int("transA", 0), node.attributes.get_int("transB", 0)
+    turns_a, turns_b = node.attributes.get_int("transA", 0), node.attributes.get_int("transB", 0)
     d_a = d_b = d_c = None
-    if wanted[0]:
-        left, right = (b, d) if trans_a else (d, b)
-        d_a = emit.op(
-            "Gemm", left, right, alpha=alpha, transA=trans_a * trans_b, transB=trans_a or 1 - trans_b
-        )
-    if wanted[1]:
-        left, right = (d, a) if trans_b else (a, d)
-        d_b = emit.op(
-            "Gemm", left, right, alpha=alpha, transA=trans_b or 1 - trans_a, transB=trans_b * trans_a
-        )
+    if a is b and turns_a != turns_b:
+        left, right = (a, _symmetric(emit, d, 2)) if turns_a else (_symmetric(emit, d, 2), a)
+        d_a = emit.op("Gemm", left, right, alpha=alpha)
+    else:
+        if wanted[0]:
+            left, right = (b, d) if turns_a else (d, b)
+            d_a = emit.op("Gemm", left, right, alpha=alpha, transA=turns_a * turns_b, transB=turns_a or 1 - turns_b)
+        if wanted[1]:
+            left, right = (d, a) if turns_b else (a, d)
+            d_b = emit.op("Gemm", left, right, alpha=alpha, transA=turns_b or 1 - turns_a, transB=turns_a * turns_b)
     if len(wanted) > 2 and wanted[2]:
         d_c = d if beta == 1.0 else emit.op("Mul", d, beta)
         d_c.shape = node.outputs[0].shape

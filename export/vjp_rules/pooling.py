@@ -1,7 +1,9 @@
 """Rules of pooling.
 
-Supported: AveragePool (any windows, both count_include_pad, ceil_mode), MaxPool (any windows, no Indices output), GlobalAveragePool.
-Where several elements of a window are the maximum, the first one in row-major order gets the whole cotangent, as in PyTorch.
+Supported: AveragePool (any windows, both count_include_pad, ceil_mode), MaxPool (any windows, no Indices output),
+GlobalAveragePool, GlobalMaxPool.
+Where several elements of a window are the maximum, the first one in row-major order gets the whole cotangent, as in
+PyTorch.
 """
 
 import math
@@ -9,22 +11,31 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
-from impasto.export.vjp_rules.emission import Emission, describe, given, numpy_dtype, rank, static_shape
+
+from impasto.export.vjp_rules.emission import Emission, describe, given, rank, static_shape
 from impasto.export.vjp_rules.errors import GradientError
-from impasto.export.vjp_rules.reduction import element_count
+from impasto.export.vjp_rules.reduction import divided, element_count
 from impasto.export.vjp_rules.table import Cotangents, rule
 from impasto.export.vjp_rules.windows import Windows, windows
 
 
 @rule("GlobalAveragePool")
-def global_average_pool(
-    emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]
-) -> Cotangents:
+def global_average_pool(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
     """Spread d / count over the positions."""
     d, x = given(cotangents[0]), given(node.inputs[0])
     count = element_count(emit, x, range(2, rank(node, x)))
-    scaled = emit.op("Mul", d, 1.0 / count) if isinstance(count, float) else emit.op("Div", d, count)
-    return [emit.op("Expand", scaled, emit.shape_of(x))]
+    return [emit.op("Expand", divided(emit, d, count), emit.shape_of(x))]
+
+
+@rule("GlobalMaxPool")
+def global_max_pool(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Send d to the first maximum of every channel."""
+    d, x = given(cotangents[0]), given(node.inputs[0])
+    count = math.prod(static_shape(node, x)[2:])
+    first = emit.op("ArgMax", emit.op("Reshape", x, [0, 0, -1]), axis=2, keepdims=1)
+    is_first = emit.op("Equal", first, np.arange(count))
+    spread = emit.op("Where", is_first, emit.op("Reshape", d, [0, 0, -1]), 0.0)
+    return [emit.op("Reshape", spread, emit.shape_of(x))]
 
 
 @rule("AveragePool")
@@ -35,7 +46,8 @@ def average_pool(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: 
     sizes, counts = static_shape(node, x)[2:], static_shape(node, y)[2:]
     reach = geometry.reach_after(sizes, counts)
     if geometry.is_partition and max(reach) <= 0:
-        return [_repeat(emit, emit.op("Mul", d, 1.0 / math.prod(geometry.kernel)), geometry, reach)]
+        mean = emit.op("Mul", d, 1.0 / math.prod(geometry.kernel))
+        return [_padded(emit, _repeat(emit, mean, geometry), reach)]
     includes_pad = bool(node.attributes.get_int("count_include_pad", 0))
     for axis in range(len(sizes)):
         d = _divided(emit, d, axis, len(sizes), _window_counts(geometry, axis, sizes, counts, includes_pad))
@@ -44,20 +56,23 @@ def average_pool(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: 
     return [emit.op("Reshape", _sum_windows(emit, images, ones, geometry, reach), emit.shape_of(x))]
 
 
-def _repeat(emit: Emission, d: ir.Value, geometry: Windows, reach: Sequence[int]) -> ir.Value:
-    """Repeat every element over its window of a partition; zeros where the windows end before the axis does."""
-    scales = np.array([1, 1, *geometry.kernel], np.float32)
-    repeated = emit.op(
+def _repeat(emit: Emission, value: ir.Value, geometry: Windows) -> ir.Value:
+    """Repeat every element over its window of a partition."""
+    return emit.op(
         "Resize",
-        d,
+        value,
         None,
-        scales,
+        np.array([1, 1, *geometry.kernel], np.float32),
         mode="nearest",
         coordinate_transformation_mode="asymmetric",
         nearest_mode="floor",
     )
+
+
+def _padded(emit: Emission, value: ir.Value, reach: Sequence[int]) -> ir.Value:
+    """Add zeros where the windows end before the axis does."""
     rest = [-end for end in reach]
-    return emit.op("Pad", repeated, [0] * (len(rest) + 4) + rest) if any(rest) else repeated
+    return emit.op("Pad", value, [0] * (len(rest) + 4) + rest) if any(rest) else value
 
 
 def _window_counts(
@@ -66,9 +81,7 @@ def _window_counts(
     """Return the elements that each window along an axis averages over; a window's count is their product."""
     taps = np.arange(geometry.kernel[axis]) * geometry.dilations[axis]
     positions = np.arange(counts[axis])[:, None] * geometry.strides[axis] + taps - geometry.before[axis]
-    low, high = (
-        (-geometry.before[axis], sizes[axis] + geometry.after[axis]) if includes_pad else (0, sizes[axis])
-    )
+    low, high = (-geometry.before[axis], sizes[axis] + geometry.after[axis]) if includes_pad else (0, sizes[axis])
     return ((positions >= low) & (positions < high)).sum(1)
 
 
@@ -84,7 +97,7 @@ def _divided(emit: Emission, d: ir.Value, axis: int, axes: int, divisors: np.nda
 def _sum_windows(
     emit: Emission, values: ir.Value, kernel: ir.Value, geometry: Windows, reach: Sequence[int]
 ) -> ir.Value:
-    """Add windows of values up where they overlap: the transpose of a convolution with the kernel, cropped to the axis."""
+    """Add windows of values up where they overlap: the transpose of a convolution, cropped to the axis."""
     return emit.op(
         "ConvTranspose",
         values,
@@ -101,29 +114,61 @@ def max_pool(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequ
     """Send d to the first maximum of every window."""
     d, x, y = cotangents[0], given(node.inputs[0]), node.outputs[0]
     if d is None:
-        raise GradientError(
-            f"{describe(node)} is differentiated through its output Indices, which has no derivative"
-        )
+        raise GradientError(f"{describe(node)} is differentiated through its output Indices, which has no derivative")
     geometry = windows(node, node.attributes.get_ints("kernel_shape"), sizes_of=x, counts_of=y)
     sizes, counts = static_shape(node, x)[2:], static_shape(node, y)[2:]
     reach = geometry.reach_after(sizes, counts)
+    if geometry.is_partition and max(reach) <= 0:
+        return [_repeat_to_first(emit, x, y, d, geometry, reach, counts)]
+    return [_scatter_to_first(emit, x, d, geometry, reach, counts)]
+
+
+def _repeat_to_first(
+    emit: Emission,
+    x: ir.Value,
+    y: ir.Value,
+    d: ir.Value,
+    geometry: Windows,
+    reach: Sequence[int],
+    counts: Sequence[int],
+) -> ir.Value:
+    """Emit d at the first maximum of every window of a partition, all at the full size.
+
+    The elements equal to their window's maximum get a rank, the first in the window the highest; the one whose rank is
+    the window's maximum is the first.
+    """
+    if any(reach):  # the windows end before the axis does
+        ends = [count * stride for count, stride in zip(counts, geometry.strides, strict=True)]
+        x = emit.op("Slice", x, [0] * len(counts), ends, list(range(2, 2 + len(counts))))
+    taps = math.prod(geometry.kernel)
+    ranks = emit.op("Tile", emit.array(np.arange(taps, 0, -1).reshape(geometry.kernel), x), list(counts))
+    is_maximum = emit.op("Equal", x, _repeat(emit, y, geometry))
+    ranked = emit.op("Where", is_maximum, ranks, 0.0)
+    highest = emit.op("MaxPool", ranked, kernel_shape=geometry.kernel, strides=geometry.strides)
+    is_first = emit.op("Equal", ranked, _repeat(emit, highest, geometry))
+    spread = emit.op("Where", is_first, _repeat(emit, d, geometry), 0.0)
+    return _padded(emit, spread, reach)
+
+
+def _scatter_to_first(
+    emit: Emission, x: ir.Value, d: ir.Value, geometry: Windows, reach: Sequence[int], counts: Sequence[int]
+) -> ir.Value:
+    """Emit the sum over all windows, which may overlap, of d at their first maximum."""
     unfolded = _unfolded(emit, x, geometry, reach, counts)
     taps, axes = math.prod(geometry.kernel), len(counts)
     first = emit.op("ArgMax", unfolded, axis=1, keepdims=1)
     is_first = emit.op("Equal", first, np.arange(taps).reshape(1, taps, *(1,) * axes))
     spread = emit.op("Where", is_first, emit.op("Reshape", d, [-1, 1, *counts]), 0.0)
     one_hot = emit.array(np.eye(taps).reshape(taps, 1, *geometry.kernel), x)
-    return [emit.op("Reshape", _sum_windows(emit, spread, one_hot, geometry, reach), emit.shape_of(x))]
+    return emit.op("Reshape", _sum_windows(emit, spread, one_hot, geometry, reach), emit.shape_of(x))
 
 
-def _unfolded(
-    emit: Emission, x: ir.Value, geometry: Windows, reach: Sequence[int], counts: Sequence[int]
-) -> ir.Value:
-    """Emit the windows of every image of x, [N C, taps, ...counts], row-major; padding is the lowest number."""
+def _unfolded(emit: Emission, x: ir.Value, geometry: Windows, reach: Sequence[int], counts: Sequence[int]) -> ir.Value:
+    """Emit the windows of every image of x, [N C, taps, ...counts], row-major; padding is minus infinity."""
     axes = len(counts)
     before, after = geometry.before, [max(end, 0) for end in reach]
     if any((*before, *after)):
-        lowest = emit.array(np.finfo(numpy_dtype(x)).min, x)
+        lowest = emit.array(-np.inf, x)
         x = emit.op("Pad", x, [0, 0, *before, 0, 0, *after], lowest)
     for axis in range(axes):
         taps = np.arange(geometry.kernel[axis])[:, None] * geometry.dilations[axis]
@@ -134,6 +179,4 @@ def _unfolded(
         shape += [taps_along, count]
     split = emit.op("Reshape", x, shape)
     taps_first = [0, *(1 + 2 * axis for axis in range(axes)), *(2 + 2 * axis for axis in range(axes))]
-    return emit.op(
-        "Reshape", emit.op("Transpose", split, perm=taps_first), [-1, math.prod(geometry.kernel), *counts]
-    )
+    return emit.op("Reshape", emit.op("Transpose", split, perm=taps_first), [-1, math.prod(geometry.kernel), *counts])

@@ -1,25 +1,62 @@
 """Rules of reductions along axes.
 
-Supported: ReduceSum, ReduceMean, ReduceSumSquare; axes as attribute or constant input, negative ones, keepdims 0 or 1, no axes (all).
+Supported: ReduceSum, ReduceMean, ReduceSumSquare, ReduceL1, ReduceL2, ReduceMax, ReduceMin, ReduceProd, ReduceLogSum,
+ReduceLogSumExp; axes as attribute or constant input, negative ones, keepdims 0 or 1, no axes (all).
+Equal extremes share the cotangent evenly, as in torch.amax; ReduceL1 and ReduceL2 have the derivative 0 at 0.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
+
 from impasto.export.vjp_rules.emission import Emission, constant_ints, describe, given, known_size, rank
 from impasto.export.vjp_rules.errors import GradientError
 from impasto.export.vjp_rules.table import Cotangents, rule
 
+ReductionFunction = Callable[[Emission, ir.Node, ir.Value, ir.Value, Sequence[int]], ir.Value]
+
+
+def reduction(*op_types: str) -> Callable[[ReductionFunction], ReductionFunction]:
+    """Register ``function(emit, node, x, d, axes) -> d_x``; d has its reduced axes back, of size 1."""
+
+    def register(function: ReductionFunction) -> ReductionFunction:
+        def apply(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+            d, x, axes = given(cotangents[0]), given(node.inputs[0]), reduced_axes(node)
+            if not axes and rank(node, x):
+                return [_of_nothing(node, d)]
+            return [function(emit, node, x, with_axes(emit, node, d, axes), axes)]
+
+        rule(*op_types, inputs=(0,))(apply)
+        return function
+
+    return register
+
 
 def reduced_axes(node: ir.Node) -> list[int]:
     """Return the axes that a reduction removes, not negative; none where it is told to do nothing."""
-    axes = constant_ints(node, 1) if len(node.inputs) > 1 else None
+    axes = constant_ints(node, 1)
     if axes is None and "axes" in node.attributes:
         axes = list(node.attributes.get_ints("axes", ()))
     count = rank(node, node.inputs[0])
     if not axes:
         return [] if node.attributes.get_int("noop_with_empty_axes", 0) else list(range(count))
     return sorted(axis % count for axis in axes)
+
+
+def element_count(emit: Emission, value: ir.Value, axes: Sequence[int]) -> ir.Value | float:
+    """Return the product of the sizes along axes as an operand, from a Shape node where they are not static."""
+    sizes = [known_size(value, axis) for axis in axes]
+    static = [size for size in sizes if size is not None]
+    if len(static) == len(sizes):
+        return float(math.prod(static))
+    chosen = emit.op("Gather", emit.op("Shape", value), list(axes))
+    return emit.op("Cast", emit.reduce("ReduceProd", chosen, [0], keepdims=0), to=value.dtype)
+
+
+def divided(emit: Emission, d: ir.Value, count: ir.Value | float) -> ir.Value:
+    """Emit d / count."""
+    return emit.op("Mul", d, 1.0 / count) if isinstance(count, float) else emit.op("Div", d, count)
 
 
 def with_axes(emit: Emission, node: ir.Node, value: ir.Value, axes: Sequence[int]) -> ir.Value:
@@ -29,66 +66,86 @@ def with_axes(emit: Emission, node: ir.Node, value: ir.Value, axes: Sequence[int
     return emit.op("Unsqueeze", value, list(axes))
 
 
-def element_count(emit: Emission, value: ir.Value, axes: Sequence[int]) -> ir.Value | float:
-    """Return the product of the sizes along axes as an operand, from a Shape node where they are not static."""
-    sizes = [known_size(value, axis) for axis in axes]
-    if None not in sizes:
-        count = 1.0
-        for size in sizes:
-            count *= float(size or 0)
-        return count
-    chosen = emit.op("Gather", emit.op("Shape", value), list(axes))
-    return emit.op("Cast", _product(emit, chosen), to=value.dtype)
-
-
-def _product(emit: Emission, sizes: ir.Value) -> ir.Value:
-    if emit.opset >= 18:
-        return emit.op("ReduceProd", sizes, [0], keepdims=0)
-    return emit.op("ReduceProd", sizes, axes=[0], keepdims=0)
-
-
-@rule("ReduceSum", inputs=(0,))
-def reduce_sum(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
-    """Spread d over the summed axes."""
-    d, x, axes = given(cotangents[0]), given(node.inputs[0]), reduced_axes(node)
-    return [_spread(emit, with_axes(emit, node, d, axes), x, axes)]
-
-
-@rule("ReduceMean", inputs=(0,))
-def reduce_mean(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
-    """Spread d / count over the averaged axes."""
-    d, x, axes = given(cotangents[0]), given(node.inputs[0]), reduced_axes(node)
-    if not axes:
-        return [d]
-    count = element_count(emit, x, axes)
-    scaled = emit.op("Mul", d, 1.0 / count) if isinstance(count, float) else emit.op("Div", d, count)
-    return [_spread(emit, with_axes(emit, node, scaled, axes), x, axes)]
-
-
-@rule("ReduceSumSquare", inputs=(0,))
-def reduce_sum_square(
-    emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]
-) -> Cotangents:
-    """Emit 2 d x."""
-    d, x, axes = given(cotangents[0]), given(node.inputs[0]), effective_axes(node)
-    return [emit.op("Mul", x, with_axes(emit, node, emit.op("Mul", d, 2.0), axes))]
-
-
-def effective_axes(node: ir.Node) -> list[int]:
-    """Return `reduced_axes` of an operator that does more than add up.
+def _of_nothing(node: ir.Node, d: ir.Value) -> ir.Value:
+    """Pass d on where noop_with_empty_axes says so.
 
     Raises:
-        GradientError: told to reduce nothing, which engines read in different ways (the input itself, or its square).
+        GradientError: engines differ on whether the elements are still squared (or the like).
     """
-    axes = reduced_axes(node)
-    if not axes and rank(node, node.inputs[0]):
-        raise GradientError(
-            f"{describe(node)} reduces nothing (noop_with_empty_axes), which engines read differently; give it axes"
-        )
-    return axes
+    if node.op_type not in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"):
+        raise GradientError(f"{describe(node)} reduces nothing (noop_with_empty_axes), which engines read differently")
+    return d
 
 
 def _spread(emit: Emission, d: ir.Value, x: ir.Value, axes: Sequence[int]) -> ir.Value:
     if all(known_size(x, axis) == 1 for axis in axes):
         return d
     return emit.op("Expand", d, emit.shape_of(x))
+
+
+@reduction("ReduceSum")
+def reduce_sum(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
+    """Spread d over the summed axes."""
+    return _spread(emit, d, x, axes)
+
+
+@reduction("ReduceMean")
+def reduce_mean(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
+    """Spread d / count over the averaged axes."""
+    return _spread(emit, divided(emit, d, element_count(emit, x, axes)), x, axes)
+
+
+@reduction("ReduceSumSquare")
+def reduce_sum_square(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
+    """Emit 2 d x."""
+    return emit.op("Mul", x, emit.op("Mul", d, 2.0))
+
+
+@reduction("ReduceL1")
+def reduce_l1(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
+    """Emit d sign(x)."""
+    return emit.op("Mul", emit.op("Sign", x), d)
+
+
+@reduction("ReduceL2")
+def reduce_l2(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
+    """Emit d x / y; where y is 0 so is x, and any divisor will do."""
+    y = with_axes(emit, node, node.outputs[0], axes)
+    divisor = emit.op("Where", emit.op("Equal", y, 0.0), 1.0, y)
+    return emit.op("Mul", x, emit.op("Div", d, divisor))
+
+
+@reduction("ReduceMax", "ReduceMin")
+def reduce_extreme(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
+    """Divide d evenly among the elements that are equal to the extreme."""
+    share = emit.cast(emit.op("Equal", x, with_axes(emit, node, node.outputs[0], axes)), x)
+    return emit.op("Mul", share, emit.op("Div", d, emit.reduce("ReduceSum", share, axes)))
+
+
+@reduction("ReduceProd")
+def reduce_product(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
+    """Emit d times the product of the other elements, also where elements are 0.
+
+    With one zero only that element has a derivative, the product of the others; with more none has.
+    """
+    is_zero = emit.op("Equal", x, 0.0)
+    zeros = emit.reduce("ReduceSum", emit.cast(is_zero, x), axes)
+    nonzero = emit.op("Where", is_zero, 1.0, x)
+    product = emit.reduce("ReduceProd", nonzero, axes)
+    at_zero = emit.op("Where", emit.op("Equal", zeros, 1.0), product, 0.0)
+    elsewhere = emit.op("Div", emit.op("Where", emit.op("Equal", zeros, 0.0), product, 0.0), nonzero)
+    return emit.op("Mul", d, emit.op("Where", is_zero, at_zero, elsewhere))
+
+
+@reduction("ReduceLogSum")
+def reduce_log_sum(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
+    """Spread d / sum(x) over the summed axes."""
+    total = emit.op("Exp", with_axes(emit, node, node.outputs[0], axes))
+    return _spread(emit, emit.op("Div", d, total), x, axes)
+
+
+@reduction("ReduceLogSumExp")
+def reduce_log_sum_exp(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
+    """Emit d exp(x - y)."""
+    y = with_axes(emit, node, node.outputs[0], axes)
+    return emit.op("Mul", d, emit.op("Exp", emit.op("Sub", x, y)))

@@ -1,13 +1,14 @@
 """Rules of operators that move elements about.
 
-Supported: Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Concat, Slice (constant bounds, any steps),
-Pad (constant, reflect, edge, wrap; constant pads, negative ones with the constant mode).
+Supported: Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Expand, Tile (constant repeats), Concat, Split (even and
+uneven), Slice (constant bounds, any steps), DepthToSpace (DCR and CRD), SpaceToDepth, Trilu, CumSum.
 """
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx_ir as ir
+
 from impasto.export.vjp_rules.emission import (
     Emission,
     constant_ints,
@@ -40,6 +41,59 @@ def transpose(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Seq
     return [emit.op("Transpose", cotangents[0], perm=inverse)]
 
 
+@rule("Expand", inputs=(0,), broadcasts=True)
+def expand(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Pass d on; the walk undoes the broadcasting."""
+    return [cotangents[0]]
+
+
+@rule("Tile", inputs=(0,))
+def tile(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Sum d over the repetitions."""
+    repeats, sizes = constant_ints(node, 1) or [], static_shape(node, node.inputs[0])
+    repeated = [axis for axis, count in enumerate(repeats) if count != 1]
+    if not repeated:
+        return [cotangents[0]]
+    shape, axes = [], []
+    for axis, (count, size) in enumerate(zip(repeats, sizes, strict=True)):
+        if axis in repeated:
+            axes.append(len(shape))
+            shape.append(count)
+        shape.append(size)
+    return [emit.op("ReduceSum", emit.op("Reshape", cotangents[0], shape), axes, keepdims=0)]
+
+
+@rule("Trilu", inputs=(0,))
+def trilu(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Keep the same triangle of d."""
+    return [emit.op("Trilu", cotangents[0], *node.inputs[1:], upper=node.attributes.get_int("upper", 1))]
+
+
+@rule("CumSum", inputs=(0,))
+def cumulative_sum(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Sum d up in the other direction."""
+    reverse, exclusive = node.attributes.get_int("reverse", 0), node.attributes.get_int("exclusive", 0)
+    return [emit.op("CumSum", cotangents[0], node.inputs[1], reverse=1 - reverse, exclusive=exclusive)]
+
+
+@rule("SpaceToDepth")
+def space_to_depth(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Move the blocks back."""
+    return [emit.op("DepthToSpace", cotangents[0], blocksize=node.attributes.get_int("blocksize"))]
+
+
+@rule("DepthToSpace")
+def depth_to_space(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Move the blocks back; SpaceToDepth knows one of the two orders of channels."""
+    block = node.attributes.get_int("blocksize")
+    if node.attributes.get_string("mode", "DCR") == "DCR":
+        return [emit.op("SpaceToDepth", cotangents[0], blocksize=block)]
+    batch, channels, height, width = static_shape(node, node.inputs[0])
+    blocks = [batch, channels // block**2, height, block, width, block]
+    turned = emit.op("Transpose", emit.op("Reshape", cotangents[0], blocks), perm=[0, 1, 3, 5, 2, 4])
+    return [emit.op("Reshape", turned, [batch, channels, height, width])]
+
+
 @rule("Concat")
 def concat(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
     """Cut d where the parts were joined."""
@@ -54,6 +108,33 @@ def concat(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequen
     return results
 
 
+@rule("Split", inputs=(0,))
+def split(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Join the parts, zeros where nothing arrived."""
+    x = given(node.inputs[0])
+    axis = node.attributes.get_int("axis", 0) % rank(node, x)
+    if len(cotangents) == 1:
+        return [cotangents[0]]
+    parts = []
+    for cotangent, size in zip(cotangents, _split_sizes(node, axis), strict=True):
+        if cotangent is None:
+            shape = list(static_shape(node, x))
+            shape[axis] = size
+            cotangent = emit.op("Expand", emit.array(0.0, x), shape)
+        parts.append(cotangent)
+    return [emit.op("Concat", *parts, axis=axis)]
+
+
+def _split_sizes(node: ir.Node, axis: int) -> list[int]:
+    """Return the sizes of the parts along an axis: given, or equal with a smaller last one."""
+    given_sizes = constant_ints(node, 1)
+    if given_sizes is not None:
+        return given_sizes
+    size, count = static_size(node, node.inputs[0], axis), len(node.outputs)
+    part = -(-size // count)
+    return [min(part, size - index * part) for index in range(count)]
+
+
 @rule("Slice", inputs=(0,))
 def slice_(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
     """Put d back between zeros: reversed where the step is negative, spread where it is not 1."""
@@ -64,9 +145,7 @@ def slice_(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequen
         size = static_size(node, x, axis)
         taken = range(*slice(start, end, step).indices(size))
         if not taken:
-            raise GradientError(
-                f"{describe(node)} takes nothing along axis {axis}; there is no gradient to pass on"
-            )
+            raise GradientError(f"{describe(node)} takes nothing along axis {axis}; there is no gradient to pass on")
         before[axis], after[axis] = min(taken), size - 1 - max(taken)
         if step < 0:
             d = reverse(emit, d, axis)
@@ -102,92 +181,3 @@ def _spread(emit: Emission, d: ir.Value, sizes: list[int], axis: int, step: int)
     d = emit.op("Reshape", d, list(sizes))
     sizes[axis] = (length - 1) * step + 1
     return emit.op("Slice", d, [0], [sizes[axis]], [axis])
-
-
-@rule("Pad", inputs=(0, 2))
-def pad(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
-    """Cut what was added; elements that padding repeats get the sum over their copies."""
-    d, x = given(cotangents[0]), node.inputs[0]
-    mode = node.attributes.get_string("mode", "constant")
-    pads = _pads(node, rank(node, x))
-    if mode == "constant":
-        inner = _cropped(emit, d, pads)
-        d_value = None
-        if len(wanted) > 2 and wanted[2]:
-            kept = _cropped(emit, d, [(max(before, 0), max(after, 0)) for before, after in pads])
-            d_value = emit.op("Sub", _total(emit, d), _total(emit, kept))
-            d_value = emit.op("Reshape", d_value, emit.shape_of(given(node.inputs[2])))
-        return [inner if wanted[0] else None, None, d_value]
-    for axis, (before, after) in enumerate(pads):
-        if before or after:
-            size = static_size(node, x, axis)
-            d = _fold(emit, d, axis, _padded_indices(node, size, before, after, mode), size)
-    return [d]
-
-
-def _pads(node: ir.Node, count: int) -> list[tuple[int, int]]:
-    """Return what is added before and after along every axis."""
-    pads = constant_ints(node, 1) or []
-    axes = constant_ints(node, 3) if len(node.inputs) > 3 else None
-    chosen = [axis % count for axis in axes] if axes is not None else list(range(count))
-    result = [(0, 0)] * count
-    for position, axis in enumerate(chosen):
-        result[axis] = pads[position], pads[position + len(chosen)]
-    return result
-
-
-def _cropped(emit: Emission, d: ir.Value, pads: Sequence[tuple[int, int]]) -> ir.Value:
-    """Undo a padding with a constant: cut what was added, zeros for what was cut."""
-    axes = [axis for axis, (before, after) in enumerate(pads) if before > 0 or after > 0]
-    if axes:
-        starts = [max(pads[axis][0], 0) for axis in axes]
-        ends = [-pads[axis][1] if pads[axis][1] > 0 else 2**31 - 1 for axis in axes]
-        d = emit.op("Slice", d, starts, ends, axes)
-    if any(before < 0 or after < 0 for before, after in pads):
-        d = emit.op("Pad", d, [max(-before, 0) for before, _ in pads] + [max(-after, 0) for _, after in pads])
-    return d
-
-
-def _total(emit: Emission, value: ir.Value) -> ir.Value:
-    return emit.op("ReduceSum", value, keepdims=0)
-
-
-def _padded_indices(node: ir.Node, size: int, before: int, after: int, mode: str) -> np.ndarray:
-    """Return which element of an axis every element of the padded axis is."""
-    modes = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
-    if mode not in modes:
-        raise GradientError(
-            f"{describe(node)} has mode {mode!r}; there are rules for constant, {', '.join(modes)}"
-        )
-    if min(before, after) < 0:
-        raise GradientError(f"{describe(node)} has negative pads with mode {mode!r}; use Slice and Pad")
-    return np.pad(np.arange(size), (before, after), mode)  # type: ignore[call-overload]
-
-
-def _fold(emit: Emission, d: ir.Value, axis: int, indices: np.ndarray, size: int) -> ir.Value:
-    """Sum along an axis the elements of d that are copies of one: run by run, each shifted to its place."""
-    total: ir.Value | None = None
-    for start, stop, step in _runs(indices):
-        part = emit.op("Slice", d, [start], [stop], [axis])
-        if step < 0:
-            part = reverse(emit, part, axis)
-        elif step == 0:
-            part = emit.op("ReduceSum", part, [axis], keepdims=1)
-        first, last = int(indices[start:stop].min()), int(indices[start:stop].max())
-        if first > 0 or last < size - 1:
-            part = emit.op("Pad", part, [first, size - 1 - last], None, [axis])
-        total = part if total is None else emit.op("Add", total, part)
-    return given(total)
-
-
-def _runs(indices: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """Yield start, stop and step of the maximal runs of constant step 1, 0 or -1."""
-    start = 0
-    while start < len(indices):
-        stop, step = start + 1, 1
-        if stop < len(indices) and abs(int(indices[stop] - indices[start])) <= 1:
-            step = int(indices[stop] - indices[start])
-            while stop < len(indices) and indices[stop] - indices[stop - 1] == step:
-                stop += 1
-        yield start, stop, step
-        start = stop

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
+
 from impasto.export.vjp_rules.emission import Emission
 
 Cotangents = Sequence[ir.Value | None]
@@ -31,6 +32,9 @@ class Rule:
     inputs: tuple[int, ...] | None = None
     broadcasts: bool = False
 
+
+# Piecewise constant: the derivative is 0 wherever there is one, so that no path leads through them.
+FLAT = frozenset(("Ceil", "Floor", "Hardmax", "OneHot", "Round", "Sign"))
 
 RULES: dict[str, Rule] = {}
 

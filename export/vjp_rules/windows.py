@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
+
 from impasto.export.vjp_rules.emission import rank, static_shape
 
 
@@ -38,23 +39,15 @@ class Windows:
     @property
     def is_partition(self) -> bool:
         """Whether the windows tile the axis from its first element: no overlap, no gap, no padding."""
-        return (
-            self.kernel == self.strides
-            and not any((*self.before, *self.after))
-            and set(self.dilations) == {1}
-        )
+        return self.kernel == self.strides and not any((*self.before, *self.after)) and set(self.dilations) == {1}
 
     def reach_after(self, sizes: Sequence[int], counts: Sequence[int]) -> tuple[int, ...]:
         """Return how far the last window reaches past the end of the axis; negative where it ends before it."""
         geometry = zip(sizes, counts, self.strides, self.extent, self.before, strict=True)
-        return tuple(
-            stride * (count - 1) + extent - size - before for size, count, stride, extent, before in geometry
-        )
+        return tuple(stride * (count - 1) + extent - size - before for size, count, stride, extent, before in geometry)
 
 
-def windows(
-    node: ir.Node, kernel: Sequence[int], *, sizes_of: ir.Value | None, counts_of: ir.Value | None
-) -> Windows:
+def windows(node: ir.Node, kernel: Sequence[int], *, sizes_of: ir.Value | None, counts_of: ir.Value | None) -> Windows:
     """Read the attributes of Conv, ConvTranspose (as the convolution it transposes) or a pooling node.
 
     Args:

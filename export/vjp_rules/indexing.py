@@ -1,0 +1,115 @@
+"""Rules of operators that take elements by index, or put them there.
+
+Supported: Gather, GatherElements, GatherND (no batch axes), ScatterElements and ScatterND without reduction, with
+respect to the values; the indices, which have no derivative, may be computed at run time from opset 16 on.
+Gather with constant indices in a few runs (a slice, a reversal, one element) becomes slices.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from impasto.export.vjp_rules.emission import Emission, constant_ints, describe, given, known_size, rank
+from impasto.export.vjp_rules.errors import GradientError
+from impasto.export.vjp_rules.padding import fold, runs
+from impasto.export.vjp_rules.table import Cotangents, rule
+
+MOST_RUNS = 4  # more are cheaper as one scatter
+SCATTER_OPSET = 16  # the first with reduction="add"
+
+
+@rule("Gather", inputs=(0,))
+def gather(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Add every element of d up where it was taken from."""
+    d, (x, indices) = given(cotangents[0]), map(given, node.inputs)
+    axes, taken_axes = rank(node, x), rank(node, indices)
+    axis = node.attributes.get_int("axis", 0) % axes
+    size = known_size(x, axis)
+    if size is not None and ir.convenience.get_const_tensor(indices) is not None:
+        constant = np.array(constant_ints(node, 1)) % size
+        if taken_axes <= 1 and 0 < len(list(runs(constant))) <= MOST_RUNS:
+            kept = emit.op("Unsqueeze", d, [axis]) if taken_axes == 0 else d
+            return [fold(emit, kept, axis, axes, constant, size)]
+    return [_gather_scattered(emit, node, d, x, indices, axis)]
+
+
+def _gather_scattered(
+    emit: Emission, node: ir.Node, d: ir.Value, x: ir.Value, indices: ir.Value, axis: int
+) -> ir.Value:
+    """Emit a ScatterND along the first axis, the others moved out of the way."""
+    axes, taken = rank(node, x), rank(node, indices)
+    zeros = _zeros(emit, node, x)
+    if axis:
+        ahead = [axis, *(other for other in range(axes) if other != axis)]
+        zeros = emit.op("Transpose", zeros, perm=ahead)
+        total = axes - 1 + taken
+        moved = range(axis, axis + taken)
+        d = emit.op("Transpose", d, perm=[*moved, *(other for other in range(total) if other not in moved)])
+    result = emit.op("ScatterND", zeros, emit.op("Unsqueeze", indices, [-1]), d, reduction="add")
+    return emit.op("Transpose", result, perm=[int(other) for other in np.argsort(ahead)]) if axis else result
+
+
+@rule("GatherElements", inputs=(0,))
+def gather_elements(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Add every element of d up where it was taken from."""
+    x, indices = map(given, node.inputs)
+    axis = node.attributes.get_int("axis", 0)
+    zeros = _zeros(emit, node, x)
+    return [emit.op("ScatterElements", zeros, indices, cotangents[0], axis=axis, reduction="add")]
+
+
+@rule("GatherND", inputs=(0,))
+def gather_nd(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Add every slice of d up where it was taken from."""
+    if node.attributes.get_int("batch_dims", 0):
+        raise GradientError(f"{describe(node)} has batch_dims, for which there is no gradient rule; use 0")
+    x, indices = map(given, node.inputs)
+    return [emit.op("ScatterND", _zeros(emit, node, x), indices, cotangents[0], reduction="add")]
+
+
+@rule("ScatterElements", inputs=(0, 2))
+def scatter_elements(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Pass d where nothing was put, and to the updates what is where they were put."""
+    _refuse_reduction(node)
+    d, (_, indices, updates) = given(cotangents[0]), map(given, node.inputs)
+    axis = node.attributes.get_int("axis", 0)
+    d_x = d_updates = None
+    if wanted[0]:
+        zeros = emit.op("Expand", emit.array(0.0, d), emit.shape_of(updates))
+        d_x = emit.op("ScatterElements", d, indices, zeros, axis=axis)
+    if wanted[2]:
+        d_updates = emit.op("GatherElements", d, indices, axis=axis)
+    return [d_x, None, d_updates]
+
+
+@rule("ScatterND", inputs=(0, 2))
+def scatter_nd(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Pass d where nothing was put, and to the updates what is where they were put."""
+    _refuse_reduction(node)
+    d, (_, indices, updates) = given(cotangents[0]), map(given, node.inputs)
+    d_x = d_updates = None
+    if wanted[0]:
+        zeros = emit.op("Expand", emit.array(0.0, d), emit.shape_of(updates))
+        d_x = emit.op("ScatterND", d, indices, zeros)
+    if wanted[2]:
+        d_updates = emit.op("GatherND", d, indices)
+    return [d_x, None, d_updates]
+
+
+def _refuse_reduction(node: ir.Node) -> None:
+    reduction = node.attributes.get_string("reduction", "none")
+    if reduction != "none":
+        raise GradientError(
+            f"{describe(node)} has reduction {reduction!r}, for which there is no gradient rule; use none"
+        )
+
+
+def _zeros(emit: Emission, node: ir.Node, x: ir.Value) -> ir.Value:
+    """Emit zeros in the shape of x, to add to."""
+    if emit.opset < SCATTER_OPSET:
+        raise GradientError(
+            f"{describe(node)} needs opset {SCATTER_OPSET} or later for its gradient, the model has {emit.opset}; "
+            "export it again with a later opset"
+        )
+    return emit.op("Expand", emit.array(0.0, x), emit.shape_of(x))
