@@ -1,0 +1,35 @@
+"""Small images and a small network as files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from PIL import Image
+
+from tests.small_network import features_model
+
+TAPS = ("--content-tap", "relu2_1", "--style-tap", "relu1_1", "--style-tap", "relu3_1")
+
+
+@dataclass(frozen=True)
+class Files:
+    """Paths of the inputs of a small transfer."""
+
+    folder: Path
+    content: Path
+    style: Path
+    model: Path
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    rng = np.random.default_rng(0)
+    content = np.kron(rng.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    style = rng.integers(0, 255, (40, 52, 3)).astype(np.uint8)
+    files = Files(tmp_path, tmp_path / "content.png", tmp_path / "style.png", tmp_path / "small.onnx")
+    Image.fromarray(content).save(files.content)
+    Image.fromarray(style).save(files.style)
+    ir.save(features_model(), files.model)
+    return files
