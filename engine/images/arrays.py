@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from impasto.engine.images.colour import unit
 from impasto.engine.images.errors import ImageError
 from impasto.engine.images.limits import check_pixels
@@ -62,16 +63,14 @@ def picture_from_npy(path: Path) -> Picture:
 
 def _floats(array: AnyArray, name: str, white: float) -> FloatArray:
     """Return floats scaled to 0..1, or refuse them."""
-    values = np.divide(array, white, dtype=np.float32, casting="unsafe")
-    if not np.isfinite(values).all():
+    low, high = float(array.min()), float(array.max())
+    if not np.isfinite([low, high]).all():  # NaN is its own minimum
         raise ImageError(f"cannot use {name} as an image: it holds NaN or infinity")
-    low, high = float(values.min()) * white, float(values.max()) * white
     if low < -white or high > 2 * white:
-        hint = "divide it by 255" if white == 1 else "check what it holds"
-        raise _off_scale(name, low, high, white, hint)
+        raise _off_scale(name, low, high, white, "divide it by 255" if white == 1 else "check what it holds")
     if white == FILE_SCALE and 0 < high <= 1:
         raise _off_scale(name, low, high, white, "multiply it by 255")
-    return values
+    return np.divide(array, white, dtype=np.float32, casting="unsafe")
 
 
 def _off_scale(name: str, low: float, high: float, white: float, hint: str) -> ImageError:

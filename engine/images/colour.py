@@ -1,8 +1,8 @@
 """Stored samples to sRGB.
 
-Colours are matched relative to the white (relative colorimetric, with black point compensation) and what sRGB cannot
-show is clipped. A profile that is broken, or made for another kind of image, is passed over: the image is then taken
-as sRGB, as image viewers do.
+Colours are matched relative to the white (relative colorimetric; under profiles made of tables with black point
+compensation) and what sRGB cannot show is clipped. A profile that is broken, or made for another kind of image, is
+passed over: the image is then taken as sRGB, as image viewers do.
 """
 
 import io
@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageCms
+
 from impasto.engine.images.icc import MatrixProfile, parse_matrix_profile
 from impasto.engine.images.samples import AnyArray, Samples
-from PIL import Image, ImageCms
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -4,13 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
+
 from impasto.engine.images.deep import deep_samples, is_deep
 from impasto.engine.images.formats import broken, open_image
 from impasto.engine.images.limits import check_pixels, own_limit_only
 from impasto.engine.images.samples import Samples, orientation_of, samples_of
-from PIL import Image, ImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 _WHITE_IS_ZERO = 0
 _WIDENED = {"L;2": 85, "L;4": 17}  # what samples of 2 and 4 bits are multiplied by to fill 8

@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from impasto.engine.images.samples import Samples, from_channels
 from PIL import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PLANAR_CONFIGURATION, TiffImageFile
+
+from impasto.engine.images.samples import Samples, from_channels
 
 UShortArray = npt.NDArray[np.uint16]
 

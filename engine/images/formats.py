@@ -4,8 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from impasto.engine.images.errors import ImageError, reason
-from impasto.engine.images.limits import MAX_PIXELS_VARIABLE, max_pixels
 from PIL import (
     BmpImagePlugin,
     Image,
@@ -15,6 +13,9 @@ from PIL import (
     TiffImagePlugin,
     WebPImagePlugin,
 )
+
+from impasto.engine.images.errors import ImageError, reason
+from impasto.engine.images.limits import MAX_PIXELS_VARIABLE, max_pixels
 
 READABLE = "JPEG, PNG, WebP, TIFF, BMP and .npy"
 

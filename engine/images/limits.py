@@ -6,8 +6,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from impasto.engine.images.errors import ImageError
 from PIL import Image
+
+from impasto.engine.images.errors import ImageError
 
 MAX_PIXELS = 178_956_970  # where Pillow's own default refuses as well; 2 GiB as float32 RGB
 MAX_PIXELS_VARIABLE = "IMPASTO_MAX_PIXELS"
@@ -52,8 +53,7 @@ def check_pixels(what: str, width: int, height: int) -> None:
 def own_limit_only() -> Iterator[None]:
     """Let `check_pixels` decide while Pillow reads, instead of Pillow's own warning and limit.
 
-    Pillow's limit is a global that other code may rely on. It is touched, and put back, only where the environment
-    asks for more than it allows.
+    Pillow's limit is a global that other code may rely on: it is touched, and put back, only where ours is larger.
     """
     with warnings.catch_warnings():
         # Corrupt EXIF data and the like: the image itself is judged by what decodes.

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from PIL import ExifTags
+from PIL.PngImagePlugin import PngImageFile
+
 from impasto.engine.images.errors import ImageError
 from impasto.engine.images.formats import broken, is_npy, open_image, read_head
 from impasto.engine.images.limits import own_limit_only
-from PIL import ExifTags
-from PIL.PngImagePlugin import PngImageFile
 
 KEYWORD = "impasto"
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from impasto.engine.images.errors import ImageError
 from impasto.engine.images.resizing import resize
 
@@ -46,11 +47,11 @@ class Picture:
         pixels = np.clip(resize(self.pixels, height, width), 0, 1)
         if self.alpha is None:
             return Picture(pixels, None, self.name)
-        alpha = np.clip(resize(self.alpha, height, width), 0, 1)
+        weights = resize(self.alpha, height, width)
         weighted = resize(self.pixels * self.alpha[..., None], height, width)
-        visible = alpha >= _LEAST_ALPHA
-        pixels[visible] = np.clip(weighted[visible] / alpha[visible, None], 0, 1)
-        return Picture(pixels, alpha, self.name)
+        visible = weights >= _LEAST_ALPHA
+        pixels[visible] = np.clip(weighted[visible] / weights[visible, None], 0, 1)
+        return Picture(pixels, np.clip(weights, 0, 1), self.name)
 
 
 def require_min_side(picture: Picture, min_side_px: int, what: str) -> None:

@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import numpy.typing as npt
+
 from impasto.engine.images.samples import AnyArray
 
 ByteArray = npt.NDArray[np.uint8]

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
+
 from impasto.engine.images.arrays import picture_from_array, picture_from_npy
 from impasto.engine.images.colour import to_srgb, unit
 from impasto.engine.images.decoding import decode_file, decode_pillow
@@ -11,7 +13,6 @@ from impasto.engine.images.errors import ImageError
 from impasto.engine.images.formats import is_npy, read_head
 from impasto.engine.images.picture import Picture
 from impasto.engine.images.samples import AnyArray, Samples
-from PIL import Image
 
 Source = str | os.PathLike[str] | Image.Image | AnyArray
 

@@ -6,8 +6,9 @@ TIFF 6.0 with Adobe's deflate compression and horizontal differencing (section 1
 import io
 import zlib
 
-from impasto.engine.images.samples import AnyArray
 from PIL import TiffImagePlugin as Tiff
+
+from impasto.engine.images.samples import AnyArray
 
 _DEFLATE = 8
 _HORIZONTAL_DIFFERENCING = 2

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import ExifTags, Image, ImageCms
+
 from impasto.engine.images.arrays import FILE_SCALE
 from impasto.engine.images.atomic import check_place, write_atomically
 from impasto.engine.images.errors import ImageError
@@ -14,7 +16,6 @@ from impasto.engine.images.metadata import KEYWORD, as_description, as_text
 from impasto.engine.images.png import encode_png
 from impasto.engine.images.samples import AnyArray
 from impasto.engine.images.tiff import encode_tiff
-from PIL import ExifTags, Image, ImageCms
 
 FloatArray = npt.NDArray[np.float32]
 Metadata = Mapping[str, Any]
