@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
+from onnx.reference import ReferenceEvaluator
+
 from impasto.export.tap_graph import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
 from impasto.models.version import VERSION
-from onnx.reference import ReferenceEvaluator
 
 if TYPE_CHECKING:
     import torch

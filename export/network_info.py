@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
+
 from impasto.export.tap_graph import available_taps
 from impasto.models.errors import ImpastoError
 from impasto.models.preprocess import Preprocess

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+
 from impasto.export.features import export_features
 from impasto.export.tap_graph import available_taps, tap_graph
 from impasto.models.errors import ImpastoError

@@ -110,7 +110,7 @@ def _transfer_all(url: str, part: Path, on_progress: ProgressFunction, patience:
             reason = str(error)
     size = part.stat().st_size if part.exists() else 0
     raise DownloadError(
-        f"download of {url} was cut {patience.attempts} times ({reason}); "
+        f"download of {url} failed {patience.attempts} times ({reason}); "
         f"{size / 1e6:.0f} MB are kept, run the command again to go on from there"
     )
 

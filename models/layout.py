@@ -11,9 +11,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from impasto.models.preprocess import OXFORD, TORCHVISION, Preprocess
 from impasto.models.vgg import Conv, Network
-from numpy.typing import NDArray
 
 # Measured on conv1_1 of the original network. torchvision's was trained anew, and a random first layer has about
 # 1/3 for every colour and 1/9 for the centre.

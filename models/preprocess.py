@@ -1,6 +1,7 @@
 """How an image becomes a network's input: a property of the weights, not of the architecture."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -24,6 +25,11 @@ class Preprocess:
     scale: float
     mean: Channels
     std: Channels = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        values = (self.scale, *self.mean, *self.std)
+        if not all(map(math.isfinite, values)) or self.scale <= 0 or min(self.std) <= 0:
+            raise ValueError(f"scale and std must be positive, all numbers finite: {self.to_json()}")
 
     def __str__(self) -> str:
         """Return the formula, x being the image."""

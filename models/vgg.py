@@ -16,6 +16,7 @@ from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
     import torch
+
     from impasto.models.weights import Weights
 
 POOLINGS = ("avg", "max")

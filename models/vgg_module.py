@@ -1,10 +1,11 @@
 """The torch module of a VGG network; only `impasto.models.vgg.build_module` imports this file."""
 
 import torch
+from torch import nn
+
 from impasto.models.preprocess import Preprocess
 from impasto.models.vgg import Conv, Network, Pool
 from impasto.models.weights import Weights
-from torch import nn
 
 
 class VggModule(nn.Module):

@@ -8,8 +8,9 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from impasto.models.errors import ImpastoError
 from numpy.typing import NDArray
+
+from impasto.models.errors import ImpastoError
 
 # The fully connected part of a VGG file is four fifths of it, and no network here has one.
 SKIPPED_PREFIX = "classifier."
@@ -41,6 +42,7 @@ def read_arrays(path: Path) -> WeightFile:
 
 
 def _read_safetensors(path: Path) -> WeightFile:
+    import ml_dtypes  # noqa: F401 (teaches numpy bfloat16; onnx brings it)
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -53,7 +55,7 @@ def _read_safetensors(path: Path) -> WeightFile:
 
 def _read_npz(path: Path) -> WeightFile:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return WeightFile({key: file[key] for key in file.files if _is_wanted(key)})
     except (OSError, ValueError, EOFError, AttributeError, TypeError, BadZipFile, zlib.error) as error:
         raise _damaged(path, error) from error

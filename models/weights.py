@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
 from impasto.models.checksum import sha256_of
 from impasto.models.errors import ImpastoError
 from impasto.models.layout import LAYOUTS, file_keys, recognise_oxford, usual_layout
@@ -22,7 +24,6 @@ from impasto.models.preprocess import Preprocess
 from impasto.models.sources import OXFORD_VGG, UNKNOWN, Origin, known_origin
 from impasto.models.vgg import VGG19, Network
 from impasto.models.weight_files import WeightFile, read_arrays
-from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 AnyArray = NDArray[np.generic]

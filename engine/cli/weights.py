@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import progress
+from rich.console import Console
+from rich.table import Table
+
 from impasto.models.errors import ImpastoError
 from impasto.models.layout import LAYOUTS
 from impasto.models.sources import SOURCES, find_source
 from impasto.models.store import list_networks, network_path, networks_dir
-from rich import progress
-from rich.console import Console
-from rich.table import Table
 
 if TYPE_CHECKING:
     from impasto.export.network_info import NetworkInfo
@@ -54,7 +55,7 @@ def fetch(
 ) -> None:
     """Download a network from its official address and make it ready for use.
 
-    A download that was cut goes on where it ended. The conversion needs PyTorch: pip install 'impasto[export]'.
+    A download that was cut goes on where it ended. The conversion needs PyTorch, the extra `export`.
     """
     from impasto.export.fetch import fetch_network
 
