@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
 from impasto.engine.minimisation import (
     BudgetedObjective,
     Minimisation,

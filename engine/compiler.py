@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+
 from impasto.engine.images import Picture
 from impasto.engine.network import Network
 from impasto.engine.objective import Objective
@@ -11,8 +12,9 @@ from impasto.engine.preparation import as_vector
 from impasto.engine.providers import Provider
 from impasto.engine.session import Session
 from impasto.engine.settings import Settings
-from impasto.export.objective import IMAGE, Term, build_objective, build_targets
+from impasto.export.objective import IMAGE, build_objective, build_targets
 from impasto.export.tap_graph import find_tap
+from impasto.export.terms import Term
 from impasto.export.weightings import coefficients, conversion
 
 

@@ -9,6 +9,7 @@ of the pairs, which are m x m, and two products of the stacked pairs with a vect
 import math
 
 import numpy as np
+
 from impasto.engine.outcome import Vector
 
 

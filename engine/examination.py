@@ -26,16 +26,14 @@ def examine() -> Mapping[str, Mapping[str, str]]:
 def _providers() -> dict[str, str]:
     used = providers.choose("auto").name
     found = {
-        item.name: f"{'works' if item.works else 'not usable'}: {item.reason}"
-        for item in providers.availability()
+        item.name: f"{'works' if item.works else 'not usable'}: {item.reason}" for item in providers.availability()
     }
     return {**found, "would be used": f"{used}, as the first that works"}
 
 
 def _networks() -> dict[str, str]:
     found = {
-        name: f"{network_path(name).stat().st_size / 1e6:.0f} MB, {network_path(name)}"
-        for name in list_networks()
+        name: f"{network_path(name).stat().st_size / 1e6:.0f} MB, {network_path(name)}" for name in list_networks()
     }
     if not found:
         found["none"] = "run `impasto weights fetch vgg19`, or `impasto weights import FILE --name vgg19`"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+
 from impasto.engine.curvature import CurvatureHistory
 from impasto.engine.line_search import Acceptance, Probe, backtracking, strong_wolfe
 from impasto.engine.minimisation import (

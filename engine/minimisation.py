@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Self
 
 import numpy as np
+
 from impasto.engine.outcome import Budget, Evaluate, Outcome, Step, Vector
 
 

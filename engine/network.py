@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
+
 from impasto.export.tap_model import import_weights
 from impasto.models.errors import ImpastoError
 from impasto.models.store import list_networks, network_path
@@ -50,9 +51,7 @@ def load_network(model: str | Path = "auto") -> Network:
     try:
         features = ir.load(path)
     except Exception as error:
-        raise ImpastoError(
-            f"not an ONNX model: {path} ({type(error).__name__}); expected a features model"
-        ) from error
+        raise ImpastoError(f"not an ONNX model: {path} ({type(error).__name__}); expected a features model") from error
     return Network(path.stem, features, digest)
 
 
@@ -72,6 +71,11 @@ def _resolve(model: str | Path) -> Path:
         if not path.is_file():
             raise ImpastoError(f"no such file: --model {path}")
         return path if path.suffix == ".onnx" else _converted(path)
+    if path.name != str(model):
+        raise ImpastoError(
+            f"not a network: --model {path}; expected a name that `impasto weights list` shows, "
+            "or a .onnx, .safetensors, .pth or .npz file"
+        )
     return network_path(str(model))
 
 

@@ -5,8 +5,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+
 from impasto.engine.session import Session
-from impasto.export.objective import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS, Term
+from impasto.export.objective import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS
+from impasto.export.terms import Term
 
 REMEMBERED_CALLS = 64  # more than one line search makes
 

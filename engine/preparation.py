@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+
 from impasto.engine import images
 from impasto.engine.images import Picture, Source
 from impasto.engine.settings import Settings
@@ -50,9 +51,7 @@ def initial_image(settings: Settings, scene: Picture, painting: Picture) -> np.n
         ImpastoError: a file to start from cannot be read.
     """
     if settings.init == "noise":
-        noise = np.random.default_rng(settings.seed).standard_normal(
-            (scene.height, scene.width, 3), np.float32
-        )
+        noise = np.random.default_rng(settings.seed).standard_normal((scene.height, scene.width, 3), np.float32)
         return as_vector(NOISE_MEAN + NOISE_DEVIATION * noise)
     if settings.init == "content":
         return as_vector(scene.pixels)

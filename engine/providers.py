@@ -85,9 +85,7 @@ def choose(name: str = "auto") -> Provider:
         return next(PROVIDERS[item.name] for item in availability() if item.works)
     works, reason = _probe(name)
     if not works:
-        raise ImpastoError(
-            f"provider {name} does not work here: {reason}; use --provider auto or see `impasto doctor`"
-        )
+        raise ImpastoError(f"provider {name} does not work here: {reason}; use --provider auto or see `impasto doctor`")
     return PROVIDERS[name]
 
 
@@ -106,9 +104,7 @@ def _probe_cuda() -> tuple[bool, str]:
     if CUDA.ort_name not in ort.get_available_providers():
         return False, "the installed onnxruntime has no CUDA; pip install 'impasto[cuda]'"
     folder = ort.__path__[0] + "/capi/"
-    library = (
-        "onnxruntime_providers_cuda.dll" if sys.platform == "win32" else "libonnxruntime_providers_cuda.so"
-    )
+    library = "onnxruntime_providers_cuda.dll" if sys.platform == "win32" else "libonnxruntime_providers_cuda.so"
     try:
         ort.preload_dlls(directory="")
         if sys.platform != "win32":

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from impasto.engine import images
 from impasto.engine.images import Picture
 from impasto.engine.settings import Settings

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
+
 from impasto.engine.providers import Provider
 from impasto.models.errors import ImpastoError
 

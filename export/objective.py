@@ -12,40 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
-from impasto.export.gradient import gradient
-from impasto.export.losses import Emitter, content_loss, mean_gram, static_shape, style_loss, total_variation
-from impasto.export.tap_graph import tap_graph
 from onnx_ir.passes import Sequential, common
 from onnx_ir.tape import Tape
 
+from impasto.export.gradient import gradient
+from impasto.export.losses import Emitter, content_loss, mean_gram, static_shape, style_loss, total_variation
+from impasto.export.tap_graph import tap_graph
+from impasto.export.terms import Term
+
 IMAGE, WEIGHTS, LOSS, TERMS, GRADIENT = "image", "weights", "loss", "terms", "d_image"
-
-
-@dataclass(frozen=True)
-class Term:
-    """One addend of the objective.
-
-    Attributes:
-        kind: "content", "style" or "tv".
-        tap: the tap that it reads; "image" for total variation.
-        channels: C, the feature maps of the tap.
-        positions: M = height x width of the tap.
-    """
-
-    kind: str
-    tap: str
-    channels: int
-    positions: int
-
-    @property
-    def name(self) -> str:
-        """The name under which the term is reported: ``content_relu4_2``, ``style_relu1_1``, ``tv``."""
-        return self.kind if self.kind == "tv" else f"{self.kind}_{self.tap}"
-
-    @property
-    def target(self) -> str | None:
-        """The name of the target that the term is compared with; None for total variation."""
-        return {"content": f"content_{self.tap}", "style": f"gram_{self.tap}", "tv": None}[self.kind]
 
 
 @dataclass(frozen=True)
@@ -162,6 +137,4 @@ def _finish(model: ir.Model, inputs: Sequence[ir.Value], outputs: Sequence[ir.Va
     model.graph.outputs[:] = outputs
     for output in outputs:
         output.dtype = ir.DataType.FLOAT
-    Sequential(common.RemoveUnusedNodesPass(), common.ShapeInferencePass(check_type=True, strict_mode=True))(
-        model
-    )
+    Sequential(common.RemoveUnusedNodesPass(), common.ShapeInferencePass(check_type=True, strict_mode=True))(model)

@@ -4,12 +4,13 @@ A features model has one image input (float32 [N, 3, H, W], RGB, 0..1) and one o
 are written by `impasto.export.features`; any other model of that form is taken as it is.
 """
 
+import re
 from collections.abc import Iterable
 
 import onnx_ir as ir
-from impasto.models.errors import ImpastoError
-from impasto.models.vgg import canonical_tap
 from onnx_ir.passes import Sequential, common
+
+from impasto.models.errors import ImpastoError
 
 SMALLEST_SIDE_PX = 32
 POOLINGS = ("model", "avg", "max")
@@ -27,13 +28,20 @@ def find_tap(model: ir.Model, name: str) -> str:
         ImpastoError: the model has no such tap.
     """
     taps = available_taps(model)
-    if name in taps:
-        return name
-    canonical = canonical_tap(name) if name.startswith("conv") else name
-    if canonical in taps:
-        return canonical
-    canonical_tap(name)  # a name that no VGG-19 has gets the more exact message
+    canonical = re.sub("^conv", "relu", name)
+    for spelling in (name, canonical):
+        if spelling in taps:
+            return spelling
+    position, deepest = _position(canonical), max(map(_position, taps), default=())
+    if position and position > deepest:
+        raise ImpastoError(f"tap {name!r} lies beyond the end of this network: it has {', '.join(taps)}")
     raise ImpastoError(f"unknown tap {name!r}: this network has {', '.join(taps)}")
+
+
+def _position(tap: str) -> tuple[int, ...]:
+    """Return (5, 1) of relu5_1, and nothing of other names."""
+    match = re.fullmatch(r"relu(\d+)_(\d+)", tap)
+    return (int(match[1]), int(match[2])) if match else ()
 
 
 def tap_graph(
@@ -68,9 +76,7 @@ def tap_graph(
     for node in copy.graph:  # shapes of the file's own size, symbolic or not, no longer hold
         for value in node.outputs:
             value.shape = None
-    Sequential(common.RemoveUnusedNodesPass(), common.ShapeInferencePass(check_type=True, strict_mode=True))(
-        copy
-    )
+    Sequential(common.RemoveUnusedNodesPass(), common.ShapeInferencePass(check_type=True, strict_mode=True))(copy)
     return copy
 
 

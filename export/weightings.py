@@ -15,7 +15,7 @@ alpha = 2 cw / (N M) and beta w_l = 4 sw / N^2.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from impasto.export.objective import Term
+from impasto.export.terms import Term
 
 
 @dataclass(frozen=True)

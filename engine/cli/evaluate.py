@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from impasto.engine.cli import options
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
 
 
 def evaluate(
-    image: Annotated[
-        Path, typer.Argument(help="The image to score; .npy is H x W x 3, 0..255.", show_default=False)
-    ],
+    image: Annotated[Path, typer.Argument(help="The image to score; .npy is H x W x 3, 0..255.", show_default=False)],
     content: Annotated[Path, typer.Option("--content", help="The content image.", show_default=False)],
     style: Annotated[Path, typer.Option("--style", help="The style image.", show_default=False)],
     gradient: Annotated[

@@ -4,15 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS
 
 Content = Annotated[Path, typer.Argument(help="The image whose scene is kept.", show_default=False)]
 Style = Annotated[Path, typer.Argument(help="The image whose look is taken.", show_default=False)]
 Model = Annotated[
     str,
-    typer.Option(
-        help="A network from `impasto weights list`, a features .onnx, or a weights file; auto picks one."
-    ),
+    typer.Option(help="A network from `impasto weights list`, a features .onnx, or a weights file; auto picks one."),
 ]
 Provider = Annotated[str, typer.Option(help="Where it runs: auto, cuda or cpu.")]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 is one per core.")]
@@ -27,9 +26,7 @@ TvWeight = Annotated[
 ]
 ContentTaps = Annotated[
     list[str] | None,
-    typer.Option(
-        "--content-tap", help=f"NAME or NAME=WEIGHT, repeatable.  [default: {' '.join(CONTENT_TAPS)}]"
-    ),
+    typer.Option("--content-tap", help=f"NAME or NAME=WEIGHT, repeatable.  [default: {' '.join(CONTENT_TAPS)}]"),
 ]
 StyleTaps = Annotated[
     list[str] | None,

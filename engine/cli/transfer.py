@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
 from impasto.engine.cli import options
 from impasto.engine.cli.progress import Progress, grouped
 from impasto.engine.clock import seconds_since_process_start
-from impasto.engine.events import Event, Iteration
+from impasto.engine.events import Event, Iteration, Started
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
 
 if TYPE_CHECKING:
@@ -41,9 +43,7 @@ def transfer(
     evaluations: Annotated[
         int | None, typer.Option(help="Runs of loss and gradient at most.  [default: no limit of its own]")
     ] = None,
-    timeout_s: Annotated[
-        float | None, typer.Option(help="Stop after so many seconds and keep the result.")
-    ] = None,
+    timeout_s: Annotated[float | None, typer.Option(help="Stop after so many seconds and keep the result.")] = None,
     history: Annotated[int, typer.Option(help="Curvature pairs that L-BFGS keeps.")] = Settings.history,
     content_weight: options.ContentWeight = None,
     style_weight: options.StyleWeight = None,
@@ -52,14 +52,10 @@ def transfer(
     style_tap: options.StyleTaps = None,
     weighting: options.Weighting = "paper",
     pool: options.Pool = "avg",
-    init: Annotated[
-        str, typer.Option(help="Start from content, noise, style, or an image FILE.")
-    ] = Settings.init,
+    init: Annotated[str, typer.Option(help="Start from content, noise, style, or an image FILE.")] = Settings.init,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = Settings.seed,
     optimizer: Annotated[str, typer.Option(help="lbfgs or adam.")] = Settings.optimizer,
-    learning_rate: Annotated[
-        float, typer.Option(help="Of adam, grey levels a step.")
-    ] = Settings.learning_rate,
+    learning_rate: Annotated[float, typer.Option(help="Of adam, grey levels a step.")] = Settings.learning_rate,
     bits: Annotated[int, typer.Option(help="Per channel in the file: 8 or 16.")] = 8,
     save_every: Annotated[
         int, typer.Option(help="Also write OUTPUT-000050.png and so on, every N iterations; 0 is never.")
@@ -105,15 +101,15 @@ def transfer(
 
             def on_event(event: Event) -> None:
                 progress.show(event)
+                if isinstance(event, Started) and settings.weighting != "paper" and not quiet:
+                    print(f"weighting {settings.weighting}: {event.conversion}", file=sys.stderr)
                 if isinstance(event, Iteration):
                     if as_json:
                         _print_json(_as_line(event))
                     if save_every and event.iteration % save_every == 0:
                         write_image(_numbered(output, event.iteration), event.snapshot(), bits=bits)
 
-            result = engine.transfer(
-                content, style, settings, on_event=on_event, cancel=lambda: bool(interrupted)
-            )
+            result = engine.transfer(content, style, settings, on_event=on_event, cancel=lambda: bool(interrupted))
     result.save(output, bits=bits)
     if as_json:
         first_iteration_s = call_s + result.setup_s
@@ -136,9 +132,7 @@ def _as_line(event: Iteration) -> dict[str, Any]:
 
 def _in_words(result: "Result", output: Path) -> str:
     """Say in two lines what came out."""
-    where = (
-        f"{result.provenance['model']} on {result.provenance['provider']}, {result.provenance['precision']}"
-    )
+    where = f"{result.provenance['model']} on {result.provenance['provider']}, {result.provenance['precision']}"
     return (
         f"{output}: {result.picture.width}x{result.picture.height} px, {result.iterations} iterations "
         f"({result.evaluations} evaluations) in {result.seconds:.1f} s with {where}\n"

@@ -145,9 +145,7 @@ def test_budget_of_evaluations_and_time(engine: Engine, files: Files) -> None:
 
 def test_cancelling_keeps_what_there_is(engine: Engine, files: Files) -> None:
     seen: list[Event] = []
-    result = engine.transfer(
-        files.content, files.style, settings(), on_event=seen.append, cancel=lambda: len(seen) > 4
-    )
+    result = engine.transfer(files.content, files.style, settings(), on_event=seen.append, cancel=lambda: len(seen) > 4)
     assert result.outcome == "cancelled"
     assert result.iterations == 4
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from impasto.export.objective import Term
+from impasto.export.terms import Term
 from impasto.export.weightings import coefficients, conversion
 
 TERMS = (
