@@ -25,6 +25,7 @@ DEEP_EXTENSIONS = (".png", ".tif", ".tiff")
 LARGEST_SIDE_PX = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 
 _JPEG_QUALITY = 95
+_WEBP_EFFORT = 25  # of 100; all of it makes a file 0.1 % smaller in twice the time
 
 
 def check_writable(
@@ -143,7 +144,7 @@ def _encode_jpeg(samples: AnyArray, metadata: Metadata | None) -> bytes:
 
 
 def _encode_webp(samples: AnyArray, metadata: Metadata | None) -> bytes:
-    return _save(samples, metadata, "WEBP", lossless=True, exact=True)
+    return _save(samples, metadata, "WEBP", lossless=True, exact=True, quality=_WEBP_EFFORT)
 
 
 def _save(samples: AnyArray, metadata: Metadata | None, encoder: str, **options: Any) -> bytes:

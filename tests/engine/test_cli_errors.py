@@ -139,7 +139,9 @@ def _model_as_image(files: Files) -> Case:
 def _weights_of_another_network(files: Files) -> Case:
     path = files.folder / "other.safetensors"
     save_file({"conv1_1.weight": np.zeros((16, 3, 3, 3), np.float32)}, path)
-    return [*arguments(files)[:3], "--model", path], (f"weights of another network: {path} has no conv1_1.bias")
+    return [*arguments(files)[:3], "--model", path], (
+        f"weights of another network: conv1_1.weight in {path} has shape 16x3x3x3, VGG-19 needs 64x3x3x3"
+    )
 
 
 CASES: dict[str, Callable[[Files], Case]] = {

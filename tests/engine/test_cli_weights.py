@@ -1,0 +1,199 @@
+import functools
+import hashlib
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from impasto.export import fetch
+from impasto.models.download import Patience
+from impasto.models.sources import SOURCES
+from impasto.models.store import atomic_file, network_file
+from tests.engine.command_line import run
+from tests.file_server import FileServer
+from tests.small_network import features_model
+
+CONTENT = np.random.default_rng(0).bytes(200_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+FETCHABLE = "can be fetched: vgg19, 575 MB, BSD-3-Clause, https://download.pytorch.org/models/vgg19-dcbb9e9d.pth\n"
+HINT = "for a file that you have, run `impasto weights import FILE --name vgg19`"
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """A mirror with a small file in the place of vgg19's, and a conversion to match."""
+    source = replace(SOURCES["vgg19"], sha256_prefix=SHA256[:8])
+    monkeypatch.setattr("impasto.engine.cli.weights.SOURCES", {"vgg19": source})
+    monkeypatch.setattr("impasto.models.sources.SOURCES", {"vgg19": source})
+    patience = Patience(timeout_s=5.0, attempts=3, pause_s=0.01)
+    small = functools.partial(fetch.fetch_network, convert=convert, patience=patience)
+    monkeypatch.setattr(fetch, "fetch_network", small)
+    with FileServer(CONTENT) as server:
+        yield server
+
+
+def convert(file: Path, name: str) -> Path:
+    origin = SOURCES["vgg19"].origin
+    model = features_model()
+    model.metadata_props["weights_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    model.metadata_props["layout"] = "torchvision"
+    model.metadata_props["licence"], model.metadata_props["attribution"] = origin.licence, origin.attribution
+    with atomic_file(network_file(name)) as part:
+        ir.save(model, part)
+    return network_file(name)
+
+
+def error(capsys: Capture, *arguments: object) -> str:
+    """The one line on stderr of a command that must end with status 2 and say nothing else."""
+    ended = run(capsys, "weights", *arguments)
+    assert ended.status == 2
+    assert ended.out == ""
+    assert ended.err.count("\n") == 1
+    return ended.err.removeprefix("error: ").removesuffix("\n")
+
+
+def test_an_empty_cache(capsys: Capture, cache: Path) -> None:
+    ended = run(capsys, "weights", "list")
+    assert ended.status == 0
+    assert ended.out == f"no networks in {cache / 'networks'} yet\n{FETCHABLE}"
+    assert not cache.exists()
+
+
+def test_a_users_own_model_is_imported_and_listed(capsys: Capture, tmp_path: Path, cache: Path) -> None:
+    ir.save(features_model(), tmp_path / "own.onnx")
+    ended = run(capsys, "weights", "import", tmp_path / "own.onnx", "--name", "own")
+    path = cache / "networks" / "own.onnx"
+    assert ended.status == 0
+    assert ended.out == (
+        f"network        own, 0 MB, {path}\n"
+        "taps           relu1_1, relu2_1, relu3_1\n"
+        "preprocessing  its own\n"
+        "licence        not stated\n"
+        "attribution    not stated\n"
+    )
+    network_file("broken").write_bytes(b"not a model at all")
+    lines = run(capsys, "weights", "list").out.splitlines()
+    assert lines[0].split() == ["name", "size", "taps", "preprocessing", "(x:", "RGB,", "0..1)", "licence", "path"]
+    assert lines[1].split()[0] == "broken"
+    assert "damaged network" in lines[1]
+    own = next(line for line in lines if line.startswith("own "))
+    assert own.split(maxsplit=3)[:3] == ["own", "0", "MB"]
+    assert "relu1_1, relu2_1, relu3_1" in own
+    assert lines[-1] + "\n" == FETCHABLE
+
+
+def test_fetching_shows_licence_and_attribution(capsys: Capture, cache: Path, server: FileServer) -> None:
+    ended = run(capsys, "weights", "fetch", "vgg19", "--url", server.url)
+    assert ended.status == 0
+    assert ended.err == ""
+    assert ended.out == (
+        f"network        vgg19, 0 MB, {cache / 'networks' / 'vgg19.onnx'}\n"
+        "taps           relu1_1, relu2_1, relu3_1\n"
+        "preprocessing  its own  (torchvision layout; --layout takes another one)\n"
+        "licence        BSD-3-Clause\n"
+        "attribution    VGG-19 (Simonyan and Zisserman, arXiv:1409.1556) as trained on ImageNet by the "
+        "torchvision contributors\n"
+    )
+    again = run(capsys, "weights", "fetch", "vgg19", "--url", server.url)
+    assert again.out == "vgg19 is in the cache already\n" + ended.out
+    assert len(server.requests) == 1
+
+
+def test_a_file_that_is_not_there(capsys: Capture, server: FileServer) -> None:
+    server.statuses = [404]
+    message = error(capsys, "fetch", "vgg19", "--url", server.url)
+    assert message == f"cannot download {server.url}: HTTP 404 Not Found; {HINT}"
+
+
+def test_a_wrong_hash(capsys: Capture, server: FileServer) -> None:
+    server.content = b"something else"
+    assert error(capsys, "fetch", "vgg19", "--url", server.url) == (
+        f"wrong SHA-256: {server.url} has {hashlib.sha256(b'something else').hexdigest()}, expected one that begins "
+        f"with {SHA256[:8]}; the file is not the official one, so it was dropped; {HINT}"
+    )
+
+
+def test_a_cut_download_goes_on(capsys: Capture, server: FileServer) -> None:
+    server.cuts = [50_000, 0, 0]
+    assert error(capsys, "fetch", "vgg19", "--url", server.url) == (
+        f"download of {server.url} failed 3 times (50000 of 200000 bytes); "
+        f"0 MB are kept, run the command again to go on from there; {HINT}"
+    )
+    assert run(capsys, "weights", "fetch", "vgg19", "--url", server.url).status == 0
+    assert server.requests[-1] == "bytes=50000-"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk(capsys: Capture, cache: Path, server: FileServer) -> None:
+    (cache / "downloads").mkdir(parents=True)
+    (cache / "downloads" / "vgg19-dcbb9e9d.pth.part").symlink_to("/dev/full")
+    message = error(capsys, "fetch", "vgg19", "--url", server.url)
+    assert message.startswith(f"disk full: 0 MB are needed in {cache / 'downloads'}, ")
+    assert message.endswith(f"make room, or set IMPASTO_CACHE to a folder with more; {HINT}")
+
+
+def test_an_unknown_name(capsys: Capture) -> None:
+    assert error(capsys, "fetch", "vgg16") == (
+        "nothing to fetch under the name 'vgg16': there is vgg19; "
+        "for a file that you have, run `impasto weights import FILE --name vgg16`"
+    )
+
+
+def test_weights_of_another_network(capsys: Capture, tmp_path: Path) -> None:
+    path = tmp_path / "resnet.npz"
+    np.savez(path, **{"layer1.0.conv1.weight": np.zeros((64, 3, 7, 7), np.float32)})  # type: ignore[arg-type]
+    assert error(capsys, "import", path, "--name", "vgg19") == (
+        f"weights of another network: {path} has no conv1_1.weight, VGG-19 needs it; "
+        "the file's first key is layer1.0.conv1.weight"
+    )
+    np.savez(path, **{"features.0.weight": np.zeros((64, 3, 11, 11), np.float32)})  # type: ignore[arg-type]
+    assert error(capsys, "import", path, "--name", "vgg19") == (
+        f"weights of another network: features.0.weight in {path} has shape 64x3x11x11, VGG-19 needs 64x3x3x3"
+    )
+
+
+def test_other_mistakes(capsys: Capture, tmp_path: Path) -> None:
+    missing = tmp_path / "w.pth"
+    assert error(capsys, "import", missing, "--name", "x") == f"no such file: {missing}"
+    assert error(capsys, "import", missing, "--name", "X") == (
+        "bad network name 'X': use lower-case letters, digits, '.', '_' and '-', "
+        "beginning with a letter or digit, at most 100 of them"
+    )
+    assert error(capsys, "import", missing, "--name", "x", "--layout", "bgr") == (
+        "unknown layout 'bgr': it is one of torchvision, caffe, oxford"
+    )
+    assert error(capsys, "fetch", "vgg19", "--url", "file:///etc/hostname") == (
+        f"bad address 'file:///etc/hostname': expected http://... or https://...; {HINT}"
+    )
+
+
+def test_fetching_without_torch(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert error(capsys, "fetch", "vgg19") == (
+        "turning weights into a network needs torch: pip install 'impasto[export]'"
+    )
+
+
+@pytest.mark.slow
+def test_the_real_weights(capsys: Capture, cache: Path, shared: Path) -> None:
+    ended = run(capsys, "weights", "import", shared / "weights" / "vgg19_oxford.safetensors", "--name", "vgg19")
+    assert ended.status == 0
+    assert ended.err == ""
+    lines = ended.out.splitlines()
+    assert lines[0] == f"network        vgg19, 52 MB, {cache / 'networks' / 'vgg19.onnx'}"
+    assert lines[2:4] == [
+        "preprocessing  255 x - (123.68, 116.779, 103.939)  (oxford layout; --layout takes another one)",
+        "licence        CC BY 4.0",
+    ]
+    assert "Karen Simonyan and Andrew Zisserman" in lines[4]
