@@ -213,15 +213,9 @@ def _lay(stones: Stones, label: Ints, x: Array, y: Array) -> Array:
     tilt = (chance[3][label] - 0.5) * dx + (chance[4][label] - 0.5) * dy
     edge = 1 - smoothstep(0.05, 0.22, gap)
     light = 1 + 0.5 * tilt - 0.35 * edge * (dx + dy) + 0.05 * grit
-    shine = (
-        0.5
-        * smoothstep(0.12, 0.0, np.hypot(dx + 0.2 - 0.3 * (chance[3][label] - 0.5), dy + 0.22))
-        * (chance[4][label] > 0.45)
-    )
-    glass = colours[label] * light[..., None] + (shine * 0.6)[..., None]
-    grout = (
-        np.asarray([0.30, 0.26, 0.23], np.float32)
-        * (1 + 0.10 * grit)[..., None]
-        * (0.55 + 0.45 * smoothstep(0.06, -0.02, gap))[..., None]
-    )
+    spot = np.hypot(dx + 0.2 - 0.3 * (chance[3][label] - 0.5), dy + 0.22)
+    shine = 0.3 * smoothstep(0.12, 0.0, spot) * (chance[4][label] > 0.45)
+    glass = colours[label] * light[..., None] + shine[..., None]
+    depth = (1 + 0.10 * grit) * (0.55 + 0.45 * smoothstep(0.06, -0.02, gap))
+    grout = np.asarray([0.30, 0.26, 0.23], np.float32) * depth[..., None]
     return np.asarray(np.clip(grout * (1 - body[..., None]) + glass * body[..., None], 0, 1), np.float32)

@@ -123,6 +123,8 @@ def _cloth(x: Array, z: Array) -> tuple[Array, Array, Array]:
         line = a - place - turn * b - 0.06 * np.sin(5 * b + 9 * place)
         folds = folds + tall * np.exp(-((line / wide) ** 2)) * smoothstep(0.55, -0.25, b * np.sign(turn) + 0.1)
     soft = 0.010 * sample(CREASES, x * 0.25, z * 0.25 + 0.2)
+    # Folds die out towards the hem, which lies flat.
+    folds = folds * smoothstep(0.0, 0.18, edge)
     lay = smoothstep(0.0, 0.03, edge)
     return np.asarray((0.016 + np.clip(folds + soft, -0.004, 0.12)) * lay, np.float32), a, b
 

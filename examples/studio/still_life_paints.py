@@ -77,7 +77,7 @@ def cut_orange(radius: float) -> Paint:
         turn = np.arctan2(p[:, 2], p[:, 0]) / (2 * np.pi) * 10 + 0.06 * np.sin(across * 9)
         gap = np.abs(turn - np.round(turn)) * across
         fibre = sample(FLECKS, np.floor(turn * 14) * 0.137, across * 0.35 + turn * 0.02)
-        flesh = np.asarray([0.76, 0.190, 0.010]) * (1 + 0.16 * fibre - 0.25 * (across - 0.5))[:, None]
+        flesh = np.asarray([0.68, 0.135, 0.006]) * (1 + 0.16 * fibre - 0.25 * (across - 0.5))[:, None]
         pith = (smoothstep(0.84, 0.89, across) + smoothstep(0.055, 0.025, gap) + smoothstep(0.11, 0.07, across)).clip(
             0, 1
         )[:, None]
