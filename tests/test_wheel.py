@@ -1,0 +1,73 @@
+"""The wheel, built and installed in a clean environment, beside folders that have the names of its packages."""
+
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from impasto.models.version import VERSION
+from tests.conftest import REPOSITORY
+
+SITE = next(Path(entry) for entry in sys.path if entry.endswith("site-packages"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    tree = folder / "tree"
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\n")
+    for name in filter(None, files):
+        if (REPOSITORY / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / name).write_bytes((REPOSITORY / name).read_bytes())
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", folder, tree], check=True, capture_output=True
+    )
+    return next(folder.glob("*.whl"))
+
+
+@pytest.mark.slow
+def test_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    code = {name.split("/")[1] for name in names if name.startswith("impasto/")}
+    assert code == {"bench", "engine", "export", "models"}
+    assert {name.split("/")[0] for name in names} == {"impasto", f"impasto-{VERSION}.dist-info"}
+    for package in code:
+        assert f"impasto/{package}/py.typed" in names
+        sources = {path.relative_to(REPOSITORY / package).as_posix() for path in (REPOSITORY / package).rglob("*.py")}
+        assert sources == {
+            name.removeprefix(f"impasto/{package}/") for name in names if name.startswith(f"impasto/{package}/")
+        } - {"py.typed"}, "a package is missing from pyproject.toml"
+
+
+@pytest.mark.slow
+def test_installed_it_runs_beside_decoys(wheel: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "env", with_pip=True, symlinks=True)
+    python = tmp_path / "env" / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", wheel], check=True, capture_output=True)
+    site = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
+    # The requirements come from this environment; its own editable impasto does not.
+    (site / "requirements.py").write_text(f"import sys\nsys.path.append({str(SITE)!r})\n")
+    (site / "requirements.pth").write_text("import requirements\n")
+    for decoy in ("models", "engine", "export", "bench"):
+        (tmp_path / decoy).mkdir()
+        (tmp_path / decoy / "__init__.py").write_text("raise ImportError('the decoy was imported')\n")
+    version = subprocess.run(
+        [tmp_path / "env" / "bin" / "impasto", "--version"], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert version.stdout == f"impasto {VERSION}\n"
+    code = "import impasto.engine, impasto.bench; print(impasto.engine.__file__, impasto.engine.Settings().size)"
+    where = subprocess.run(
+        [python, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert Path(where[0]).is_relative_to(site)
+    assert where[1] == "512"
