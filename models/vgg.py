@@ -148,6 +148,8 @@ def build_module(
     if pool not in POOLINGS:
         raise ImpastoError(f"unknown pooling {pool!r}: it is one of {', '.join(POOLINGS)}")
     wanted = network.taps if taps is None else tuple(canonical_tap(tap, network) for tap in taps)
-    from impasto.models.vgg_module import VggModule
-
+    try:
+        from impasto.models.vgg_module import VggModule
+    except ImportError as error:
+        raise ImpastoError("building a network needs PyTorch: pip install 'impasto[export]'") from error
     return VggModule(network, weights, wanted, pool)

@@ -56,6 +56,7 @@ def fetch(
     """Download a network from its official address and make it ready for use.
 
     A download that was cut goes on where it ended. The conversion needs PyTorch, the extra `export`.
+    A network of that name made from other weights is replaced.
     """
     from impasto.export.fetch import fetch_network
 

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,14 @@ def test_importing_again_replaces(weights_file: Path) -> None:
     path = import_weights(weights_file, "tiny", layout="torchvision", network=TINY)
     assert read_info(path).preprocess == "(x - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_without_torch(weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "impasto.models.vgg_module", raising=False)
+    with pytest.raises(ImpastoError) as caught:
+        import_weights(weights_file, "tiny", network=TINY)
+    assert str(caught.value) == "building a network needs PyTorch: pip install 'impasto[export]'"
 
 
 def test_a_bad_name_is_seen_before_the_work(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from impasto.models.errors import ImpastoError
 from impasto.models.preprocess import OXFORD, TORCHVISION, Preprocess
 
 
-def apply(preprocess: Preprocess, rgb: list[float]) -> np.ndarray:
-    return np.array(preprocess.gain) * rgb + np.array(preprocess.offset)
+def apply(preprocess: Preprocess, rgb: list[float]) -> list[float]:
+    return [g * x + o for g, x, o in zip(preprocess.gain, rgb, preprocess.offset, strict=True)]
 
 
 def test_oxford_takes_grey_levels_from_the_mean_colour() -> None:
