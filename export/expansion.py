@@ -1,4 +1,4 @@
-"""Operators that the ONNX standard defines as functions of others, replaced by those where they have no rule of their own."""
+"""Operators that the ONNX standard defines by others, replaced by those where they have no rule of their own."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from impasto.export.vjp_rules import FLAT, RULES
 
 
 def expand_functions(model: ir.Model, source: ir.Value) -> None:
-    """Replace, in place, every node that depends on the source, has no rule and is a function of nodes that may have."""
+    """Replace, in place, every node that depends on the source, has no rule and is defined by others."""
     while True:
         nodes = [node for node in _dependent(model.graph, source) if _is_expandable(node, model)]
         if not nodes:

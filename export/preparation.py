@@ -10,6 +10,7 @@ from impasto.export.vjp_rules import GradientError
 
 OLDEST_OPSET = 13  # the first in which Squeeze, Unsqueeze and ReduceSum take their axes as an input
 CONVERTED_OPSET = 18
+KEEPS_SHAPE = frozenset(("GroupNormalization",))  # operators with a first output like the input, unknown to ONNX
 LARGEST_SHAPE_BYTES = 1024  # constants above this are weights: shape inference does not read them
 
 
@@ -60,6 +61,24 @@ def infer_shapes(model: ir.Model) -> None:
     Raises:
         GradientError: the model is not valid.
     """
+    while True:
+        _infer_once(model)
+        if not _complete(model):
+            return
+
+
+def _complete(model: ir.Model) -> bool:
+    """Add shapes that the standard does not infer; say whether there were any."""
+    found = False
+    for node in model.graph:
+        if node.op_type in KEEPS_SHAPE and not node.domain and node.outputs[0].shape is None:
+            source = node.inputs[0]
+            if source is not None and source.shape is not None:
+                node.outputs[0].shape, found = source.shape.copy(), True
+    return found
+
+
+def _infer_once(model: ir.Model) -> None:
     proto = ir.to_proto(_without_weights(model))
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)

@@ -83,23 +83,27 @@ def _exchanged(
     equation = ",".join([result, *(terms[position] for position in others)]) + "->" + target
     value = emit.op("Einsum", d, *(operands[position] for position in others), equation=equation)
     if missing:  # the operand was summed along these axes
-        letters = own.replace(DOTS, "")
-        value = emit.op("Unsqueeze", value, [letters.index(label) - len(letters) for label in missing])
+        own_rank = rank(node, operands[index])
+        value = emit.op("Unsqueeze", value, [_position(own, own_rank, label) - own_rank for label in missing])
         value = emit.op("Expand", value, emit.shape_of(operands[index]))
     if DOTS in result:
-        value.shape = _shape_with_dots(node, operands[index], own, result, bool(missing))
+        value.shape = _broadcast_shape(node, operands[index], own, result)
     return value
 
 
-def _shape_with_dots(node: ir.Node, operand: ir.Value, own: str, result: str, has_missing: bool) -> ir.Shape:
-    """Return the shape that an operand's cotangent has before the walk undoes the broadcasting of the ellipsis."""
+def _position(own: str, own_rank: int, label: str) -> int:
+    """Return the axis of a label in an operand, an ellipsis counted as the axes that it stands for."""
+    dots = own_rank - len(own.replace(DOTS, "")) if DOTS in own else 0
+    return own.replace(DOTS, "." * dots).index(label)
+
+
+def _broadcast_shape(node: ir.Node, operand: ir.Value, own: str, result: str) -> ir.Shape:
+    """Return the shape of an operand's cotangent before the walk undoes the broadcasting of the ellipsis."""
     count = rank(node, node.outputs[0]) - len(result.replace(DOTS, ""))
-    start, shape = result.index(DOTS), node.outputs[0].shape
-    own_count = rank(node, operand) - len(own.replace(DOTS, ""))
-    position = own.index(DOTS) if DOTS in own else 0
-    if position and (own_count != count or has_missing):
-        raise GradientError(
-            f"{describe(node)} broadcasts or sums an operand whose ellipsis is not in front, which has no gradient rule"
-        )
+    start = result.index(DOTS)
+    dots = list(node.outputs[0].shape or ())[start : start + count]
     sizes = list(operand.shape or ())
-    return ir.Shape([*sizes[:position], *list(shape or ())[start : start + count], *sizes[position + own_count :]])
+    if DOTS not in own:
+        return ir.Shape([*dots, *sizes])
+    position = own.index(DOTS)
+    return ir.Shape([*sizes[:position], *dots, *sizes[position + count :]])

@@ -43,8 +43,8 @@ def resize(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequen
 def _check(node: ir.Node) -> None:
     """Refuse what has no rule."""
     mode = _coordinate_mode(node)
-    if mode not in COORDINATES and mode != "align_corners":
-        legal = ", ".join(sorted([*COORDINATES, "align_corners"]))
+    if mode not in COORDINATES:
+        legal = ", ".join(COORDINATES)
         raise GradientError(
             f"{describe(node)} has coordinate_transformation_mode {mode!r}; there are rules for {legal}"
         )
@@ -81,29 +81,29 @@ def _wanted_sizes(node: ir.Node) -> Sequence[int]:
     return [int(size) for size in sizes.ravel()]
 
 
-def _half_pixel(positions: np.ndarray, scale: float, size: int, resized: int) -> np.ndarray:
+def _half_pixel(positions: np.ndarray, scale: np.float32, size: int, resized: int) -> np.ndarray:
     return (positions + 0.5) / scale - 0.5
 
 
-def _half_pixel_symmetric(positions: np.ndarray, scale: float, size: int, resized: int) -> np.ndarray:
+def _half_pixel_symmetric(positions: np.ndarray, scale: np.float32, size: int, resized: int) -> np.ndarray:
     # The grid is centred on the image where the rounded size is not scale times the size.
     adjustment = resized / (scale * size)
     return size / 2 * (1 - adjustment) + (positions + 0.5) / scale - 0.5
 
 
-def _pytorch_half_pixel(positions: np.ndarray, scale: float, size: int, resized: int) -> np.ndarray:
+def _pytorch_half_pixel(positions: np.ndarray, scale: np.float32, size: int, resized: int) -> np.ndarray:
     return (positions + 0.5) / scale - 0.5 if resized > 1 else 0.0 * positions
 
 
-def _asymmetric(positions: np.ndarray, scale: float, size: int, resized: int) -> np.ndarray:
+def _asymmetric(positions: np.ndarray, scale: np.float32, size: int, resized: int) -> np.ndarray:
     return positions / scale
 
 
-def _align_corners(positions: np.ndarray, scale: float, size: int, resized: int) -> np.ndarray:
+def _align_corners(positions: np.ndarray, scale: np.float32, size: int, resized: int) -> np.ndarray:
     return positions * (size - 1) / (resized - 1) if resized > 1 else 0.0 * positions
 
 
-COORDINATES: dict[str, Callable[[np.ndarray, float, int, int], np.ndarray]] = {
+COORDINATES: dict[str, Callable[[np.ndarray, np.float32, int, int], np.ndarray]] = {
     "half_pixel": _half_pixel,
     "half_pixel_symmetric": _half_pixel_symmetric,
     "pytorch_half_pixel": _pytorch_half_pixel,
@@ -122,10 +122,9 @@ NEAREST: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def _matrix(node: ir.Node, size: int, resized: int, scale: float) -> np.ndarray:
     """Return A of y = A x along one axis, (resized, size)."""
     mode = node.attributes.get_string("mode", "nearest")
-    # Engines compute coordinates in float32; for nearest, where a tie may fall either way, so must we.
-    kind = np.float32 if mode == "nearest" else np.float64
-    positions = np.arange(resized, dtype=kind)
-    original = COORDINATES[_coordinate_mode(node)](positions, kind(scale), size, resized)
+    # Engines compute coordinates in float32: their rounding, and on which side a tie falls, is part of the function.
+    positions = np.arange(resized, dtype=np.float32)
+    original = COORDINATES[_coordinate_mode(node)](positions, np.float32(scale), size, resized)
     if mode == "nearest":
         chosen = NEAREST[node.attributes.get_string("nearest_mode", "round_prefer_floor")](original)
         taps, weights = chosen[:, None], np.ones((resized, 1))
