@@ -8,7 +8,7 @@ so that every weight is in the file once.
 Reverse mode on a graph: Griewank and Walther, "Evaluating Derivatives", section 3.2.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -21,7 +21,7 @@ from impasto.export.vjp_rules.emission import numpy_dtype
 __all__ = ["GradientError", "gradient"]
 
 
-def gradient(model: ir.Model, loss: str, wrt: str) -> ir.Model:
+def gradient(model: ir.Model, loss: str, wrt: str, *, shapes: Mapping[str, Sequence[int]] | None = None) -> ir.Model:
     """Return a copy of a model with one more output, ``d_<wrt>``: the derivative of an output in an input.
 
     The loss is a scalar, or one number per sample, [N]: then the result is the gradient of their sum, which is every
@@ -32,6 +32,7 @@ def gradient(model: ir.Model, loss: str, wrt: str) -> ir.Model:
             are shared with the result.
         loss: the name of an output, of floating-point type, with one element or of rank 1.
         wrt: the name of an input of floating-point type.
+        shapes: sizes for inputs whose own are free; some rules need static ones.
 
     Returns:
         The model with its functions inlined and the output ``d_<wrt>``, of the input's type and shape, added last.
@@ -40,7 +41,7 @@ def gradient(model: ir.Model, loss: str, wrt: str) -> ir.Model:
         GradientError: a name is unknown, the loss does not depend on the input or only through something without a
             derivative, an operator on the path has no rule, or a rule needs a size that is not static.
     """
-    copy = prepared(model)
+    copy = prepared(model, shapes or {})
     source, target = (
         _find(copy.graph.inputs, wrt, "input", copy),
         _find(copy.graph.outputs, loss, "output", copy),

@@ -14,13 +14,20 @@ KEEPS_SHAPE = frozenset(("GroupNormalization",))  # operators with a first outpu
 LARGEST_SHAPE_BYTES = 1024  # constants above this are weights: shape inference does not read them
 
 
-def prepared(model: ir.Model) -> ir.Model:
+def prepared(model: ir.Model, shapes: Mapping[str, Sequence[int]]) -> ir.Model:
     """Return a copy of a model, weights shared, with its own functions inlined and types and shapes inferred.
 
+    Args:
+        model: is not changed.
+        shapes: sizes for inputs whose own are free.
+
     Raises:
-        GradientError: the model is older than opset 13 and cannot be converted, or is not valid.
+        GradientError: the model is older than opset 13 and cannot be converted, is not valid, or has no input of
+            the name or shape.
     """
     copy = model.clone()
+    if shapes:
+        _fix_shapes(copy, shapes)
     if copy.functions:
         common.InlinePass()(copy)
     if copy.opset_imports.get("", 1) < OLDEST_OPSET:
@@ -30,12 +37,8 @@ def prepared(model: ir.Model) -> ir.Model:
     return copy
 
 
-def fix_shapes(model: ir.Model, shapes: Mapping[str, Sequence[int]]) -> None:
-    """Set the shapes of inputs, in place, and forget all shapes that were inferred from others.
-
-    Raises:
-        GradientError: there is no such input, or the shape contradicts its own.
-    """
+def _fix_shapes(model: ir.Model, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Set the shapes of inputs, in place, and forget all shapes that were inferred from others."""
     inputs = {value.name or "": value for value in model.graph.inputs if value.name not in model.graph.initializers}
     for name, shape in shapes.items():
         if name not in inputs:

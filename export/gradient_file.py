@@ -1,0 +1,86 @@
+"""The gradient transformation from file to file."""
+
+import math
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnx_ir as ir
+
+from impasto.export.gradient import GradientError, gradient
+
+PROTOBUF_LIMIT_BYTES = 2**31 - 2**20  # a protobuf message ends at 2 GiB; a little is for what is no weight
+
+
+def gradient_file(
+    source: Path, target: Path, loss: str, wrt: str, shapes: Mapping[str, Sequence[int]] | None = None
+) -> ir.Model:
+    """Write a model with the output ``d_<wrt>`` added; see `impasto.export.gradient.gradient`.
+
+    The file is written beside its place and then renamed. Weights that the model keeps in other files are put into it,
+    or, where they exceed protobuf's 2 GiB, into one file beside it.
+
+    Args:
+        source: an .onnx file.
+        target: where to write; may be the source.
+        loss: the name of an output, a scalar: one element.
+        wrt: the name of an input.
+        shapes: sizes for inputs whose own are free.
+
+    Returns:
+        The model that was written.
+
+    Raises:
+        GradientError: a file cannot be read or written, the loss is no scalar, or there is no gradient.
+    """
+    if not target.absolute().parent.is_dir():
+        raise GradientError(f"cannot write {target}: there is no folder {target.parent}; make it first")
+    result = gradient(_loaded(source), loss, wrt, shapes=shapes)
+    _check_scalar(next(value for value in result.graph.outputs if value.name == loss))
+    _save(result, target)
+    return result
+
+
+def _loaded(source: Path) -> ir.Model:
+    if not source.is_file():
+        raise GradientError(f"cannot read {source}: no such file")
+    try:
+        return ir.load(source)
+    except Exception as error:  # protobuf's DecodeError, and ValueError or TypeError for what decodes but is no model
+        reason = " ".join(str(error).split())
+        raise GradientError(f"cannot read {source}: not an ONNX model ({reason})") from error
+
+
+def _check_scalar(loss: ir.Value) -> None:
+    if loss.shape is None or not loss.shape.is_static() or math.prod(loss.shape.numpy()) != 1:
+        raise GradientError(
+            f"output {loss.name!r} has shape {loss.shape}; a loss is a scalar: add a ReduceSum, or fix the sizes of "
+            "the model's inputs, with --shape NAME=1x3x224x224 on the command line"
+        )
+
+
+def _save(model: ir.Model, target: Path) -> None:
+    """Write the model beside the target, then put it in its place; an error leaves nothing behind."""
+    weights = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
+    is_large = sum(tensor.nbytes for tensor in weights) > PROTOBUF_LIMIT_BYTES
+    part: Path | None = None
+    try:
+        ir.external_data.load_to_model(model)
+        handle, name = tempfile.mkstemp(dir=target.absolute().parent, prefix=f".{target.name}.", suffix=".tmp")
+        os.close(handle)
+        part = Path(name)
+        ir.save(model, part, format="protobuf", external_data=f"{target.name}.data" if is_large else None)
+        part.chmod(0o666 & ~_umask())  # mkstemp's files are for their owner alone
+        part.replace(target)
+    except OSError as error:
+        raise GradientError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
