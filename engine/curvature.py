@@ -12,6 +12,9 @@ import numpy as np
 
 from impasto.engine.outcome import Vector
 
+_LEAST_PRODUCT = 1e-30
+"""Inner products below this are too near float32's smallest numbers to divide by."""
+
 
 class CurvatureHistory:
     """The last so many curvature pairs over float32 vectors: a ring buffer, with the inner products in float64.
@@ -49,7 +52,7 @@ class CurvatureHistory:
             Whether the pair was taken.
         """
         s_y, s_s, y_y = float(np.dot(s, y)), float(np.dot(s, s)), float(np.dot(y, y))
-        if not s_y > least_cosine * math.sqrt(s_s) * math.sqrt(y_y):
+        if not (y_y > _LEAST_PRODUCT and s_y > max(least_cosine * math.sqrt(s_s) * math.sqrt(y_y), _LEAST_PRODUCT)):
             return False
         slot = self._next_slot()
         self._slots.append(slot)
