@@ -7,12 +7,12 @@ and bounds). Operands of Max and Min that are equal share the cotangent evenly, 
 cotangent where min <= x <= max, the bounds included, as torch.clamp does.
 """
 
-import math
 from collections.abc import Sequence
 
 import onnx_ir as ir
 
 from impasto.export.vjp_rules.emission import Emission, given
+from impasto.export.vjp_rules.folding import folded
 from impasto.export.vjp_rules.table import Cotangents, rule
 
 
@@ -62,9 +62,9 @@ def power(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequenc
 
 
 def _d_base(emit: Emission, d: ir.Value, x: ir.Value, p: ir.Value) -> ir.Value | None:
-    tensor = ir.convenience.get_const_tensor(p)
-    if tensor is not None and math.prod(tensor.shape.numpy()) == 1:
-        return _d_base_of_constant_power(emit, d, x, float(tensor.numpy().ravel()[0]))
+    constant = folded(p)
+    if constant is not None and constant.size == 1:
+        return _d_base_of_constant_power(emit, d, x, float(constant.ravel()[0]))
     exponent = emit.cast(p, x)
     slope = emit.op("Mul", exponent, emit.op("Pow", x, emit.op("Sub", exponent, 1.0)))
     # p = 0 gives 0, also at x = 0, where the product would be 0 times infinity.

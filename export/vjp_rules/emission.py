@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from impasto.export.vjp_rules.errors import GradientError
+from impasto.export.vjp_rules.folding import folded
 
 Operand = ir.Value | float | Sequence[int] | np.ndarray | None
 
@@ -85,9 +86,8 @@ class Emission:
 
     def shape_of(self, value: ir.Value) -> ir.Value | Sequence[int]:
         """Return the shape of a value as an operand: a constant where it is static, else a Shape node."""
-        if value.shape is not None and value.shape.is_static():
-            return [int(size) for size in value.shape]  # type: ignore[arg-type]
-        return self.op("Shape", value)
+        sizes = known_sizes(value)
+        return self.op("Shape", value) if sizes is None else sizes
 
     def _value(self, operand: Operand, dtype: ir.DataType | None) -> ir.Value | None:
         if operand is None or isinstance(operand, ir.Value):
@@ -121,14 +121,15 @@ def static_shape(node: ir.Node, value: ir.Value | None) -> tuple[int, ...]:
     Raises:
         GradientError: a size is not known; the message names the node and what to do.
     """
-    if value is None or value.shape is None or not value.shape.is_static():
+    sizes = None if value is None else known_sizes(value)
+    if sizes is None:
         shown = "unknown" if value is None or value.shape is None else str(value.shape)
         name = None if value is None else value.name
         raise GradientError(
             f"{describe(node)} needs a static shape of {name!r}, which is {shown}; "
             "fix the sizes of the model's inputs, with --shape NAME=1x3x224x224 on the command line"
         )
-    return tuple(int(size) for size in value.shape)  # type: ignore[arg-type]
+    return tuple(sizes)
 
 
 def static_size(node: ir.Node, value: ir.Value | None, axis: int) -> int:
@@ -139,6 +140,12 @@ def static_size(node: ir.Node, value: ir.Value | None, axis: int) -> int:
     """
     size = None if value is None else known_size(value, axis)
     return static_shape(node, value)[axis] if size is None else size
+
+
+def known_sizes(value: ir.Value) -> Sequence[int] | None:
+    """Return the shape of a value as integers, None where a size is not known."""
+    shape = value.shape
+    return [int(size) for size in shape] if shape is not None and shape.is_static() else None  # type: ignore[arg-type]
 
 
 def known_size(value: ir.Value, axis: int) -> int | None:
@@ -172,13 +179,13 @@ def constant_array(node: ir.Node, index: int) -> np.ndarray | None:
     value = node.inputs[index] if index < len(node.inputs) else None
     if value is None:
         return None
-    tensor = ir.convenience.get_const_tensor(value)
-    if tensor is None:
+    content = folded(value)
+    if content is None:
         raise GradientError(
             f"{describe(node)} has input {index} ({value.name!r}) computed at run time; its gradient needs a constant: "
             "fix the sizes of the model's inputs and fold the constants"
         )
-    return tensor.numpy()
+    return content
 
 
 def constant_ints(node: ir.Node, index: int) -> list[int] | None:

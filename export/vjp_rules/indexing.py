@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from impasto.export.vjp_rules.emission import Emission, constant_ints, describe, given, known_size, rank
 from impasto.export.vjp_rules.errors import GradientError
+from impasto.export.vjp_rules.folding import folded
 from impasto.export.vjp_rules.padding import fold, runs
 from impasto.export.vjp_rules.table import Cotangents, rule
 
@@ -26,7 +27,7 @@ def gather(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequen
     axes, taken_axes = rank(node, x), rank(node, indices)
     axis = node.attributes.get_int("axis", 0) % axes
     size = known_size(x, axis)
-    if size is not None and ir.convenience.get_const_tensor(indices) is not None:
+    if size is not None and folded(indices) is not None:
         constant = np.array(constant_ints(node, 1)) % size
         if taken_axes <= 1 and 0 < len(list(runs(constant))) <= MOST_RUNS:
             kept = emit.op("Unsqueeze", d, [axis]) if taken_axes == 0 else d

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from impasto.export.vjp_rules.emission import Emission, describe, given, rank, static_shape
+from impasto.export.vjp_rules.emission import Emission, describe, given, known_sizes, rank, static_shape
 from impasto.export.vjp_rules.errors import GradientError
 from impasto.export.vjp_rules.reduction import divided, element_count
 from impasto.export.vjp_rules.table import Cotangents, rule
@@ -43,17 +43,27 @@ def average_pool(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: 
     """Spread d / count over every window."""
     d, x, y = given(cotangents[0]), given(node.inputs[0]), node.outputs[0]
     geometry = windows(node, node.attributes.get_ints("kernel_shape"), sizes_of=x, counts_of=y)
-    sizes, counts = static_shape(node, x)[2:], static_shape(node, y)[2:]
-    reach = geometry.reach_after(sizes, counts)
-    if geometry.is_partition and max(reach) <= 0:
+    if _tiles(node, geometry):
         mean = emit.op("Mul", d, 1.0 / math.prod(geometry.kernel))
-        return [_padded(emit, _repeat(emit, mean, geometry), reach)]
+        return [_with_rest(emit, node, _repeat(emit, mean, geometry), geometry)]
+    sizes, counts = static_shape(node, x)[2:], static_shape(node, y)[2:]
     includes_pad = bool(node.attributes.get_int("count_include_pad", 0))
     for axis in range(len(sizes)):
         d = _divided(emit, d, axis, len(sizes), _window_counts(geometry, axis, sizes, counts, includes_pad))
     images = emit.op("Reshape", d, [-1, 1, *counts])
     ones = emit.array(np.ones((1, 1, *geometry.kernel)), d)
+    reach = geometry.reach_after(sizes, counts)
     return [emit.op("Reshape", _sum_windows(emit, images, ones, geometry, reach), emit.shape_of(x))]
+
+
+def _tiles(node: ir.Node, geometry: Windows) -> bool:
+    """Whether the windows tile the image but for a rest at the end of the axes: the case that any size allows."""
+    if not geometry.is_partition:
+        return False
+    if not node.attributes.get_int("ceil_mode", 0):
+        return True
+    sizes, counts = static_shape(node, node.inputs[0])[2:], static_shape(node, node.outputs[0])[2:]
+    return max(geometry.reach_after(sizes, counts)) <= 0
 
 
 def _repeat(emit: Emission, value: ir.Value, geometry: Windows) -> ir.Value:
@@ -69,10 +79,27 @@ def _repeat(emit: Emission, value: ir.Value, geometry: Windows) -> ir.Value:
     )
 
 
-def _padded(emit: Emission, value: ir.Value, reach: Sequence[int]) -> ir.Value:
-    """Add zeros where the windows end before the axis does."""
-    rest = [-end for end in reach]
-    return emit.op("Pad", value, [0] * (len(rest) + 4) + rest) if any(rest) else value
+def _with_rest(emit: Emission, node: ir.Node, tiled: ir.Value, geometry: Windows) -> ir.Value:
+    """Add zeros where the windows end before the axes do."""
+    x, y = given(node.inputs[0]), node.outputs[0]
+    sizes, counts = known_sizes(x), known_sizes(y)
+    if sizes is not None and counts is not None:
+        rest = [-end for end in geometry.reach_after(sizes[2:], counts[2:])]
+        return emit.op("Pad", tiled, [0] * (len(rest) + 4) + rest) if any(rest) else tiled
+    missing = emit.op("Sub", emit.op("Shape", x), emit.op("Shape", tiled))
+    return emit.op("Pad", tiled, emit.op("Concat", np.zeros(rank(node, x), np.int64), missing, axis=0))
+
+
+def _without_rest(emit: Emission, node: ir.Node, geometry: Windows) -> ir.Value:
+    """Cut the input where the windows end before the axes do."""
+    x, y = given(node.inputs[0]), node.outputs[0]
+    axes = list(range(2, rank(node, x)))
+    sizes, counts = known_sizes(x), known_sizes(y)
+    if sizes is not None and counts is not None:
+        ends = [count * stride for count, stride in zip(counts[2:], geometry.strides, strict=True)]
+        return x if ends == list(sizes[2:]) else emit.op("Slice", x, [0] * len(axes), ends, axes)
+    covered = emit.op("Mul", emit.op("Slice", emit.op("Shape", y), [2], [len(axes) + 2], [0]), list(geometry.strides))
+    return emit.op("Slice", x, [0] * len(axes), covered, axes)
 
 
 def _window_counts(
@@ -116,44 +143,34 @@ def max_pool(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequ
     if d is None:
         raise GradientError(f"{describe(node)} is differentiated through its output Indices, which has no derivative")
     geometry = windows(node, node.attributes.get_ints("kernel_shape"), sizes_of=x, counts_of=y)
-    sizes, counts = static_shape(node, x)[2:], static_shape(node, y)[2:]
-    reach = geometry.reach_after(sizes, counts)
-    if geometry.is_partition and max(reach) <= 0:
-        return [_repeat_to_first(emit, x, y, d, geometry, reach, counts)]
-    return [_scatter_to_first(emit, x, d, geometry, reach, counts)]
+    if _tiles(node, geometry):
+        return [_repeat_to_first(emit, node, d, geometry)]
+    return [_scatter_to_first(emit, node, d, geometry)]
 
 
-def _repeat_to_first(
-    emit: Emission,
-    x: ir.Value,
-    y: ir.Value,
-    d: ir.Value,
-    geometry: Windows,
-    reach: Sequence[int],
-    counts: Sequence[int],
-) -> ir.Value:
+def _repeat_to_first(emit: Emission, node: ir.Node, d: ir.Value, geometry: Windows) -> ir.Value:
     """Emit d at the first maximum of every window of a partition, all at the full size.
 
     The elements equal to their window's maximum get a rank, the first in the window the highest; the one whose rank is
     the window's maximum is the first.
     """
-    if any(reach):  # the windows end before the axis does
-        ends = [count * stride for count, stride in zip(counts, geometry.strides, strict=True)]
-        x = emit.op("Slice", x, [0] * len(counts), ends, list(range(2, 2 + len(counts))))
-    taps = math.prod(geometry.kernel)
-    ranks = emit.op("Tile", emit.array(np.arange(taps, 0, -1).reshape(geometry.kernel), x), list(counts))
+    y, taps = node.outputs[0], math.prod(geometry.kernel)
+    x = _without_rest(emit, node, geometry)
+    first_highest = emit.array(np.arange(taps, 0, -1).reshape(geometry.kernel), x)
+    counts = emit.shape_of(y)
+    repeats = emit.op("Slice", counts, [2], [rank(node, y)], [0]) if isinstance(counts, ir.Value) else counts[2:]
+    ranks = emit.op("Tile", first_highest, repeats)
     is_maximum = emit.op("Equal", x, _repeat(emit, y, geometry))
     ranked = emit.op("Where", is_maximum, ranks, 0.0)
     highest = emit.op("MaxPool", ranked, kernel_shape=geometry.kernel, strides=geometry.strides)
     is_first = emit.op("Equal", ranked, _repeat(emit, highest, geometry))
-    spread = emit.op("Where", is_first, _repeat(emit, d, geometry), 0.0)
-    return _padded(emit, spread, reach)
+    return _with_rest(emit, node, emit.op("Where", is_first, _repeat(emit, d, geometry), 0.0), geometry)
 
 
-def _scatter_to_first(
-    emit: Emission, x: ir.Value, d: ir.Value, geometry: Windows, reach: Sequence[int], counts: Sequence[int]
-) -> ir.Value:
+def _scatter_to_first(emit: Emission, node: ir.Node, d: ir.Value, geometry: Windows) -> ir.Value:
     """Emit the sum over all windows, which may overlap, of d at their first maximum."""
+    x, counts = given(node.inputs[0]), static_shape(node, node.outputs[0])[2:]
+    reach = geometry.reach_after(static_shape(node, x)[2:], counts)
     unfolded = _unfolded(emit, x, geometry, reach, counts)
     taps, axes = math.prod(geometry.kernel), len(counts)
     first = emit.op("ArgMax", unfolded, axis=1, keepdims=1)
