@@ -99,7 +99,7 @@ def write_array(path: str | Path, array: FloatArray) -> None:
     path = Path(path)
     check_writable(path, extensions=ARRAY_EXTENSIONS)
     file = io.BytesIO()
-    np.save(file, np.ascontiguousarray(array, np.float32), allow_pickle=False)
+    np.save(file, np.ascontiguousarray(array, np.float32))
     write_atomically(path, file.getvalue())
 
 

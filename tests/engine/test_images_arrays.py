@@ -154,6 +154,15 @@ def test_message_for_a_truncated_npy_file(tmp_path: Path) -> None:
         read_image(path)
 
 
+def test_a_header_that_promises_more_than_memory_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "a.npy").open("wb") as stream:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (10**6, 10**6, 3)}
+        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(b"few")
+    with pytest.raises(ImageError, match="truncated or corrupt"):
+        read_image(tmp_path / "a.npy")
+
+
 def test_pickled_objects_are_not_loaded(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     np.save(path, np.array([object()]), allow_pickle=True)

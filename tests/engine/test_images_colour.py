@@ -138,10 +138,17 @@ def test_cmyk_with_a_profile(tmp_path: Path, name: str, tolerance: float) -> Non
     image = Image.fromarray(np.dstack([inks, inks, inks, inks]), "CMYK")
     found = read(tmp_path, image, icc.cmyk_profile(), name)
     np.testing.assert_allclose(found, little_cms(image, icc.cmyk_profile()), atol=tolerance / 255)
-    # The profile's lightness falls from 100 to 0 with the sum of the inks; half of them all is L* = 50, a mid grey.
-    np.testing.assert_allclose(found[0, 0], 1, atol=2 / 255)
-    np.testing.assert_allclose(found[0, -1], 0, atol=6 / 255)
-    np.testing.assert_allclose(found[-1, 0] * 255, 119, atol=4)
+    # L* of 100, 20 (no ink is blacker) and 60 is Y of 1, 0.030 and 0.281: 255, 48 and 144 in sRGB.
+    np.testing.assert_allclose(found[0, 0] * 255, 255, atol=2)
+    np.testing.assert_allclose(found[0, -1] * 255, 48, atol=5)
+    np.testing.assert_allclose(found[-1, 0] * 255, 144, atol=3)
+
+
+def test_the_black_of_a_table_becomes_black(tmp_path: Path) -> None:
+    # Y of L* = 20 is 0.030, of L* = 60 it is 0.281; less the black and stretched, 0.259, that is 139 in sRGB.
+    image = Image.fromarray(np.array([[[0, 0, 0], [255, 255, 255], [0, 128, 255]]], np.uint8))
+    found = read(tmp_path, image, icc.table_rgb_profile())[0, :, 1] * 255
+    np.testing.assert_allclose(found, [0, 255, 139], atol=2)
 
 
 def test_16_bits_under_a_profile_of_tables_are_converted_at_8(tmp_path: Path) -> None:

@@ -43,21 +43,30 @@ def grey_profile(curve: bytes) -> bytes:
 
 
 def cmyk_profile() -> bytes:
-    """Return a printer profile made of a table: L* falls from 100 to 0 with the sum of the inks, a* and b* are 0."""
-    return profile(b"prtr", b"CMYK", b"Lab ", {b"A2B0": _grey_table(4, falling=True)})
+    """Return a printer profile made of tables: L* falls with the sum of the inks, a* and b* are 0.
+
+    It falls from 100 to 0 for the perceptual intent, and to 20 for the colorimetric one: the black of the ink.
+    """
+    tables = {b"A2B0": _grey_table(4, 100, 0), b"A2B1": _grey_table(4, 100, 20)}
+    return profile(b"prtr", b"CMYK", b"Lab ", tables)
 
 
 def table_rgb_profile() -> bytes:
-    """Return a scanner profile made of a table: L* rises from 0 to 100 with the sum of R, G and B."""
-    return profile(b"scnr", b"RGB ", b"Lab ", {b"A2B0": _grey_table(3, falling=False)})
+    """Return a scanner profile made of tables: L* rises with the sum of R, G and B, a* and b* are 0.
+
+    It rises to 100 from 0 for the perceptual intent, and from 20 for the colorimetric one.
+    """
+    tables = {b"A2B0": _grey_table(3, 0, 100), b"A2B1": _grey_table(3, 20, 100)}
+    return profile(b"scnr", b"RGB ", b"Lab ", tables)
 
 
-def _grey_table(channels: int, *, falling: bool) -> bytes:
-    """Return a lut8Type with the corners of the cube of device values."""
+def _grey_table(channels: int, first: float, last: float) -> bytes:
+    """Return a lut8Type with the corners of the cube of device values; L* goes from first to last."""
     ramp = bytes(range(256))
-    lightness = np.indices((2,) * channels).reshape(channels, -1).sum(axis=0) * 255 // channels
+    share = np.indices((2,) * channels).reshape(channels, -1).sum(axis=0) / channels
+    lightness = np.rint((first + (last - first) * share) * 2.55)
     middle = np.full(2**channels, 128)
-    lab = np.stack([255 - lightness if falling else lightness, middle, middle], axis=1).astype(np.uint8)
+    lab = np.stack([lightness, middle, middle], axis=1).astype(np.uint8)
     identity = b"".join(_fixed(value) for value in np.eye(3).ravel())
     return b"mft1\0\0\0\0" + bytes([channels, 3, 2, 0]) + identity + ramp * channels + lab.tobytes() + ramp * 3
 
