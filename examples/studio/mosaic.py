@@ -12,7 +12,7 @@ import numpy.typing as npt
 from studio.noise import Array, Ints, Mask, Tile, cell_random, grid, hexes, ramp, sample, shrink, smoothstep, to_bytes
 
 SEED = 23
-STONE = 0.0125
+STONE = 0.016
 """Distance between neighbouring stones, in picture widths."""
 ROUNDS = 14
 OVERSAMPLING = 2
@@ -201,9 +201,10 @@ def _lay(stones: Stones, label: Ints, x: Array, y: Array) -> Array:
     chance = [cell_random(index, 0, SEED + k) for k in range(5)]
     tone = plan.tone + (chance[0] - 0.5) * 0.34
     colours = np.select([(plan.region == k)[:, None] for k in range(7)], [ramp(r, tone) for r in REGIONS])
-    # Handmade glass: every stone has its own lightness, and here and there a golden one is set among the rest.
+    # Handmade glass: every stone has its own lightness, and here and there a golden one is set in sky and sea.
     colours = colours * (0.86 + 0.28 * chance[1][:, None])
-    colours = np.where((chance[2] > 0.965)[:, None], ramp(GOLD, chance[0]), colours)
+    golden = (chance[2] > 0.965) & ((plan.region == 0) | (plan.region == 2))
+    colours = np.where(golden[:, None], ramp(GOLD, chance[0]), colours)
 
     gap = _joint(stones, label, x, y) / STONE
     veins = Tile(SEED + 9, 512, 1.0, 8, 200)
