@@ -29,7 +29,7 @@ lint: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/typecheck .
 	cd build/typecheck && ../../$(BIN)/mypy --config-file ../../pyproject.toml \
 	  -p impasto.models -p impasto.export -p impasto.engine -p impasto.bench
-	$(BIN)/mypy tests examples
+	MYPYPATH=build/typecheck $(BIN)/mypy tests examples
 	cd build/typecheck && ../../$(BIN)/lint-imports --config ../../pyproject.toml
 
 format: $(VENV)/installed

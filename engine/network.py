@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from impasto.export.tap_model import import_weights
 from impasto.models.errors import ImpastoError
-from impasto.models.store import list_networks, network_path
+from impasto.models.store import list_networks, network_name, network_path
 
 PREFERRED = ("vgg19",)  # for "auto", best first
 WEIGHT_FILES = (".safetensors", ".pth", ".npz")
@@ -83,5 +83,5 @@ def _converted(path: Path) -> Path:
     """Return the tap model of a weights file, made at first use and kept under the file's own hash."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    name = f"{path.stem.lower()}-{digest[:8]}"
+    name = network_name(f"{path.stem}-{digest[:8]}")
     return network_path(name) if name in list_networks() else import_weights(path, name)

@@ -4,6 +4,7 @@ import sys
 from typing import Annotated
 
 import typer
+
 from impasto.engine.cli.doctor import doctor
 from impasto.engine.cli.evaluate import evaluate
 from impasto.engine.cli.gradient import gradient

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from impasto.engine.events import Event, Iteration, Started
 from rich import progress
 from rich.console import Console
+
+from impasto.engine.events import Event, Iteration, Started
 
 
 class Progress:

@@ -101,8 +101,10 @@ def transfer(
 
             def on_event(event: Event) -> None:
                 progress.show(event)
-                if isinstance(event, Started) and settings.weighting != "paper" and not quiet:
-                    print(f"weighting {settings.weighting}: {event.conversion}", file=sys.stderr)
+                if isinstance(event, Started):
+                    check_writable(output, bits=bits, size=(event.height, event.width))
+                    if settings.weighting != "paper" and not quiet:
+                        print(f"weighting {settings.weighting}: {event.conversion}", file=sys.stderr)
                 if isinstance(event, Iteration):
                     if as_json:
                         _print_json(_as_line(event))
