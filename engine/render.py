@@ -68,8 +68,8 @@ class Engine:
             cancel: asked before every evaluation; True ends the run with what there is.
 
         Raises:
-            ImpastoError: an image cannot be read or is too small, the network lacks a tap, or the objective is not finite
-                at the start.
+            ImpastoError: an image cannot be read or is too small, the network lacks a tap, or the objective is not
+                finite at the start.
         """
         start = time.perf_counter()
         settings = settings or Settings()

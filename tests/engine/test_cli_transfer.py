@@ -142,6 +142,7 @@ def test_ctrl_c_saves_what_there_is_and_exits_130(files: Files) -> None:
 
 
 def test_help_loads_no_runtime() -> None:
-    code = "import sys, impasto.engine.cli; print([m for m in ('torch', 'onnx', 'onnxruntime', 'PIL') if m in sys.modules])"
+    heavy = ("torch", "onnx", "onnxruntime", "PIL")
+    code = f"import sys, impasto.engine.cli; print([name for name in {heavy} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert loaded.strip() == "[]"

@@ -159,7 +159,8 @@ def test_image_and_content_of_two_sizes_are_an_error(engine: Engine, files: File
     with pytest.raises(ImpastoError) as caught:
         engine.evaluate(files.style, files.content, files.style, settings())
     assert str(caught.value) == (
-        "image and content differ in size: style.png is 52x40, content.png is 64x48 px; give images of one size, or --size"
+        "image and content differ in size: style.png is 52x40, content.png is 64x48 px; "
+        "give images of one size, or --size"
     )
 
 
@@ -172,7 +173,8 @@ def test_the_loop_never_imports_torch(files: Files) -> None:
         "from impasto.engine import Engine, Settings\n"
         f"settings = Settings(size=0, iterations=2, content_taps=('relu2_1',), style_taps=('relu1_1',))\n"
         f"with Engine({str(files.model)!r}) as engine:\n"
-        f"    engine.transfer({str(files.content)!r}, {str(files.style)!r}, settings).save({str(files.folder / 'o.png')!r})\n"
+        f"    result = engine.transfer({str(files.content)!r}, {str(files.style)!r}, settings)\n"
+        f"    result.save({str(files.folder / 'o.png')!r})\n"
         "assert not [name for name in sys.modules if name.split('.')[0] in ('torch', 'onnxscript')]\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path.home())

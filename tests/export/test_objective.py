@@ -8,10 +8,10 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 import torch
-from impasto.export.objective import ObjectiveGraph, build_objective, build_targets
-from impasto.models.errors import ImpastoError
 from torch.nn import functional
 
+from impasto.export.objective import ObjectiveGraph, build_objective, build_targets
+from impasto.models.errors import ImpastoError
 from tests.oracles import gatys
 from tests.small_network import WIDTHS, features_model, weights
 
