@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from tests.oracles.problems import gram_matching, quadratic, rosenbrock
 
 from impasto.engine.adam import AdamSettings, adam
 from impasto.engine.outcome import Budget, Outcome, Vector
+from tests.oracles.problems import gram_matching, quadratic, rosenbrock
 
 START = np.array([-1.2, 1, -1.2, 1], np.float32)
 

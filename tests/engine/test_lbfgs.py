@@ -1,11 +1,13 @@
 """L-BFGS on problems with known minima, and what it shows of its steps."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from tests.oracles.problems import gram_matching, quadratic, rosenbrock
 
 from impasto.engine.lbfgs import LbfgsSettings, LineSearch, lbfgs
 from impasto.engine.outcome import Budget, Evaluate, Outcome, Step, Vector
+from tests.oracles.problems import gram_matching, quadratic, rosenbrock
 
 SEARCHES: list[LineSearch] = ["backtracking", "strong_wolfe"]
 
@@ -116,7 +118,7 @@ def test_steps_say_what_happened() -> None:
         seen.append((step.iteration, step.evaluations, step.step_size))
     assert [iteration for iteration, _, _ in seen] == list(range(13))
     assert seen[0] == (0, 1, 0.0)
-    assert all(later[1] > earlier[1] for earlier, later in zip(seen, seen[1:], strict=False))
+    assert all(later[1] > earlier[1] for earlier, later in pairwise(seen))
     assert all(size > 0 for _, _, size in seen[1:])
     assert any(size < 1 for _, _, size in seen[1:])  # this valley takes shortened steps
     assert run.outcome is Outcome.ITERATIONS_DONE

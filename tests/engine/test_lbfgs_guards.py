@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from tests.oracles.problems import gram_matching, rosenbrock
 
 from impasto.engine.lbfgs import LbfgsSettings, LineSearch, lbfgs
 from impasto.engine.minimisation import Minimisation
 from impasto.engine.outcome import Budget, Evaluate, Outcome, Vector
+from tests.oracles.problems import gram_matching, rosenbrock
 
 SEARCHES: list[LineSearch] = ["backtracking", "strong_wolfe"]
 START = np.array([-1.2, 1, -1.2, 1], np.float32)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from tests.oracles.problems import gram_matching, rosenbrock
 
 from impasto.engine.lbfgs import LbfgsSettings, LineSearch, lbfgs
 from impasto.engine.outcome import Budget, Evaluate, Vector
+from tests.oracles.problems import gram_matching, rosenbrock
 
 HISTORY = 10
 
