@@ -36,6 +36,8 @@ class Session:
         options.log_severity_level = _QUIET
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        # A planned layout comes on top of the arena that the first run grew: 1.2 GB for 0.85 GB at 512 px, no faster.
+        options.enable_mem_pattern = False
         for key, value in provider.session_config.items():
             options.add_session_config_entry(key, value)
         content = ir.to_proto(model).SerializeToString()
