@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import onnx
 import onnx_ir as ir
+from onnx.inliner import inline_selected_functions
 
 from impasto.export.preparation import infer_shapes
 from impasto.export.vjp_rules import FLAT, RULES
@@ -39,7 +40,8 @@ def _is_expandable(node: ir.Node, model: ir.Model) -> bool:
     if node.domain or node.op_type in RULES or node.op_type in FLAT:
         return False
     schema = _schema(node, model)
-    return schema is not None and (schema.has_function or schema.has_context_dependent_function)
+    # Both are attributes of the extension class that onnx's type stubs lack.
+    return any(getattr(schema, name, False) for name in ("has_function", "has_context_dependent_function"))
 
 
 def _schema(node: ir.Node, model: ir.Model) -> onnx.defs.OpSchema | None:
@@ -88,8 +90,9 @@ def _body(model: ir.Model, node: ir.Node) -> ir.Graph:
         opset_imports=[onnx.helper.make_opsetid("", model.opset_imports[""])],
         ir_version=model.ir_version,
     )
-    inlined = onnx.inliner.inline_selected_functions(proto, [("", node.op_type)], inline_schema_functions=True)
-    return ir.from_proto(inlined).graph
+    inlined = inline_selected_functions(proto, [("", node.op_type)], inline_schema_functions=True)
+    body: ir.Model = ir.from_proto(inlined)
+    return body.graph
 
 
 def _unique(name: str, names: set[str]) -> str:

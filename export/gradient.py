@@ -8,14 +8,15 @@ so that every weight is in the file once.
 Reverse mode on a graph: Griewank and Walther, "Evaluating Derivatives", section 3.2.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
 
 from impasto.export.expansion import expand_functions
+from impasto.export.gradient_path import differentiable_path, differentiable_positions, is_float
 from impasto.export.preparation import prepared
-from impasto.export.vjp_rules import FLAT, RULES, Emission, GradientError, Rule, describe, supported_operators
+from impasto.export.vjp_rules import RULES, Emission, GradientError, Rule, describe
 from impasto.export.vjp_rules.emission import numpy_dtype
 
 __all__ = ["GradientError", "gradient"]
@@ -42,23 +43,21 @@ def gradient(model: ir.Model, loss: str, wrt: str, *, shapes: Mapping[str, Seque
             derivative, an operator on the path has no rule, or a rule needs a size that is not static.
     """
     copy = prepared(model, shapes or {})
-    source, target = (
-        _find(copy.graph.inputs, wrt, "input", copy),
-        _find(copy.graph.outputs, loss, "output", copy),
-    )
-    _check_loss(target)
+    source = _find(copy.graph.inputs, wrt, "input", copy)
+    _check_loss(_find(copy.graph.outputs, loss, "output", copy))
     expand_functions(copy, source)
-    target = next(value for value in copy.graph.outputs if value.name == loss)
+    target = _find(copy.graph.outputs, loss, "output", copy)
     names = _taken_names(copy.graph)
     if f"d_{wrt}" in names:
         raise GradientError(f"the model already has a value named 'd_{wrt}'; rename it, the gradient takes this name")
     emit = Emission(copy.graph, [*names, f"d_{wrt}"], copy.opset_imports[""])
-    nodes, active = _path(copy.graph, source, target)
+    nodes, active = differentiable_path(copy.graph, source, target)
     result = _walk(emit, nodes, active, source, target)
     output = emit.op("Identity", result) if _needs_identity(result, copy.graph) else result
-    output.name, output.dtype = f"d_{wrt}", source.dtype
+    output.name, output.type = f"d_{wrt}", source.type
     output.shape = None if source.shape is None else source.shape.copy()
     copy.graph.outputs.append(output)
+    emit.remove_unused()
     return copy
 
 
@@ -79,7 +78,8 @@ def _walk(
         emit.scope = f"d_{node.outputs[0].name}"
         rule = RULES[node.op_type]
         wanted = [
-            value in active and position in _differentiable(rule, node) for position, value in enumerate(node.inputs)
+            value in active and position in differentiable_positions(rule, node)
+            for position, value in enumerate(node.inputs)
         ]
         results = rule.function(emit, node, arrived, wanted)
         for value, cotangent, is_wanted in zip(node.inputs, results, wanted, strict=False):
@@ -97,7 +97,7 @@ def _settle(emit: Emission, cotangent: ir.Value, primal: ir.Value, named: set[ir
     if cotangent not in named:
         emit.rename(cotangent, f"d_{primal.name}")
         named.add(cotangent)
-    cotangent.dtype = primal.dtype
+    cotangent.type = primal.type
     cotangent.shape = None if primal.shape is None else primal.shape.copy()
 
 
@@ -134,107 +134,9 @@ def _same_size(one: object, other: object) -> bool:
     return isinstance(one, ir.SymbolicDim) and one.value is not None and one == other
 
 
-def _path(graph: ir.Graph, source: ir.Value, target: ir.Value) -> tuple[list[ir.Node], set[ir.Value]]:
-    """Return the nodes on a differentiable path from source to target, last first, and all values that vary.
-
-    Raises:
-        GradientError: there is no such path, or an operator on it has no rule.
-    """
-    active = {source}
-    for node in graph:
-        if any(value in active for value in _differentiable_inputs(node)):
-            active.update(value for value in node.outputs if _is_float(value))
-    if target not in active:
-        raise GradientError(_why_inactive(graph, source, target))
-    needed, path = {target}, []
-    for node in reversed(graph):
-        if any(value in needed for value in node.outputs) and any(value in active for value in node.outputs):
-            inputs = [value for value in _differentiable_inputs(node) if value in active]
-            if inputs:
-                _check_rule(node)
-                needed.update(inputs)
-                path.append(node)
-    return path, active
-
-
-def _differentiable(rule: Rule, node: ir.Node) -> Sequence[int]:
-    """Return the positions of the inputs that have a derivative."""
-    return range(len(node.inputs)) if rule.inputs is None else rule.inputs
-
-
-def _differentiable_inputs(node: ir.Node) -> Iterator[ir.Value]:
-    """Yield the inputs through which a derivative may pass; all of them where there is no rule to tell."""
-    if node.op_type in FLAT and not node.domain:
-        return
-    rule = _rule(node)
-    positions = range(len(node.inputs)) if rule is None else _differentiable(rule, node)
-    for position in positions:
-        value = node.inputs[position] if position < len(node.inputs) else None
-        if value is not None:
-            yield value
-    if rule is None:
-        yield from _captured(node)
-
-
-def _captured(node: ir.Node) -> Iterator[ir.Value]:
-    """Yield the values that the node's subgraphs (of If, Loop, Scan) read from outside."""
-    for attribute in node.attributes.values():
-        if attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
-            graphs = [attribute.value] if attribute.type is ir.AttributeType.GRAPH else attribute.value
-            for graph in graphs:
-                for inner in graph.all_nodes():
-                    yield from (value for value in inner.inputs if value is not None)
-                yield from graph.outputs
-
-
-def _rule(node: ir.Node) -> Rule | None:
-    return None if node.domain else RULES.get(node.op_type)
-
-
-def _check_rule(node: ir.Node) -> None:
-    if _rule(node) is None:
-        raise GradientError(
-            f"no gradient rule for {describe(node)}; operators with a rule: {', '.join(supported_operators())}"
-        )
-
-
-def _why_inactive(graph: ir.Graph, source: ir.Value, target: ir.Value) -> str:
-    """Say why no derivative reaches the target: no dependence at all, or only through a use without a derivative."""
-    dependent, blockers = {source}, []
-    differentiable = {source}
-    for node in graph:
-        inputs = [value for value in (*node.inputs, *_captured(node)) if value in dependent]
-        if not inputs:
-            continue
-        dependent.update(node.outputs)
-        passing = [value for value in _differentiable_inputs(node) if value in differentiable]
-        if passing and any(_is_float(value) for value in node.outputs):
-            differentiable.update(value for value in node.outputs if _is_float(value))
-        elif any(value in differentiable for value in inputs):
-            blockers.append(node)
-    if target not in dependent:
-        return f"output {target.name!r} does not depend on input {source.name!r}"
-    uses = ", ".join(describe(node) for node in blockers if _leads_to(node, target))
-    return f"output {target.name!r} depends on input {source.name!r} only through {uses}, which has no derivative there"
-
-
-def _leads_to(node: ir.Node, target: ir.Value) -> bool:
-    """Whether the target depends on the node."""
-    seen, pending = {node}, [node]
-    while pending:
-        for output in pending.pop().outputs:
-            if output is target:
-                return True
-            for user, _ in output.uses():
-                if user not in seen:
-                    seen.add(user)
-                    pending.append(user)
-    return False
-
-
 def _find(values: Sequence[ir.Value], name: str, kind: str, model: ir.Model) -> ir.Value:
     """Return the floating-point input or output of that name."""
-    legal = [value for value in values if _is_float(value) and value.name not in model.graph.initializers]
+    legal = [value for value in values if is_float(value) and value.name not in model.graph.initializers]
     for value in legal:
         if value.name == name:
             return value
@@ -242,7 +144,7 @@ def _find(values: Sequence[ir.Value], name: str, kind: str, model: ir.Model) -> 
     for value in values:
         if value.name == name:
             what = (
-                f"has type {value.dtype.name if value.dtype else 'unknown'}" if not _is_float(value) else "is a weight"
+                f"has type {value.dtype.name if value.dtype else 'unknown'}" if not is_float(value) else "is a weight"
             )
             raise GradientError(f"{kind} {name!r} {what}; the model's floating-point {kind}s are: {names}")
     raise GradientError(f"the model has no {kind} {name!r}; its floating-point {kind}s are: {names}")
@@ -254,10 +156,6 @@ def _check_loss(loss: ir.Value) -> None:
         raise GradientError(
             f"output {loss.name!r} has shape {shape}; a loss is a scalar, or one number per sample, [N]"
         )
-
-
-def _is_float(value: ir.Value) -> bool:
-    return value.dtype is None or value.dtype.is_floating_point()
 
 
 def _ones(emit: Emission, loss: ir.Value) -> ir.Value:

@@ -6,6 +6,7 @@ readable, unique name and a dtype; its shape is left to shape inference.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar, cast
 
 import numpy as np
 import onnx_ir as ir
@@ -13,6 +14,7 @@ import onnx_ir as ir
 from impasto.export.vjp_rules.errors import GradientError
 from impasto.export.vjp_rules.folding import folded
 
+Present = TypeVar("Present")
 Operand = ir.Value | float | Sequence[int] | np.ndarray | None
 
 _BOOLEAN = frozenset(("And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Or"))
@@ -28,24 +30,37 @@ class Emission:
         self.scope = "gradient"
         self._graph = graph
         self._names = set(names)
+        self._nodes: list[ir.Node] = []
+        self._expanded: dict[ir.Value, Sequence[int]] = {}
         self._constants: dict[object, ir.Value] = {}
 
     def op(self, op_type: str, *operands: Operand, **attributes: object) -> ir.Value:
-        """Append one node and return its only output."""
-        return self.ops(op_type, 1, *operands, **attributes)[0]
-
-    def ops(self, op_type: str, outputs: int, *operands: Operand, **attributes: object) -> Sequence[ir.Value]:
-        """Append one node with several outputs and return them."""
+        """Append one node and return its output."""
+        narrow = self._multiplied_narrow(op_type, operands) if op_type in ("Mul", "Div") else None
+        if narrow is not None:
+            return narrow
         dtype = _float_dtype(operands)
         inputs = [self._value(operand, dtype) for operand in operands]
         kept = {name: value for name, value in attributes.items() if value is not None}
-        node = ir.node(op_type, inputs, attributes=kept, num_outputs=outputs)  # type: ignore[arg-type]
-        for value in node.outputs:
-            value.name = self.unique(f"{self.scope}.{op_type}")
-            value.dtype = _output_dtype(op_type, kept, inputs, dtype)
-        node.name = node.outputs[0].name
+        node = ir.node(op_type, inputs, attributes=kept)  # type: ignore[arg-type]
+        (value,) = node.outputs
+        value.name = node.name = self.unique(f"{self.scope}.{op_type}")
+        result = _output_dtype(op_type, kept, inputs, dtype)
+        value.type = None if result is None else ir.TensorType(result)
+        if op_type == "Expand" and isinstance(operands[1], list):
+            self._expanded[value] = operands[1]
         self._graph.append(node)
-        return node.outputs
+        self._nodes.append(node)
+        return value
+
+    def remove_unused(self) -> None:
+        """Remove the emitted nodes and constants that lead to no output."""
+        for node in reversed(self._nodes):
+            if not any(value.uses() or value.is_graph_output() for value in node.outputs):
+                self._graph.remove(node, safe=True)
+        for constant in self._constants.values():
+            if not constant.uses() and not constant.is_graph_output():
+                self._graph.initializers.pop(constant.name or "")
 
     def constant(self, array: np.ndarray, name: str | None = None) -> ir.Value:
         """Return the initializer of this content, made at first use."""
@@ -58,7 +73,7 @@ class Emission:
             self._constants[key] = value
         return self._constants[key]
 
-    def array(self, values: np.ndarray | Sequence[object], like: ir.Value, name: str | None = None) -> ir.Value:
+    def array(self, values: np.ndarray | float, like: ir.Value, name: str | None = None) -> ir.Value:
         """Return a constant of the dtype of another value."""
         return self.constant(np.asarray(values).astype(numpy_dtype(like)), name)
 
@@ -89,6 +104,22 @@ class Emission:
         sizes = known_sizes(value)
         return self.op("Shape", value) if sizes is None else sizes
 
+    def _multiplied_narrow(self, op_type: str, operands: Sequence[Operand]) -> ir.Value | None:
+        """Multiply (or divide) what was expanded before it was: the gradient of a sum is one number.
+
+        By a scalar, the product is expanded in its turn; by a value of the full shape it is full without.
+        """
+        for wide, other in (operands, operands[::-1])[: 2 if op_type == "Mul" else 1]:
+            if not isinstance(wide, ir.Value) or wide not in self._expanded:
+                continue
+            expansion, sizes = given(wide.producer()), self._expanded[wide]
+            others = known_sizes(other) if isinstance(other, ir.Value) else [] if isinstance(other, float) else None
+            if others == []:
+                return self.op("Expand", self.op(op_type, expansion.inputs[0], other), sizes)
+            if others == sizes:
+                return self.op(op_type, expansion.inputs[0], other)
+        return None
+
     def _value(self, operand: Operand, dtype: ir.DataType | None) -> ir.Value | None:
         if operand is None or isinstance(operand, ir.Value):
             return operand
@@ -101,7 +132,7 @@ class Emission:
         return self.constant(np.array(operand, np.int64))
 
 
-def given(value: ir.Value | None) -> ir.Value:
+def given(value: Present | None) -> Present:
     """Return an input or cotangent that the operator's definition requires."""
     if value is None:
         raise GradientError("the model leaves out an input that is not optional; check it with onnx.checker")
@@ -217,7 +248,7 @@ def _output_dtype(
     if op_type in _INTEGER:
         return ir.DataType.INT64
     if op_type == "Cast":
-        return ir.DataType(attributes["to"])
+        return ir.DataType(cast("int", attributes["to"]))
     return dtype if dtype is not None else inputs[0].dtype if inputs and inputs[0] is not None else None
 
 

@@ -4,6 +4,7 @@ Supported: constant (negative pads too, and the constant itself), reflect, edge,
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -64,12 +65,13 @@ def _total(emit: Emission, value: ir.Value) -> ir.Value:
 
 def _padded_indices(node: ir.Node, size: int, before: int, after: int, mode: str) -> np.ndarray:
     """Return which element of an axis every element of the padded axis is."""
-    modes = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
+    modes: dict[str, Literal["reflect", "edge", "wrap"]] = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
     if mode not in modes:
         raise GradientError(f"{describe(node)} has mode {mode!r}; there are rules for constant, {', '.join(modes)}")
     if min(before, after) < 0:
         raise GradientError(f"{describe(node)} has negative pads with mode {mode!r}; use Slice and Pad")
-    return np.pad(np.arange(size), (before, after), mode)  # type: ignore[call-overload]
+    padded: np.ndarray = np.pad(np.arange(size), (before, after), modes[mode])
+    return padded
 
 
 def fold(emit: Emission, d: ir.Value, axis: int, axes: int, indices: np.ndarray, size: int) -> ir.Value:

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from impasto.export.vjp_rules.emission import Emission, describe, given, known_sizes, rank, static_shape
-from impasto.export.vjp_rules.errors import GradientError
+from impasto.export.vjp_rules.emission import Emission, given, known_sizes, rank, static_shape
 from impasto.export.vjp_rules.reduction import divided, element_count
 from impasto.export.vjp_rules.table import Cotangents, rule
 from impasto.export.vjp_rules.windows import Windows, windows
@@ -109,7 +108,8 @@ def _window_counts(
     taps = np.arange(geometry.kernel[axis]) * geometry.dilations[axis]
     positions = np.arange(counts[axis])[:, None] * geometry.strides[axis] + taps - geometry.before[axis]
     low, high = (-geometry.before[axis], sizes[axis] + geometry.after[axis]) if includes_pad else (0, sizes[axis])
-    return ((positions >= low) & (positions < high)).sum(1)
+    counted: np.ndarray = ((positions >= low) & (positions < high)).sum(1)
+    return counted
 
 
 def _divided(emit: Emission, d: ir.Value, axis: int, axes: int, divisors: np.ndarray) -> ir.Value:
@@ -139,9 +139,7 @@ def _sum_windows(
 @rule("MaxPool")
 def max_pool(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
     """Send d to the first maximum of every window."""
-    d, x, y = cotangents[0], given(node.inputs[0]), node.outputs[0]
-    if d is None:
-        raise GradientError(f"{describe(node)} is differentiated through its output Indices, which has no derivative")
+    d, x, y = given(cotangents[0]), given(node.inputs[0]), node.outputs[0]
     geometry = windows(node, node.attributes.get_ints("kernel_shape"), sizes_of=x, counts_of=y)
     if _tiles(node, geometry):
         return [_repeat_to_first(emit, node, d, geometry)]

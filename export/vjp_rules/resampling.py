@@ -136,7 +136,7 @@ def _matrix(node: ir.Node, size: int, resized: int, scale: float) -> np.ndarray:
         weights = (
             1 - distance if mode == "linear" else _cubic(distance, node.attributes.get_float("cubic_coeff_a", -0.75))
         )
-        if mode == "cubic" and node.attributes.get_int("exclude_outside", 0):
+        if mode == "cubic" and node.attributes.get_int("exclude_outside", 0) == 1:
             weights = np.where((taps < 0) | (taps >= size), 0, weights)
             weights /= weights.sum(1, keepdims=True)
     matrix = np.zeros((resized, size))

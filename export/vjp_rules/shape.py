@@ -34,10 +34,9 @@ def reshape(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Seque
 @rule("Transpose")
 def transpose(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
     """Undo the permutation."""
-    permutation = node.attributes.get_ints("perm")
-    if permutation is None:
+    if "perm" not in node.attributes:
         return [emit.op("Transpose", cotangents[0])]
-    inverse = [int(axis) for axis in np.argsort(permutation)]
+    inverse = [int(axis) for axis in np.argsort(node.attributes.get_ints("perm"))]
     return [emit.op("Transpose", cotangents[0], perm=inverse)]
 
 
@@ -54,7 +53,8 @@ def tile(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence
     repeated = [axis for axis, count in enumerate(repeats) if count != 1]
     if not repeated:
         return [cotangents[0]]
-    shape, axes = [], []
+    shape: list[int] = []
+    axes: list[int] = []
     for axis, (count, size) in enumerate(zip(repeats, sizes, strict=True)):
         if axis in repeated:
             axes.append(len(shape))
