@@ -8,6 +8,7 @@ both; the ratio is taken round by round. Then a short transfer tells what share 
 """
 
 import argparse
+import functools
 import json
 import statistics
 import time
@@ -75,7 +76,7 @@ def compare(arguments: argparse.Namespace, size: int) -> dict[str, Any]:
     theirs = torch_objective(arguments.weights, content, style, arguments.threads)
     with Engine(arguments.weights, provider="cpu", threads=arguments.threads) as engine:
         objective, x = engine.objective(content, style, Settings(size=0, content_weight=ALPHA))
-        ours = lambda: objective(x)  # noqa: E731 - the same form as theirs
+        ours = functools.partial(objective, x)
         (our_loss, our_gradient), (their_loss, their_gradient) = ours(), theirs()
         error = np.linalg.norm(our_gradient - their_gradient.reshape(-1)) / np.linalg.norm(their_gradient)
         samples: dict[str, list[float]] = {"impasto": [], "torch": []}
@@ -117,7 +118,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
-    record = {"what": __doc__, "conditions": conditions(arguments.threads), "sizes": []}
+    record: dict[str, Any] = {"what": __doc__, "conditions": conditions(arguments.threads), "sizes": []}
     for size in arguments.size or (256, 512):
         row = compare(arguments, size)
         record["sizes"].append(row)

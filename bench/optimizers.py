@@ -12,6 +12,7 @@ import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,11 +68,11 @@ def run_torch(objective: Recorded, x: Vector, evaluations: int) -> None:
     )
 
     def closure() -> torch.Tensor:
-        loss, gradient = objective(pixels.detach().numpy() / np.float32(PIXEL))
+        loss, gradient = objective(np.asarray(pixels.detach().numpy() / np.float32(PIXEL), np.float32))
         pixels.grad = torch.tensor(gradient / np.float32(PIXEL))
         return torch.tensor(loss)
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
 
 
 def run_scipy(objective: Recorded, x: Vector, evaluations: int) -> None:
@@ -106,7 +107,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
 
-    record = {"what": __doc__, "conditions": conditions(arguments.threads), "runs": []}
+    record: dict[str, Any] = {"what": __doc__, "conditions": conditions(arguments.threads), "runs": []}
     content, style = (square(path, arguments.side) for path in (arguments.content, arguments.style))
     with Engine(arguments.model, threads=arguments.threads) as engine:
         record["network"] = {"name": engine.network.name, "sha256": engine.network.sha256}
@@ -134,7 +135,7 @@ def square(path: Path, side: int) -> np.ndarray:
     from impasto.engine.images import read_image
 
     pixels = read_image(path).resized(side, side).pixels
-    return np.rint(pixels * np.float32(PIXEL)).astype(np.uint8)
+    return np.asarray(np.rint(pixels * np.float32(PIXEL)), np.uint8)
 
 
 if __name__ == "__main__":

@@ -73,8 +73,8 @@ class Settings:
     content_weight: float | None = None
     style_weight: float | None = None
     tv_weight: float | None = None
-    content_taps: tuple[Tap, ...] = field(default=tuple(Tap(name) for name in CONTENT_TAPS))
-    style_taps: tuple[Tap, ...] = field(default=tuple(Tap(name) for name in STYLE_TAPS))
+    content_taps: tuple[Tap | str, ...] = field(default=tuple(Tap(name) for name in CONTENT_TAPS))
+    style_taps: tuple[Tap | str, ...] = field(default=tuple(Tap(name) for name in STYLE_TAPS))
     weighting: str = "paper"
     pool: str = "avg"
     init: str = "content"
@@ -163,8 +163,9 @@ def _taps(setting: str, taps: Sequence[Tap | str]) -> tuple[Tap, ...]:
     return parsed
 
 
-def _active(taps: Sequence[Tap], weight: float | None) -> tuple[Tap, ...]:
-    return tuple(tap for tap in taps if tap.weight != 0) if weight else ()
+def _active(taps: Sequence[Tap | str], weight: float | None) -> tuple[Tap, ...]:
+    parsed = [tap for tap in taps if isinstance(tap, Tap)]  # all of them, once the settings exist
+    return tuple(tap for tap in parsed if tap.weight != 0) if weight else ()
 
 
 def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    command = [impasto, "transfer", CONTENT, STYLE, "-o", OUTPUT, "--model", model, *OPTIONS]
+    command: list[str | Path] = [impasto, "transfer", CONTENT, STYLE, "-o", OUTPUT, "--model", model, *OPTIONS]
     print("$ impasto", *(os.path.relpath(part, ROOT) if isinstance(part, Path) else part for part in command[1:]))
     status = subprocess.run(command, check=False).returncode
     if status == 0:

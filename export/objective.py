@@ -17,7 +17,7 @@ from onnx_ir.tape import Tape
 
 from impasto.export.gradient import gradient
 from impasto.export.losses import Emitter, content_loss, mean_gram, static_shape, style_loss, total_variation
-from impasto.export.tap_graph import tap_graph
+from impasto.export.tap_graph import available_taps, tap_graph
 from impasto.export.terms import Term
 
 IMAGE, WEIGHTS, LOSS, TERMS, GRADIENT = "image", "weights", "loss", "terms", "d_image"
@@ -128,7 +128,7 @@ def _feature_term(emit: Emitter, kind: str, tap: str, features: ir.Value) -> tup
 
 def _in_graph_order(model: ir.Model, taps: Sequence[str]) -> list[str]:
     """Return the taps without repetition, shallow to deep."""
-    return [output.name for output in model.graph.outputs if output.name in taps]
+    return [tap for tap in available_taps(model) if tap in taps]
 
 
 def _finish(model: ir.Model, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]) -> None:

@@ -71,11 +71,11 @@ def test_the_same_run_gives_the_same_file(engine: Engine, files: Files) -> None:
 
 
 def test_seeds_differ(engine: Engine, files: Files) -> None:
-    images = [
+    first, second = (
         engine.transfer(files.content, files.style, settings(init="noise", seed=seed, iterations=0)).picture.pixels
         for seed in (0, 1)
-    ]
-    assert not np.array_equal(*images)
+    )
+    assert not np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("init", ["content", "style", "FILE"])

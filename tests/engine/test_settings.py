@@ -12,8 +12,8 @@ from impasto.models.errors import ImpastoError
 
 def test_defaults_are_the_papers() -> None:
     settings = Settings()
-    assert [tap.name for tap in settings.content_taps] == ["relu4_2"]
-    assert [tap.name for tap in settings.style_taps] == ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+    assert [tap.name for tap in settings.active_content_taps] == ["relu4_2"]
+    assert [tap.name for tap in settings.active_style_taps] == ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
     assert (settings.content_weight, settings.style_weight, settings.tv_weight) == (1e-3, 1.0, 0.0)
     assert settings.pool == "avg"
 
@@ -61,7 +61,7 @@ def test_a_value_out_of_range_is_one_clear_line(values: dict[str, Any], message:
 
 
 def test_terms_of_weight_zero_are_left_out() -> None:
-    settings = Settings(content_weight=0.0, style_taps=("relu1_1=0", "relu2_1=0.5", "conv3_1"))  # type: ignore[arg-type]
+    settings = Settings(content_weight=0.0, style_taps=("relu1_1=0", "relu2_1=0.5", "conv3_1"))
     assert settings.active_content_taps == ()
     assert settings.active_style_taps == (Tap("relu2_1", 0.5), Tap("conv3_1"))
 

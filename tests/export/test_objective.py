@@ -1,6 +1,7 @@
 """The objective graph against the equations written naively and against PyTorch's autograd."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,9 +22,7 @@ SIZES = [(32, 32), (37, 50), (33, 47)]
 def run(model: ir.Model, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    session = ort.InferenceSession(
-        ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = ort.InferenceSession(ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, dict(feeds)), strict=True))
 
@@ -32,20 +31,14 @@ def noise(*shape: int, seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).random(shape, np.float32)
 
 
-def case(
-    height: int, width: int, batch: int = 1, pool: str = "avg"
-) -> tuple[ObjectiveGraph, dict[str, np.ndarray]]:
+def case(height: int, width: int, batch: int = 1, pool: str = "avg") -> tuple[ObjectiveGraph, dict[str, np.ndarray]]:
     """An objective with every kind of term, and targets from two other images."""
     model = features_model()
-    settings = {"batch": batch, "height": height, "width": width, "pool": pool}
-    taps = {"content_taps": ["relu2_1"], "style_taps": ["relu1_1", "relu3_1"]}
-    graph = build_objective(model, **taps, tv=True, **settings)  # type: ignore[arg-type]
-    targets = run(
-        build_targets(model, **taps, **settings), {"image": noise(batch, 3, height, width, seed=7) ** 3}
-    )  # type: ignore[arg-type]
-    coefficients = np.abs(np.random.default_rng(3).normal(1.0, 0.5, (batch, len(graph.terms)))).astype(
-        np.float32
-    )
+    settings: dict[str, Any] = {"batch": batch, "height": height, "width": width, "pool": pool}
+    taps: dict[str, Any] = {"content_taps": ["relu2_1"], "style_taps": ["relu1_1", "relu3_1"]}
+    graph = build_objective(model, **taps, tv=True, **settings)
+    targets = run(build_targets(model, **taps, **settings), {"image": noise(batch, 3, height, width, seed=7) ** 3})
+    coefficients = np.abs(np.random.default_rng(3).normal(1.0, 0.5, (batch, len(graph.terms)))).astype(np.float32)
     return graph, {**targets, "weights": coefficients, "image": noise(batch, 3, height, width, seed=8)}
 
 
@@ -55,9 +48,7 @@ def torch_features(image: torch.Tensor, pool: str) -> dict[str, torch.Tensor]:
     for index, tap in enumerate(WIDTHS):
         if index:
             image = functional.avg_pool2d(image, 2) if pool == "avg" else functional.max_pool2d(image, 2)
-        kernel, bias = (
-            torch.tensor(arrays[f"{tap}.{part}"], dtype=image.dtype) for part in ("weight", "bias")
-        )
+        kernel, bias = (torch.tensor(arrays[f"{tap}.{part}"], dtype=image.dtype) for part in ("weight", "bias"))
         image = torch.relu(functional.conv2d(image, kernel, bias, padding=1))
         result[tap] = image
     return result
@@ -88,9 +79,7 @@ def test_targets_are_gram_matrices_over_their_positions() -> None:
         {"image": image},
     )
     taps = run(model, {"image": image})
-    np.testing.assert_allclose(
-        targets["gram_relu2_1"][0], gatys.gram(taps["relu2_1"][0]) / (17 * 20), rtol=1e-5
-    )
+    np.testing.assert_allclose(targets["gram_relu2_1"][0], gatys.gram(taps["relu2_1"][0]) / (17 * 20), rtol=1e-5)
     np.testing.assert_array_equal(targets["content_relu1_1"], taps["relu1_1"])
 
 
@@ -109,7 +98,7 @@ def test_gradient_is_pytorchs(height: int, width: int, pool: str) -> None:
         difference = flat @ flat.T / flat.shape[1] - torch.tensor(feeds[f"gram_{tap}"][0])
         total = total + weight * difference.square().sum() / (4 * len(flat) ** 2)
     total = total + tv * (image.diff(dim=2).square().sum() + image.diff(dim=3).square().sum())
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     assert image.grad is not None
     expected = image.grad.numpy()
     error = np.linalg.norm(got["d_image"] - expected) / np.linalg.norm(expected)
@@ -141,8 +130,7 @@ def test_models_are_valid_static_and_of_standard_operators() -> None:
     shapes = onnx.shape_inference.infer_shapes(proto, strict_mode=True).graph.value_info
     assert all(dim.HasField("dim_value") for value in shapes for dim in value.type.tensor_type.shape.dim)
     outputs = {
-        output.name: [dim.dim_value for dim in output.type.tensor_type.shape.dim]
-        for output in proto.graph.output
+        output.name: [dim.dim_value for dim in output.type.tensor_type.shape.dim] for output in proto.graph.output
     }
     assert outputs == {"loss": [1], "terms": [1, 4], "d_image": [1, 3, 33, 47]}
 
@@ -156,13 +144,9 @@ def test_only_what_is_used_is_in_the_graph() -> None:
 
 
 def test_weights_are_in_the_file_once() -> None:
-    graph = build_objective(
-        features_model(), content_taps=["relu2_1"], style_taps=["relu3_1"], height=32, width=32
-    )
+    graph = build_objective(features_model(), content_taps=["relu2_1"], style_taps=["relu3_1"], height=32, width=32)
     sizes = {
-        name: value.const_value.nbytes
-        for name, value in graph.model.graph.initializers.items()
-        if value.const_value
+        name: value.const_value.nbytes for name, value in graph.model.graph.initializers.items() if value.const_value
     }
     assert {name for name, size in sizes.items() if size > 100} == {
         name for name in weights() if weights()[name].nbytes > 100
@@ -170,9 +154,7 @@ def test_weights_are_in_the_file_once() -> None:
 
 
 def test_too_small_an_image_is_an_error() -> None:
-    with pytest.raises(
-        ImpastoError, match="image too small: 40x31 px, the network needs at least 32 px on each side"
-    ):
+    with pytest.raises(ImpastoError, match="image too small: 40x31 px, the network needs at least 32 px on each side"):
         build_objective(features_model(), style_taps=["relu1_1"], height=31, width=40)
 
 
