@@ -29,7 +29,7 @@ class Weighting:
 
 
 WEIGHTINGS: Mapping[str, Weighting] = {
-    "paper": Weighting("paper", content_weight=1e-3, style_weight=1.0, tv_weight=0.0),
+    "paper": Weighting("paper", content_weight=1e-4, style_weight=1.0, tv_weight=0.0),
     "johnson": Weighting("johnson", content_weight=5.0, style_weight=100.0, tv_weight=1e-3),
 }
 

@@ -19,7 +19,7 @@ Size = Annotated[int, typer.Option(help="Long side of the result, px; 0 keeps th
 StyleSize = Annotated[
     int | None, typer.Option(help="Long side of the style image, px; 0 keeps its own.  [default: as --size]")
 ]
-ContentWeight = Annotated[float | None, typer.Option(help="alpha.  [default: the weighting's; paper 1e-3]")]
+ContentWeight = Annotated[float | None, typer.Option(help="alpha.  [default: the weighting's; paper 1e-4]")]
 StyleWeight = Annotated[float | None, typer.Option(help="beta.  [default: the weighting's; paper 1]")]
 TvWeight = Annotated[
     float | None, typer.Option(help="Smoothness (total variation).  [default: the weighting's; paper 0]")

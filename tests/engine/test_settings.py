@@ -14,7 +14,7 @@ def test_defaults_are_the_papers() -> None:
     settings = Settings()
     assert [tap.name for tap in settings.active_content_taps] == ["relu4_2"]
     assert [tap.name for tap in settings.active_style_taps] == ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
-    assert (settings.content_weight, settings.style_weight, settings.tv_weight) == (1e-3, 1.0, 0.0)
+    assert (settings.content_weight, settings.style_weight, settings.tv_weight) == (1e-4, 1.0, 0.0)
     assert settings.pool == "avg"
 
 
