@@ -23,6 +23,7 @@ from impasto.engine.objective import Objective
 from impasto.engine.outcome import Budget, Vector
 
 HISTORY = 10
+ALPHA = 1e-3
 PIXEL = 255.0
 
 
@@ -112,7 +113,7 @@ def main() -> None:
     with Engine(arguments.model, threads=arguments.threads) as engine:
         record["network"] = {"name": engine.network.name, "sha256": engine.network.sha256}
         for init in ("content", "noise"):
-            settings = Settings(size=0, init=init, seed=arguments.seed)
+            settings = Settings(size=0, init=init, seed=arguments.seed, content_weight=ALPHA)
             objective, x = engine.objective(content, style, settings)
             finals = {}
             for name, run in RIVALS.items():
