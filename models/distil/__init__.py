@@ -1,0 +1,1 @@
+"""Distillation of VGG-19 into a slim network: `python -m impasto.models.distil --help`."""

@@ -1,0 +1,32 @@
+"""The whole state of a training run in one file, written so that a killed run always finds a complete one."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+State = dict[str, Any]
+
+
+def write(state: State, path: Path) -> None:
+    """Write next to the file, then put it in place at once."""
+    new = path.with_suffix(".new")
+    with new.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def read(path: Path) -> State:
+    """Read what `write` wrote: tensors, numbers, texts and containers only."""
+    state: State = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def log(path: Path, record: State) -> None:
+    """Append one line of JSON."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")

@@ -1,0 +1,155 @@
+"""`python -m impasto.models.distil`: corpus and first weights, training, folding, scoring."""
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import torch
+
+from impasto.models.distil import checkpoint
+from impasto.models.distil.compress import compress
+from impasto.models.distil.corpus import Sampler, build_corpus, folder_images, photographs
+from impasto.models.distil.folded import fold, load_folded, save_folded
+from impasto.models.distil.score import Score, pairs, save_picture, score, scored_images, summary
+from impasto.models.distil.spec import TAPS
+from impasto.models.distil.student import Student
+from impasto.models.distil.teacher import Teacher
+from impasto.models.distil.train import Settings, Trainer, averaged
+from impasto.models.weights import read_weights
+
+CALIBRATION_IMAGES = 320
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse the arguments and run one command."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    options.run.mkdir(parents=True, exist_ok=True)
+    options.command(options)
+
+
+def _init(options: argparse.Namespace) -> None:
+    """Write `init.pt`: the student cut out of the teacher."""
+    weights = {name: torch.from_numpy(value) for name, value in read_weights(options.teacher).arrays.items()}
+    student = Student()
+    images = _sampler(options).batch(torch.Generator().manual_seed(options.seed), options.images, 128)
+    for line in compress(student, weights, images, options.seed):
+        _say(line)
+    checkpoint.write({"student": student.state_dict()}, options.run / "init.pt")
+
+
+def _train(options: argparse.Namespace) -> None:
+    """Train from `init.pt`, or go on from `checkpoint.pt`."""
+    settings = Settings(seed=options.seed)
+    changes = {name: getattr(options, name) for name in ("steps", "learning_rate", "batch", "side")}
+    settings = replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    device = torch.device(options.device)
+    student = Student()
+    teacher = Teacher(options.teacher, TAPS, device, settings.half)
+    trainer = Trainer(student, teacher, _sampler(options), settings, options.run, device)
+    if trainer.resume():
+        _say(f"going on from step {trainer.step}")
+    else:
+        student.load_state_dict(checkpoint.read(options.run / "init.pt")["student"])
+    trainer.run()
+
+
+def _export(options: argparse.Namespace) -> None:
+    """Write the averaged parameters of the checkpoint, folded, as float16 safetensors."""
+    state = checkpoint.read(options.run / ("checkpoint.pt" if not options.first else "init.pt"))
+    student = Student()
+    student.load_state_dict(state["student"])
+    tensors = fold(averaged(student, state.get("average", {})))
+    step = str(state.get("step", 0))
+    save_folded(tensors, options.output, {"step": step})
+    _say(json.dumps({"step": int(step), "bytes": options.output.stat().st_size, "file": str(options.output)}))
+
+
+def _score(options: argparse.Namespace) -> None:
+    """Score a folded student on pairs of photographs and paintings; one line per pair, finished pairs are kept."""
+    device = torch.device(options.device)
+    judge = Teacher(options.teacher, TAPS, device, half=False)
+    network = (
+        load_folded(options.student, options.half)
+        if options.student
+        else Teacher(options.teacher, TAPS, device, options.half)
+    )
+    log = options.run / f"{options.name}.jsonl"
+    done = _read_scores(log)
+    every = list(pairs(*scored_images(_image_folders()[0]), options.side))
+    for pair, photograph, painting in every[options.offset :: options.stride]:
+        if pair not in done:
+            done[pair], picture = score(network, judge, photograph, painting, pair, options.evaluations)
+            checkpoint.log(log, done[pair].record())
+            save_picture(picture, options.run / f"{options.name}-{pair.replace('/', '-')}.png")
+            _say(json.dumps(done[pair].record()))
+    _say(json.dumps(summary(list(done.values()), _read_scores(options.run / "reference.jsonl"))))
+
+
+def _read_scores(path: Path) -> dict[str, Score]:
+    if not path.exists():
+        return {}
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    names = [field.name for field in fields(Score)]
+    return {record["pair"]: Score(**{name: record[name] for name in names}) for record in records}
+
+
+def _sampler(options: argparse.Namespace) -> Sampler:
+    """Build the corpus, or take the one that the run's folder holds from an earlier start."""
+    path = options.run / "corpus.pt"
+    folders = _image_folders()
+    if not path.exists():
+        corpus = build_corpus(options.seed, options.procedural, folders)
+        found = len(photographs()) + sum(len(folder_images(folder)) for folder in folders)
+        checkpoint.write({"images": [torch.from_numpy(image) for image in corpus], "found": found}, path)
+    state = checkpoint.read(path)
+    return Sampler([image.numpy() for image in state["images"]], state["found"])
+
+
+def _image_folders() -> list[Path]:
+    shared = os.environ.get("IMPASTO_SHARED")
+    folder = Path(shared) / "images" if shared else None
+    return [folder] if folder and folder.is_dir() else []
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m impasto.models.distil", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    def command(name: str, function: object) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=getattr(function, "__doc__", ""))
+        sub.set_defaults(command=function)
+        sub.add_argument("--run", type=Path, required=True, help="folder of the training run")
+        sub.add_argument("--teacher", type=Path, help="VGG-19 weights file")
+        sub.add_argument("--threads", type=int, default=2)
+        sub.add_argument("--device", default="cpu")
+        sub.add_argument("--seed", type=int, default=1)
+        sub.add_argument("--procedural", type=int, default=24, help="pictures per procedural family")
+        return sub
+
+    command("init", _init).add_argument("--images", type=int, default=CALIBRATION_IMAGES)
+    train = command("train", _train)
+    train.add_argument("--steps", type=int)
+    train.add_argument("--learning-rate", type=float)
+    train.add_argument("--batch", type=int)
+    train.add_argument("--side", type=int)
+    score_ = command("score", _score)
+    score_.add_argument("--student", type=Path, help="folded student; the teacher scores itself without it")
+    score_.add_argument("--name", required=True, help="of the log and the pictures; `reference` for the teacher's own")
+    score_.add_argument("--evaluations", type=int, default=300)
+    score_.add_argument("--side", type=int, default=256)
+    score_.add_argument("--offset", type=int, default=0, help="first pair")
+    score_.add_argument("--stride", type=int, default=1, help="every which pair")
+    score_.add_argument("--half", action="store_true", help="the descent runs in bfloat16")
+    export = command("export", _export)
+    export.add_argument("--first", action="store_true", help="of the first weights, not of the checkpoint")
+    export.add_argument("--output", type=Path, required=True)
+    return parser
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,55 @@
+"""The student as it is used: ordinary weights, and readouts folded to r channels (see `spec`)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from impasto.models.distil.spec import SLIM, TAPS
+from impasto.models.distil.student import Student, cast, run_plain
+from impasto.models.preprocess import OXFORD
+from impasto.models.vgg import Network
+
+Tensors = dict[str, torch.Tensor]
+
+
+class FoldedStudent:
+    """Images, float32 (N, 3, H, W), RGB, 0..1 -> {tap: R f, (N, r, h, w)}, differentiable in the images."""
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor], network: Network = SLIM, half: bool = False) -> None:
+        shaped = {name: value[:, :, None, None] if value.dim() == 2 else value for name, value in tensors.items()}
+        self.tensors = {name: cast(value, half) for name, value in shaped.items()}
+        self.network = network
+        device = next(iter(tensors.values())).device
+        self.gain = torch.tensor(OXFORD.gain, device=device).reshape(1, 3, 1, 1)
+        self.offset = torch.tensor(OXFORD.offset, device=device).reshape(1, 3, 1, 1)
+
+    def __call__(self, images: torch.Tensor) -> Tensors:
+        """Return the folded taps."""
+        own = run_plain(self.network, self.tensors, images * self.gain + self.offset)
+        return {tap: functional.conv2d(own[tap], self.tensors[f"{tap}.readout"]) for tap in TAPS}
+
+
+@torch.no_grad()
+def fold(student: Student) -> Tensors:
+    """Return `convN_M.weight`, `convN_M.bias` and `reluN_M.readout` (r, r), float32."""
+    tensors = {name: value.detach().clone() for name, value in student.plain_weights().items()}
+    for tap, matrix in student.plain_readouts().items():
+        tensors[f"{tap}.readout"] = torch.linalg.qr(matrix.double()).R.to(matrix.dtype)
+    return tensors
+
+
+def save_folded(tensors: Mapping[str, torch.Tensor], path: Path, metadata: Mapping[str, str]) -> None:
+    """Write the network as a float16 safetensors file."""
+    from safetensors.torch import save_file
+
+    halves = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in tensors.items()}
+    save_file(halves, path, {"preprocess": OXFORD.to_json(), **metadata})
+
+
+def load_folded(path: Path, half: bool = False) -> FoldedStudent:
+    """Read what `save_folded` wrote."""
+    from safetensors.torch import load_file
+
+    return FoldedStudent(load_file(path), half=half)

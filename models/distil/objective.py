@@ -1,0 +1,93 @@
+"""The literal loss of Gatys, Ecker and Bethge, arXiv:1508.06576, equations 1 to 7, and its descent, in PyTorch.
+
+The training needs both: images that the optimiser makes through the student are part of the data, and the score is
+the teacher's loss at what the student's descent ends with.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from impasto.models.distil.spec import CONTENT_TAP, STYLE_TAPS, teacher_channels
+
+Features = Callable[[torch.Tensor], Mapping[str, torch.Tensor]]
+HISTORY_SIZE = 10
+
+
+def gram(features: torch.Tensor) -> torch.Tensor:
+    """Return F F^T of every image, unnormalised: (N, C, h, w) -> float32 (N, C, C)."""
+    flat = features.flatten(2).float()
+    return flat @ flat.transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """alpha * content + beta * style of one image against fixed targets.
+
+    Attributes:
+        features: the network: image, float32 (1, 3, H, W), 0..1, to taps; their distances are VGG-19's.
+        content: the target of the content tap.
+        styles: the target Gram matrices.
+        alpha: content weight.
+        beta: style weight.
+    """
+
+    features: Features
+    content: torch.Tensor
+    styles: Mapping[str, torch.Tensor]
+    alpha: float
+    beta: float = 1.0
+
+    @classmethod
+    def of_images(
+        cls, features: Features, content: torch.Tensor, style: torch.Tensor, alpha: float, beta: float = 1.0
+    ) -> "Objective":
+        """Take the targets from two images of one size, float32 (1, 3, H, W), 0..1."""
+        with torch.no_grad():
+            styles = features(style)
+            target = features(content)[CONTENT_TAP].float()
+            return cls(features, target, {tap: gram(styles[tap]) for tap in STYLE_TAPS}, alpha, beta)
+
+    def terms(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the content term and the style term, both with their weights.
+
+        N is always the teacher's number of channels, however many the features have (see `spec`).
+        """
+        taps = self.features(image)
+        content = self.alpha / 2 * (taps[CONTENT_TAP].float() - self.content).square().sum()
+        style = torch.zeros((), device=image.device)
+        for tap in STYLE_TAPS:
+            pixels = taps[tap].shape[2] * taps[tap].shape[3]
+            scale = self.beta / len(STYLE_TAPS) / (4 * teacher_channels(tap) ** 2 * pixels**2)
+            style = style + scale * (gram(taps[tap]) - self.styles[tap]).square().sum()
+        return content, style
+
+
+def descend(objective: Objective, start: torch.Tensor, evaluations: int) -> Iterator[tuple[int, torch.Tensor]]:
+    """Run L-BFGS on the image's pixels and yield (number of the evaluation, image evaluated).
+
+    The variable is the pixel value on 0..255; the image is not clamped.
+
+    Args:
+        objective: what is minimised.
+        start: float32 (1, 3, H, W), RGB, 0..1.
+        evaluations: how many; the optimiser may stop earlier when its step vanishes.
+    """
+    x = (start * 255).clone().requires_grad_(True)
+    seen: list[torch.Tensor] = []
+    optimiser = torch.optim.LBFGS([x], max_iter=1, max_eval=1, history_size=HISTORY_SIZE,
+                                  tolerance_grad=-1, tolerance_change=-1)  # fmt: skip
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        image = x / 255
+        seen.append(image.detach().clone())
+        content, style = objective.terms(image)
+        total = content + style
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    for number in range(1, evaluations + 1):
+        optimiser.step(closure)
+        yield number, seen.pop()

@@ -1,0 +1,197 @@
+"""The training loop: distillation from features, Gram matrices and on-policy images.
+
+Every step takes half of its batch from the augmented corpus and half from the pool of on-policy images. What the
+teacher answered is kept for a while and used again, because the teacher costs as much as the step itself.
+"""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from impasto.models.distil import checkpoint
+from impasto.models.distil.corpus import Sampler
+from impasto.models.distil.folded import FoldedStudent, fold
+from impasto.models.distil.losses import Units, errors, measure_units, total
+from impasto.models.distil.on_policy import OnPolicyPool
+from impasto.models.distil.student import Student
+from impasto.models.distil.teacher import Features, Teacher
+
+CALIBRATION_BATCHES = 12
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of one training run.
+
+    Attributes:
+        steps: of the whole run; the learning rate falls to zero over the last `decay_share` of them.
+        learning_rate: of Adam, in the whitened coordinates.
+        warm_up: steps over which it rises.
+        decay_share: see `steps`.
+        batch: crops per step.
+        side: of a crop, in pixels.
+        on_policy_share: of a batch.
+        renew_every: steps between two descents that renew the on-policy pool.
+        replay: batches that are kept with the teacher's answers; every second step uses one of them. 0: none.
+        average: decay of the running average of the parameters, which is what is kept in the end.
+        half: whether student and teacher run in bfloat16.
+        seed: of everything random.
+        save_every: steps between two checkpoints.
+    """
+
+    steps: int = 6000
+    learning_rate: float = 4e-4
+    warm_up: int = 60
+    decay_share: float = 0.5
+    batch: int = 4
+    side: int = 128
+    on_policy_share: float = 0.5
+    renew_every: int = 16
+    replay: int = 48
+    average: float = 0.995
+    half: bool = True
+    seed: int = 1
+    save_every: int = 50
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        rise = min((step + 1) / self.warm_up, 1.0)
+        fall = min((self.steps - step) / (self.steps * self.decay_share), 1.0)
+        return self.learning_rate * rise * max(fall, 0.0)
+
+
+class Trainer:
+    """A training run that can be interrupted at any time and goes on from its checkpoint.
+
+    Args:
+        student: with its first weights.
+        teacher: to be imitated.
+        sampler: of the corpus.
+        settings: of the run.
+        folder: where `checkpoint.pt` and `log.jsonl` are.
+        device: where the networks run.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        teacher: Teacher,
+        sampler: Sampler,
+        settings: Settings,
+        folder: Path,
+        device: torch.device,
+    ) -> None:
+        self.student, self.teacher, self.sampler, self.settings = student.to(device), teacher, sampler, settings
+        self.folder, self.device = folder, device
+        self.rng = torch.Generator().manual_seed(settings.seed)
+        self.optimiser = torch.optim.Adam(self.student.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98))
+        self.average = {name: value.detach().clone() for name, value in self.student.named_parameters()}
+        self.pool = OnPolicyPool(settings.side)
+        self.replay: list[tuple[torch.Tensor, Features]] = []
+        self.step = 0
+        self.units: Units | None = None
+
+    def resume(self) -> bool:
+        """Take up the checkpoint, if there is one."""
+        path = self.folder / "checkpoint.pt"
+        if not path.exists():
+            return False
+        state = checkpoint.read(path)
+        self.student.load_state_dict(state["student"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.average = {name: value.to(self.device) for name, value in state["average"].items()}
+        self.rng.set_state(state["rng"])
+        self.pool.images = state["pool"]
+        self.units = Units(**state["units"])
+        self.step = state["step"]
+        return True
+
+    def save(self) -> None:
+        """Write the checkpoint and, beside it, nothing else."""
+        assert self.units is not None  # noqa: S101 (set by run)
+        state = {
+            "student": self.student.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average,
+            "rng": self.rng.get_state(),
+            "pool": self.pool.images,
+            "units": asdict(self.units),
+            "step": self.step,
+            "settings": asdict(self.settings),
+        }
+        checkpoint.write(state, self.folder / "checkpoint.pt")
+
+    def run(self) -> None:
+        """Train until the last step."""
+        if self.units is None:
+            self.units = self._calibrate()
+            self._log({"settings": asdict(self.settings), "units": asdict(self.units)})
+        started = time.monotonic(), time.process_time()
+        while self.step < self.settings.steps:
+            if self.step % self.settings.renew_every == 0:
+                self._renew_pool()
+            record = self._train_step(self.units)
+            self.step += 1
+            if self.step % 10 == 0 or self.step == 1:
+                times = {"wall_s": time.monotonic() - started[0], "cpu_s": time.process_time() - started[1]}
+                self._log({"step": self.step, **times, **record})
+            if self.step % self.settings.save_every == 0 or self.step == self.settings.steps:
+                self.save()
+
+    def _train_step(self, units: Units) -> dict[str, object]:
+        images, truth, kind = self._batch()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.settings.rate(self.step)
+        feature, style = errors(self.student(images.to(self.device), self.settings.half), truth, units)
+        loss = total(feature, style, units)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
+        self.optimiser.step()
+        decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, value in self.student.named_parameters():
+                self.average[name].lerp_(value, 1 - decay)
+        return {
+            "kind": kind,
+            "loss": float(loss.detach()),
+            "gradient_norm": float(norm),
+            "feature": {tap: round(float(value.detach()), 5) for tap, value in feature.items()},
+            "gram": {tap: round(float(value.detach()), 5) for tap, value in style.items()},
+        }
+
+    def _batch(self) -> tuple[torch.Tensor, Features, str]:
+        """Return images, the teacher's answers, and whether they are new."""
+        if self.step % 2 and len(self.replay) > 4:
+            images, truth = self.replay[int(torch.randint(len(self.replay), (), generator=self.rng))]
+            return images, truth, "replay"
+        seen = round(self.settings.batch * self.settings.on_policy_share)
+        images = self.sampler.batch(self.rng, self.settings.batch - seen, self.settings.side)
+        images = torch.cat([images, self.pool.draw(self.rng, seen)])
+        with torch.no_grad():
+            truth = self.teacher(images.to(self.device))
+        if self.settings.replay:
+            self.replay = [*self.replay[-self.settings.replay + 1 :], (images, truth)]
+        return images, truth, "new"
+
+    def _renew_pool(self) -> None:
+        self.pool.renew(
+            FoldedStudent(fold(self.student), self.student.network, self.settings.half), self.sampler, self.rng
+        )
+
+    @torch.no_grad()
+    def _calibrate(self) -> Units:
+        side, batch = self.settings.side, self.settings.batch
+        batches = [self.sampler.batch(self.rng, batch, side).to(self.device) for _ in range(CALIBRATION_BATCHES)]
+        return measure_units([self.teacher(images) for images in batches])
+
+    def _log(self, record: dict[str, object]) -> None:
+        checkpoint.log(self.folder / "log.jsonl", record)
+
+
+def averaged(student: Student, average: dict[str, torch.Tensor]) -> Student:
+    """Give the student the averaged parameters."""
+    student.load_state_dict({**student.state_dict(), **average})
+    return student
