@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -253,7 +254,7 @@ def test_no_rise_beyond_the_tolerance_is_accepted(line_search: LineSearch, noise
 
     run = lbfgs(rough, START, LbfgsSettings(line_search=line_search, loss_noise=noise), Budget(evaluations=200))
     losses = [step.loss for step in run]
-    assert all(after <= before * (1 + noise) for before, after in zip(losses, losses[1:], strict=False))
+    assert all(after <= before * (1 + noise) for before, after in pairwise(losses))
 
 
 def test_every_outcome_has_a_message_of_its_own() -> None:

@@ -1,6 +1,7 @@
 """L-BFGS against SciPy's and PyTorch's at equal evaluations, on objectives that are smooth but not convex."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tests.oracles.problems import gram_matching, rosenbrock
 HISTORY = 10
 
 
-class _Enough(Exception):
+class EnoughError(Exception):
     pass
 
 
@@ -22,7 +23,7 @@ def recorded(evaluate: Evaluate, limit: int) -> tuple[Evaluate, list[float]]:
 
     def recording(x: Vector) -> tuple[float, Vector]:
         if len(losses) == limit:
-            raise _Enough
+            raise EnoughError
         loss, gradient = evaluate(x)
         losses.append(loss)
         return loss, gradient
@@ -38,7 +39,7 @@ def best_of_scipy(evaluate: Evaluate, x0: Vector, evaluations: int) -> float:
         loss, gradient = recording(x.astype(np.float32))
         return loss, gradient.astype(np.float64)
 
-    try:
+    with suppress(EnoughError):
         optimize.minimize(
             float64,
             x0.astype(np.float64),
@@ -46,8 +47,6 @@ def best_of_scipy(evaluate: Evaluate, x0: Vector, evaluations: int) -> float:
             method="L-BFGS-B",
             options={"maxcor": HISTORY, "maxiter": 10**6, "maxfun": 10**6, "ftol": 0, "gtol": 0},
         )
-    except _Enough:
-        pass
     return min(losses)
 
 
@@ -64,10 +63,8 @@ def best_of_torch(evaluate: Evaluate, x0: Vector, evaluations: int) -> float:
         x.grad = torch.tensor(gradient)
         return loss
 
-    try:
+    with suppress(EnoughError):
         optimizer.step(closure)
-    except _Enough:
-        pass
     return min(losses)
 
 

@@ -21,7 +21,7 @@ def dense_bfgs_direction(pairs: Pairs, gradient: np.ndarray) -> np.ndarray:
         rho = 1 / float(s @ y)
         v = np.eye(size) - rho * np.outer(s, y)
         h = v @ h @ v.T + rho * np.outer(s, s)
-    return -h @ gradient
+    return np.asarray(-h @ gradient)
 
 
 def two_loop_direction(pairs: Pairs, gradient: np.ndarray) -> np.ndarray:
