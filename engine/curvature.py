@@ -2,8 +2,9 @@
 
 With m pairs s_k (change of x) and y_k (change of the gradient) over n variables, the two-loop recursion (Nocedal and
 Wright, Numerical Optimization, 2006, algorithm 7.4) walks 4m times over vectors of n. The compact representation (Byrd,
-Nocedal and Schnabel, Mathematical Programming 63, 1994, theorem 2.2) gives the same direction from the inner products
-of the pairs, which are m x m, and two products of the stacked pairs with a vector.
+Nocedal and Schnabel, Mathematical Programming 63, 1994, theorem 2.2) gives the same direction from inner products alone
+and two products of the stacked pairs with a vector: one for the inner products with the new gradient, from which those
+with the new y follow as a difference, and one to put the direction together.
 """
 
 import math
@@ -19,12 +20,14 @@ _LEAST_PRODUCT = 1e-30
 class CurvatureHistory:
     """The last so many curvature pairs over float32 vectors: a ring buffer, with the inner products in float64.
 
-    Memory is ``2 * capacity * size`` float32, taken up as pairs come in.
+    It follows the points that the optimiser accepts: `advance` is told of every move. Memory is
+    ``2 * capacity * size`` float32, taken up as pairs come in.
     """
 
     def __init__(self, capacity: int, size: int) -> None:
         self._capacity = capacity
         self._rows = np.empty((2 * capacity, size), np.float32)  # slot k holds s in row 2k and y in row 2k + 1
+        self._rows_dot_gradient = np.zeros(2 * capacity)
         self._s_dot_y = np.zeros((capacity, capacity))  # [i, j] is kept for i older than j, or the same
         self._y_dot_y = np.zeros((capacity, capacity))
         self._slots: list[int] = []  # oldest first
@@ -37,8 +40,8 @@ class CurvatureHistory:
         """Forget all pairs."""
         self._slots.clear()
 
-    def push(self, s: Vector, y: Vector, *, least_cosine: float) -> bool:
-        """Copy a pair in, over the oldest if there is no room.
+    def advance(self, s: Vector, y: Vector, gradient: Vector, *, least_cosine: float) -> bool:
+        """Follow a move, and copy its pair in, over the oldest if there is no room.
 
         Where s and y have a cosine of least_cosine or less, the curvature along s is negative or lost in rounding. Such
         a pair is left out, which keeps the inverse Hessian positive definite (the cautious update).
@@ -46,54 +49,53 @@ class CurvatureHistory:
         Args:
             s: the change of x, float32 of the history's size.
             y: the change of the gradient, likewise.
+            gradient: after the move, likewise.
             least_cosine: 0 or more.
 
         Returns:
             Whether the pair was taken.
         """
         s_y, s_s, y_y = float(np.dot(s, y)), float(np.dot(s, s)), float(np.dot(y, y))
-        if not (y_y > _LEAST_PRODUCT and s_y > max(least_cosine * math.sqrt(s_s) * math.sqrt(y_y), _LEAST_PRODUCT)):
-            return False
-        slot = self._next_slot()
-        self._slots.append(slot)
-        self._rows[2 * slot], self._rows[2 * slot + 1] = s, y
-        products = self._filled() @ y
-        count = len(self._slots)
-        self._s_dot_y[:count, slot] = products[0::2]
-        self._y_dot_y[:count, slot] = self._y_dot_y[slot, :count] = products[1::2]
-        return True
+        taken = y_y > _LEAST_PRODUCT and s_y > max(least_cosine * math.sqrt(s_s) * math.sqrt(y_y), _LEAST_PRODUCT)
+        slot = self._store(s, y) if taken else None
+        filled = 2 * len(self._slots)
+        before = self._rows_dot_gradient[:filled].copy()
+        self._rows_dot_gradient[:filled] = self._rows[:filled] @ gradient
+        if slot is not None:
+            rows_dot_y = self._rows_dot_gradient[:filled] - before
+            self._s_dot_y[: filled // 2, slot] = rows_dot_y[0::2]
+            self._y_dot_y[: filled // 2, slot] = self._y_dot_y[slot, : filled // 2] = rows_dot_y[1::2]
+            self._s_dot_y[slot, slot], self._y_dot_y[slot, slot] = s_y, y_y
+        return taken
 
     def direction(self, gradient: Vector, out: Vector) -> None:
-        """Write -H g into out, where H is the inverse Hessian that the pairs imply.
+        """Write -H g into out, where H is the inverse Hessian that the pairs imply; there must be one.
 
         With S = [s_1 ... s_m], Y = [y_1 ... y_m], R the upper triangle of S'Y, D its diagonal and c = s_m'y_m / y_m'y_m
 
             H = c I + [S  cY] [[R^-T (D + c Y'Y) R^-1,  -R^-T], [-R^-1,  0]] [S  cY]'
 
         Args:
-            gradient: g, float32 of the history's size.
-            out: likewise; must not be ``gradient``.
+            gradient: g, the one that `advance` was told last.
+            out: float32 of the history's size; must not be ``gradient``.
         """
         slots = np.array(self._slots)
-        products = (self._filled() @ gradient).astype(np.float64)
-        s_dot_g, y_dot_g = products[2 * slots], products[2 * slots + 1]
+        s_dot_g, y_dot_g = self._rows_dot_gradient[2 * slots], self._rows_dot_gradient[2 * slots + 1]
         r = np.triu(self._s_dot_y[np.ix_(slots, slots)])
         y_dot_y = self._y_dot_y[np.ix_(slots, slots)]
         d = np.diag(np.diag(r))
         c = d[-1, -1] / y_dot_y[-1, -1]
         v = np.linalg.solve(r, s_dot_g)
         w = np.linalg.solve(r.T, (d + c * y_dot_y) @ v - c * y_dot_g)
-        weights = np.empty(products.size, np.float32)
-        weights[2 * slots], weights[2 * slots + 1] = (
-            w / c,
-            -v,
-        )  # of -H g / -c, so that no scratch vector is needed
-        np.dot(weights, self._filled(), out=out)
+        weights = np.empty(2 * slots.size)
+        weights[2 * slots], weights[2 * slots + 1] = w / c, -v  # of -H g / -c, so that no scratch vector is needed
+        np.dot(weights.astype(np.float32), self._rows[: weights.size], out=out)
         out += gradient
         out *= -c
 
-    def _filled(self) -> Vector:
-        return self._rows[: 2 * len(self._slots)]
-
-    def _next_slot(self) -> int:
-        return self._slots.pop(0) if len(self._slots) == self._capacity else len(self._slots)
+    def _store(self, s: Vector, y: Vector) -> int:
+        """Copy a pair in and return its slot."""
+        slot = self._slots.pop(0) if len(self._slots) == self._capacity else len(self._slots)
+        self._slots.append(slot)
+        self._rows[2 * slot], self._rows[2 * slot + 1] = s, y
+        return slot

@@ -188,7 +188,7 @@ class _Run:
         y = np.multiply(self._trial_gradient, self._gradient_scale, out=self._trial)
         y -= self._gradient
         np.multiply(self._trial_gradient, self._gradient_scale, out=self._gradient)
-        self._history.push(s, y, least_cosine=self._settings.least_cosine)
+        self._history.advance(s, y, self._gradient, least_cosine=self._settings.least_cosine)
         self._loss = probe.loss
 
 
