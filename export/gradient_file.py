@@ -11,6 +11,7 @@ import onnx_ir as ir
 from impasto.export.gradient import GradientError, gradient
 
 PROTOBUF_LIMIT_BYTES = 2**31 - 2**20  # a protobuf message ends at 2 GiB; a little is for what is no weight
+LEAST_EXTERNAL_BYTES = 1024  # what is smaller stays in the model all the same
 
 
 def gradient_file(
@@ -46,10 +47,13 @@ def _loaded(source: Path) -> ir.Model:
     if not source.is_file():
         raise GradientError(f"cannot read {source}: no such file")
     try:
-        return ir.load(source)
+        model: ir.Model = ir.load(source)
     except Exception as error:  # protobuf's DecodeError, and ValueError or TypeError for what decodes but is no model
         reason = " ".join(str(error).split())
         raise GradientError(f"cannot read {source}: not an ONNX model ({reason})") from error
+    if not model.graph.outputs:
+        raise GradientError(f"cannot read {source}: not an ONNX model (it has no outputs)")
+    return model
 
 
 def _check_scalar(loss: ir.Value) -> None:
@@ -70,7 +74,8 @@ def _save(model: ir.Model, target: Path) -> None:
         handle, name = tempfile.mkstemp(dir=target.absolute().parent, prefix=f".{target.name}.", suffix=".tmp")
         os.close(handle)
         part = Path(name)
-        ir.save(model, part, format="protobuf", external_data=f"{target.name}.data" if is_large else None)
+        beside = f"{target.name}.data" if is_large else None
+        ir.save(model, part, format="protobuf", external_data=beside, size_threshold_bytes=LEAST_EXTERNAL_BYTES)
         part.chmod(0o666 & ~_umask())  # mkstemp's files are for their owner alone
         part.replace(target)
     except OSError as error:

@@ -3,7 +3,7 @@
 Supported: Celu, Elu, Gelu (both approximations), HardSigmoid, HardSwish, LeakyRelu, Mish, PRelu (value and slope),
 Relu, Selu, Sigmoid, Softplus, Softsign, Swish, Tanh, ThresholdedRelu.
 At a kink the derivative is that of the side that PyTorch takes: the lower one for Relu, LeakyRelu, PRelu, Elu, Selu and
-Celu at 0 (so 0 for Relu), 0 for HardSigmoid at both of its ends.
+Celu at 0 (so 0 for Relu), the outer one for HardSigmoid and HardSwish at their ends.
 """
 
 import math
@@ -84,10 +84,10 @@ def hard_sigmoid(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.
 
 @unary("HardSwish")
 def hard_swish(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d (x / 3 + 1 / 2) where -3 <= x <= 3, 0 below and d above."""
+    """Emit d (x / 3 + 1 / 2) where -3 < x < 3, 0 below and d above."""
     slope = emit.op("Add", emit.op("Mul", x, 1.0 / 3.0), 0.5)
-    upper = emit.op("Where", emit.op("Greater", x, 3.0), 1.0, slope)
-    return emit.op("Mul", d, emit.op("Where", emit.op("Less", x, -3.0), 0.0, upper))
+    upper = emit.op("Where", emit.op("GreaterOrEqual", x, 3.0), 1.0, slope)
+    return emit.op("Mul", d, emit.op("Where", emit.op("LessOrEqual", x, -3.0), 0.0, upper))
 
 
 @unary("Tanh")

@@ -1,7 +1,8 @@
 """Rules of normalisations, with respect to the values, the scale and the bias.
 
 Supported: BatchNormalization (inference; mean and variance too), InstanceNormalization, LayerNormalization,
-GroupNormalization (scale per group before opset 21, per channel since), LpNormalization, LRN, Softmax, LogSoftmax.
+GroupNormalization (scale per group before opset 21, per channel since), RMSNormalization, LpNormalization, LRN,
+Softmax, LogSoftmax.
 Statistics of half-precision values are computed in float32. Refused: training mode, cotangents of the outputs Mean and
 InvStdDev of LayerNormalization.
 """
@@ -75,6 +76,27 @@ def layer_normalization(emit: Emission, node: ir.Node, cotangents: Cotangents, w
     return [d_x, d_scale, d]
 
 
+@rule("RMSNormalization")
+def rms_normalization(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Differentiate y = scale x / sqrt(mean(x^2) + epsilon) over the last axes."""
+    d, (x, scale) = given(cotangents[0]), map(given, node.inputs)
+    count = rank(node, x)
+    axes = range(node.attributes.get_int("axis", -1) % count, count)
+    wide = _widened(emit, x)
+    inverse = _inverse_root(emit, node, emit.reduce("ReduceMean", emit.op("Mul", wide, wide), axes))
+    normalized = emit.op("Mul", wide, inverse)
+    d_x = None
+    if wanted[0]:
+        weighted = emit.cast(emit.op("Mul", d, scale), normalized)
+        along = emit.reduce("ReduceMean", emit.op("Mul", weighted, normalized), axes)
+        rest = emit.op("Sub", weighted, emit.op("Mul", normalized, along))
+        d_x = emit.cast(emit.op("Mul", rest, inverse), x)
+    d_scale = emit.op("Mul", d, emit.cast(normalized, d)) if wanted[1] else None
+    if d_scale is not None:
+        d_scale.shape = x.shape
+    return [d_x, d_scale]
+
+
 @rule("GroupNormalization")
 def group_normalization(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
     """Differentiate the normalisation of every group of channels of every sample."""
@@ -100,13 +122,22 @@ def group_normalization(emit: Emission, node: ir.Node, cotangents: Cotangents, w
 
 def _normalized(emit: Emission, node: ir.Node, x: ir.Value, axes: Sequence[int]) -> tuple[ir.Value, ir.Value]:
     """Emit (x - mean) / deviation and 1 / deviation over the axes, in float32 for half-precision values."""
-    if x.dtype in _HALVES:
-        x = emit.op("Cast", x, to=ir.DataType.FLOAT)
+    x = _widened(emit, x)
     centred = emit.op("Sub", x, emit.reduce("ReduceMean", x, axes))
     variance = emit.reduce("ReduceMean", emit.op("Mul", centred, centred), axes)
-    epsilon = node.attributes.get_float("epsilon", 1e-5)
-    inverse = emit.op("Reciprocal", emit.op("Sqrt", emit.op("Add", variance, epsilon)))
+    inverse = _inverse_root(emit, node, variance)
     return emit.op("Mul", centred, inverse), inverse
+
+
+def _widened(emit: Emission, x: ir.Value) -> ir.Value:
+    """Emit half-precision values in float32."""
+    return emit.op("Cast", x, to=ir.DataType.FLOAT) if x.dtype in _HALVES else x
+
+
+def _inverse_root(emit: Emission, node: ir.Node, variance: ir.Value) -> ir.Value:
+    """Emit 1 / sqrt(variance + epsilon)."""
+    epsilon = node.attributes.get_float("epsilon", 1e-5)
+    return emit.op("Reciprocal", emit.op("Sqrt", emit.op("Add", variance, epsilon)))
 
 
 def _d_normalized(

@@ -60,8 +60,8 @@ def divided(emit: Emission, d: ir.Value, count: ir.Value | float) -> ir.Value:
 
 
 def with_axes(emit: Emission, node: ir.Node, value: ir.Value, axes: Sequence[int]) -> ir.Value:
-    """Give a reduced value its axes back, of size 1, so that it broadcasts against the input."""
-    if node.attributes.get_int("keepdims", 1) or not axes:
+    """Give a reduced value its axes back, of size 1, so that it broadcasts against the input; a scalar does already."""
+    if _keeps_axes(node) or len(axes) == rank(node, node.inputs[0]):
         return value
     return emit.op("Unsqueeze", value, list(axes))
 
@@ -73,12 +73,19 @@ def _of_nothing(node: ir.Node, d: ir.Value) -> ir.Value:
         GradientError: engines differ on whether the elements are still squared (or the like).
     """
     if node.op_type not in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"):
-        raise GradientError(f"{describe(node)} reduces nothing (noop_with_empty_axes), which engines read differently")
+        raise GradientError(
+            f"{describe(node)} reduces nothing (noop_with_empty_axes), which engines read differently; give it axes"
+        )
     return d
 
 
-def _spread(emit: Emission, d: ir.Value, x: ir.Value, axes: Sequence[int]) -> ir.Value:
-    if all(known_size(x, axis) == 1 for axis in axes):
+def _keeps_axes(node: ir.Node) -> bool:
+    return bool(node.attributes.get_int("keepdims", 1))
+
+
+def _spread(emit: Emission, node: ir.Node, d: ir.Value, x: ir.Value, axes: Sequence[int]) -> ir.Value:
+    """Emit d in the shape of x."""
+    if all(known_size(x, axis) == 1 for axis in axes) and (_keeps_axes(node) or len(axes) < rank(node, x)):
         return d
     return emit.op("Expand", d, emit.shape_of(x))
 
@@ -86,13 +93,13 @@ def _spread(emit: Emission, d: ir.Value, x: ir.Value, axes: Sequence[int]) -> ir
 @reduction("ReduceSum")
 def reduce_sum(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
     """Spread d over the summed axes."""
-    return _spread(emit, d, x, axes)
+    return _spread(emit, node, d, x, axes)
 
 
 @reduction("ReduceMean")
 def reduce_mean(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
     """Spread d / count over the averaged axes."""
-    return _spread(emit, divided(emit, d, element_count(emit, x, axes)), x, axes)
+    return _spread(emit, node, divided(emit, d, element_count(emit, x, axes)), x, axes)
 
 
 @reduction("ReduceSumSquare")
@@ -141,7 +148,7 @@ def reduce_product(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes
 def reduce_log_sum(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
     """Spread d / sum(x) over the summed axes."""
     total = emit.op("Exp", with_axes(emit, node, node.outputs[0], axes))
-    return _spread(emit, emit.op("Div", d, total), x, axes)
+    return _spread(emit, node, emit.op("Div", d, total), x, axes)
 
 
 @reduction("ReduceLogSumExp")

@@ -1,5 +1,6 @@
 """Whole networks with losses, small enough to export in seconds, for comparison with PyTorch's autograd."""
 
+import itertools
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,25 +19,28 @@ def gram(features: Tensor) -> Tensor:
 
 
 class Vgg(nn.Module):
-    """Five convolutions and two poolings with the losses of style transfer: content, Gram, total variation."""
+    """Five convolutions and two poolings with the losses of style transfer: content, Gram, total variation.
+
+    Its constants are exact in float32, in which the exporter writes them also for a float64 module.
+    """
 
     def __init__(self, pool: type[nn.Module] = nn.AvgPool2d) -> None:
         super().__init__()
         widths = (3, 8, 8, 12, 12, 16)
-        convolutions = [nn.Conv2d(*pair, 3, padding=1) for pair in zip(widths[:-1], widths[1:], strict=True)]
+        convolutions = [nn.Conv2d(*pair, 3, padding=1) for pair in itertools.pairwise(widths)]
         self.convolutions, self.pool = nn.ModuleList(convolutions), pool(2)
 
     def forward(self, image: Tensor) -> Tensor:
-        x, loss = (image - 0.45) * 12, torch.zeros(())
+        x, loss = (image - 0.5) * 12, torch.zeros(())
         for index, convolution in enumerate(self.convolutions):
             x = torch.relu(convolution(x * 2))
             loss = loss + ((gram(x) - 1.5) ** 2).sum() / (4 * x.shape[1] ** 2)
             if index == 3:
-                loss = loss + 0.05 * ((x - 2) ** 2).sum()
+                loss = loss + 0.0625 * ((x - 2) ** 2).sum()
             if index in (1, 3):
                 x = self.pool(x)
         down, across = image[:, :, 1:] - image[:, :, :-1], image[..., 1:] - image[..., :-1]
-        return loss + 0.3 * ((down**2).sum() + (across**2).sum())
+        return loss + 0.25 * ((down**2).sum() + (across**2).sum())
 
 
 class Block(nn.Module):
@@ -51,7 +55,9 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.first(functional.relu(self.norms[0](x)))
-        return self.second(functional.relu(self.norms[1](y))) + self.shortcut(x)
+        residual: Tensor = self.second(functional.relu(self.norms[1](y)))
+        shortcut: Tensor = self.shortcut(x)
+        return residual + shortcut
 
 
 class Residual(nn.Module):
@@ -109,7 +115,8 @@ class Depthwise(nn.Module):
         x = functional.relu6(self.pointwise(functional.relu6(self.depthwise(x) * 3)))
         x = functional.hardswish(self.strided(x) * 4)
         x = x * functional.hardsigmoid(self.gate(functional.adaptive_avg_pool2d(x, 1)))
-        return self.grouped(x).norm()
+        length: Tensor = torch.linalg.vector_norm(self.grouped(x))
+        return length
 
 
 class Transformer(nn.Module):
@@ -185,7 +192,13 @@ def exported(module: nn.Module, example: Tensor) -> ir.Model:
     """Return the module as PyTorch's exporter writes it: input ``image``, output ``loss``."""
     with _quiet():
         program = torch.onnx.export(
-            module, (example,), dynamo=True, input_names=["image"], output_names=["loss"], verbose=False, opset_version=20
+            module,
+            (example,),
+            dynamo=True,
+            input_names=["image"],
+            output_names=["loss"],
+            opset_version=20,
+            verbose=False,
         )
     assert program is not None
     return program.model
@@ -197,7 +210,7 @@ def autograd(module: nn.Module, example: Tensor) -> tuple[float, Tensor]:
     loss = wide(leaf)
     (gradient,) = torch.autograd.grad(loss, leaf)
     module.float()
-    return float(loss), gradient
+    return float(loss.detach()), gradient
 
 
 @contextmanager

@@ -42,9 +42,8 @@ def projection_error(case: Case) -> float:
     worst = 0.0
     for name, model in gradients(case, np.float64).items():
         direction = np.random.default_rng(7).standard_normal(values[name].shape)
-        ahead, behind = (
-            float(forward.run(["loss"], values | {name: values[name] + step * direction})[0]) for step in (STEP, -STEP)
-        )
+        moved = [values | {name: values[name] + step * direction} for step in (STEP, -STEP)]
+        ahead, behind = (float(np.asarray(forward.run(["loss"], each)).item()) for each in moved)
         result = evaluated(model, values, f"d_{name}")
         assert result.shape == values[name].shape
         assert result.dtype == np.float64

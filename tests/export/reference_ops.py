@@ -124,8 +124,11 @@ class MaxPool(OpRun):
             )
         y = np.empty((*x.shape[:2], *(len(windows) for windows in along)), x.dtype)
         for position in itertools.product(*(range(len(windows)) for windows in along)):
-            window = np.ix_(*(windows[index] for windows, index in zip(along, position, strict=True)))
-            y[(..., *position)] = x[(..., *window)].max(tuple(range(2, x.ndim)))
+            window = x
+            for axis, index in enumerate(position):
+                window = window.take(along[axis][index], axis + 2)
+            place: tuple[slice | int, ...] = (slice(None), slice(None), *position)
+            y[place] = window.max(tuple(range(2, x.ndim)))
         return (y, np.zeros(y.shape, np.int64))[: len(self.onnx_node.output)]
 
 
@@ -161,7 +164,7 @@ class ConvTranspose(OpRun):
                 zip(halves, rests, strict=True) if auto_pad == "SAME_UPPER" else zip(rests, halves, strict=True)
             )
         inner = tuple(slice(before, size - after) for size, (before, after) in zip(y.shape[2:], crops, strict=True))
-        y = y[(..., *inner)]
+        y = y[np.s_[:, :, *inner]]
         return (y if b is None else y + b.reshape(-1, *(1,) * axes),)
 
 

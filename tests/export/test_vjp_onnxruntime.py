@@ -25,9 +25,7 @@ def test_gradient_runs_in_float32_with_all_optimisations(case: Case) -> None:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = 3
         options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(
-            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
         (result,) = session.run([f"d_{name}"], feeds(case, np.float32))
         expected = evaluated(wide[name], feeds(case, np.float64), f"d_{name}")
         assert result.dtype == np.float32

@@ -85,7 +85,9 @@ def forward_model(case: Case, dtype: type[np.floating[Any]]) -> onnx.ModelProto:
 def loss_model(case: Case, dtype: type[np.floating[Any]]) -> onnx.ModelProto:
     """Return the model with the output ``loss``: the sum of the measured outputs times fixed random weights."""
     node, inputs, initializers = _parts(case, dtype)
-    values = ReferenceEvaluator(forward_model(case, np.float64), new_ops=OPERATORS).run(None, feeds(case, np.float64))
+    values: Any = ReferenceEvaluator(forward_model(case, np.float64), new_ops=OPERATORS).run(
+        None, feeds(case, np.float64)
+    )
     nodes, totals = [node], []
     for index in case.measured:
         weights = random(*np.shape(values[index]), seed=99 + index).astype(dtype)

@@ -30,6 +30,8 @@ CASES = (
         opset=18,
         in_ort=False,
     ),
+    case("RMSNormalization", random(2, 3, 4), random(4, seed=1), wrt=(0, 1), opset=23),
+    case("RMSNormalization", random(2, 3, 4), random(3, 4, seed=1), wrt=(0, 1), axis=1, epsilon=0.1, opset=23),
     case("Softmax", random(2, 3, 4)),
     case("Softmax", random(2, 3, 4), axis=1),
     case("LogSoftmax", random(2, 3, 4)),
