@@ -82,7 +82,9 @@ class Emission:
         return value if value.dtype == like.dtype else self.op("Cast", value, to=like.dtype)
 
     def reduce(self, op_type: str, value: ir.Value, axes: Sequence[int], *, keepdims: int = 1) -> ir.Value:
-        """Emit a reduction; its axes became an input in opset 18, those of ReduceSum in 13."""
+        """Emit a reduction; its axes became an input in opset 18, those of ReduceSum in 13. No axes: of a scalar."""
+        if not axes:
+            return value
         if self.opset >= 18 or op_type == "ReduceSum":
             return self.op(op_type, value, list(axes), keepdims=keepdims)
         return self.op(op_type, value, axes=list(axes), keepdims=keepdims)

@@ -21,7 +21,8 @@ _HALVES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 @rule("BatchNormalization")
 def batch_normalization(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
     """Differentiate y = scale (x - mean) / sqrt(var + epsilon) + bias."""
-    if node.attributes.get_int("training_mode", 0):
+    # Before opset 14 a node in training mode is one with more outputs than the first.
+    if node.attributes.get_int("training_mode", 0) or (emit.opset < 14 and any(y.name for y in node.outputs[1:])):
         raise GradientError(f"{describe(node)} is in training mode; export the model for inference")
     d, (x, scale, bias, mean, var) = given(cotangents[0]), map(given, node.inputs)
     axes = rank(node, x)
