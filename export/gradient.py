@@ -17,7 +17,8 @@ from impasto.export.expansion import expand_functions
 from impasto.export.gradient_path import differentiable_path, differentiable_positions, is_float
 from impasto.export.preparation import prepared
 from impasto.export.vjp_rules import RULES, Emission, GradientError, Rule, describe
-from impasto.export.vjp_rules.emission import numpy_dtype
+from impasto.export.vjp_rules.errors import FIX_SIZES
+from impasto.export.vjp_rules.inspection import numpy_dtype
 
 __all__ = ["GradientError", "gradient"]
 
@@ -118,8 +119,7 @@ def _unbroadcast(emit: Emission, node: ir.Node, rule: Rule, cotangent: ir.Value,
             axes.append(axis + extra)
         elif not isinstance(size, int) and not _same_size(size, wide):
             raise GradientError(
-                f"{describe(node)} may broadcast {value.name!r}, of shape {value.shape}, to {broadcast}; "
-                "fix the sizes of the model's inputs, with --shape NAME=1x3x224x224 on the command line"
+                f"{describe(node)} may broadcast {value.name!r}, of shape {value.shape}, to {broadcast}; {FIX_SIZES}"
             )
     if not axes:
         return cotangent

@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from impasto.export.gradient import GradientError, gradient
+from impasto.export.vjp_rules.errors import FIX_SIZES
 
 PROTOBUF_LIMIT_BYTES = 2**31 - 2**20  # a protobuf message ends at 2 GiB; a little is for what is no weight
 LEAST_EXTERNAL_BYTES = 1024  # what is smaller stays in the model all the same
@@ -59,8 +60,7 @@ def _loaded(source: Path) -> ir.Model:
 def _check_scalar(loss: ir.Value) -> None:
     if loss.shape is None or not loss.shape.is_static() or math.prod(loss.shape.numpy()) != 1:
         raise GradientError(
-            f"output {loss.name!r} has shape {loss.shape}; a loss is a scalar: add a ReduceSum, or fix the sizes of "
-            "the model's inputs, with --shape NAME=1x3x224x224 on the command line"
+            f"output {loss.name!r} has shape {loss.shape}; a loss is a scalar: add a ReduceSum, or {FIX_SIZES}"
         )
 
 

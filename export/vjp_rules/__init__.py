@@ -15,8 +15,9 @@ from impasto.export.vjp_rules import (
     resampling,
     shape,
 )
-from impasto.export.vjp_rules.emission import Emission, describe
+from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
+from impasto.export.vjp_rules.inspection import describe
 from impasto.export.vjp_rules.table import FLAT, RULES, Rule, rule, supported_operators
 
 __all__ = ["FLAT", "RULES", "Emission", "GradientError", "Rule", "describe", "rule", "supported_operators"]

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from impasto.export.vjp_rules.elementwise import unary
-from impasto.export.vjp_rules.emission import Emission, given
+from impasto.export.vjp_rules.emission import Emission
+from impasto.export.vjp_rules.inspection import given
 from impasto.export.vjp_rules.table import Cotangents, rule
 
 SELU_ALPHA, SELU_GAMMA = 1.6732632423543772, 1.0507009873554805  # the defaults of the ONNX standard

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from impasto.export.vjp_rules.emission import Emission, given
+from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.folding import folded
+from impasto.export.vjp_rules.inspection import given
 from impasto.export.vjp_rules.table import Cotangents, rule
 
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from impasto.export.vjp_rules.emission import Emission, given, static_shape
+from impasto.export.vjp_rules.emission import Emission
+from impasto.export.vjp_rules.inspection import given, static_shape
 from impasto.export.vjp_rules.table import Cotangents, rule
 from impasto.export.vjp_rules.windows import Windows, windows
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
-from impasto.export.vjp_rules.emission import Emission, constant_array, describe, given
+from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
+from impasto.export.vjp_rules.inspection import constant_array, describe, given
 from impasto.export.vjp_rules.table import Cotangents, rule
 
 UnaryFunction = Callable[[Emission, ir.Node, ir.Value, ir.Value, ir.Value], ir.Value]

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from impasto.export.vjp_rules.emission import Emission, constant_ints, describe, given, known_size, rank
+from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
 from impasto.export.vjp_rules.folding import folded
+from impasto.export.vjp_rules.inspection import constant_ints, describe, given, known_size, rank
 from impasto.export.vjp_rules.padding import fold, runs
 from impasto.export.vjp_rules.table import Cotangents, rule
 

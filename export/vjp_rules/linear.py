@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from impasto.export.vjp_rules.emission import Emission, describe, given, rank
+from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
+from impasto.export.vjp_rules.inspection import describe, given, rank
 from impasto.export.vjp_rules.table import Cotangents, rule
 
 

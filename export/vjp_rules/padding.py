@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 
-from impasto.export.vjp_rules.emission import Emission, constant_ints, describe, given, rank, static_size
+from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
+from impasto.export.vjp_rules.inspection import constant_ints, describe, given, rank, static_size
 from impasto.export.vjp_rules.shape import reverse
 from impasto.export.vjp_rules.table import Cotangents, rule
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from impasto.export.vjp_rules.emission import Emission, given, known_sizes, rank, static_shape
+from impasto.export.vjp_rules.emission import Emission
+from impasto.export.vjp_rules.inspection import given, known_sizes, rank, static_shape
 from impasto.export.vjp_rules.reduction import divided, element_count
 from impasto.export.vjp_rules.table import Cotangents, rule
 from impasto.export.vjp_rules.windows import Windows, windows

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
-from impasto.export.vjp_rules.emission import Emission, constant_ints, describe, given, known_size, rank
+from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
+from impasto.export.vjp_rules.inspection import constant_ints, describe, given, known_size, rank
 from impasto.export.vjp_rules.table import Cotangents, rule
 
 ReductionFunction = Callable[[Emission, ir.Node, ir.Value, ir.Value, Sequence[int]], ir.Value]

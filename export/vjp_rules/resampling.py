@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from impasto.export.vjp_rules.emission import Emission, constant_array, describe, given, static_shape
+from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
+from impasto.export.vjp_rules.inspection import constant_array, describe, given, static_shape
 from impasto.export.vjp_rules.table import Cotangents, rule
 
 

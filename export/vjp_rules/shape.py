@@ -9,16 +9,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from impasto.export.vjp_rules.emission import (
-    Emission,
-    constant_ints,
-    describe,
-    given,
-    rank,
-    static_shape,
-    static_size,
-)
+from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
+from impasto.export.vjp_rules.inspection import constant_ints, describe, given, rank, static_shape, static_size
 from impasto.export.vjp_rules.table import Cotangents, rule
 
 _TO_THE_FIRST = -(2**31)  # the end of a reversed Slice that takes the whole axis

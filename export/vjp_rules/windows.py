@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from impasto.export.vjp_rules.emission import rank, static_shape
+from impasto.export.vjp_rules.inspection import rank, static_shape
 
 
 @dataclass(frozen=True)

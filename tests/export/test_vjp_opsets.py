@@ -1,4 +1,4 @@
-"""The rules in the oldest opset that needs no conversion, in the one that models are converted to, and in the newest."""
+"""The rules in the oldest opset that needs no conversion, in the one that is converted to, and in the newest."""
 
 import dataclasses
 
