@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from impasto.export.vjp_rules.inspection import rank, static_shape
+from impasto.export.vjp_rules.inspection import static_shape
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,3 @@ def windows(node: ir.Node, kernel: Sequence[int], *, sizes_of: ir.Value | None, 
     large = tuple(total - half for total, half in zip(totals, small, strict=True))
     before, after = (small, large) if auto_pad == "SAME_UPPER" else (large, small)
     return Windows(tuple(kernel), strides, dilations, before, after)
-
-
-def spatial_rank(node: ir.Node) -> int:
-    """Return the number of spatial axes of the node's first input, [N, C, ...]."""
-    return rank(node, node.inputs[0]) - 2
