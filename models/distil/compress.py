@@ -54,7 +54,7 @@ def compress(student: Student, teacher: Mapping[str, torch.Tensor], images: torc
         One line of progress per layer.
     """
     rng = torch.Generator().manual_seed(seed)
-    inputs = [chunk * student.gain + student.offset for chunk in images.split(CHUNK)]
+    inputs = [chunk * student.gain + student.offset for chunk in torch.split(images, CHUNK)]
     state = _State([x.bfloat16() for x in inputs], [x.bfloat16() for x in inputs])
     kept = {conv.name for conv in student.network.convolutions}
     for index, layer in enumerate(VGG19.layers):
@@ -70,7 +70,7 @@ def compress(student: Student, teacher: Mapping[str, torch.Tensor], images: torc
         state.teacher = [torch.relu(x) for x in before]
         if layer.name not in kept:
             continue
-        conv = student.convs[layer.name]
+        conv = student.conv(layer.name)
         following = next((x for x in VGG19.layers[index + 1 :] if isinstance(x, Conv)), None)
         reader = None if following is None else teacher[f"{following.name}.weight"]
         selected = _select(state.teacher, reader, layer.tap in TAPS, len(conv.b))
@@ -78,7 +78,7 @@ def compress(student: Student, teacher: Mapping[str, torch.Tensor], images: torc
         state.student = _apply(conv, state.student)
         line = f"{layer.name}: {len(selected)} of {layer.out_channels} channels, own error {error:.4f}"
         if layer.tap in TAPS:
-            line += f", tap error {_fit_readout(student.readouts[layer.tap], state):.4f}"
+            line += f", tap error {_fit_readout(student.readout(layer.tap), state):.4f}"
         yield line
 
 
@@ -132,7 +132,7 @@ def _fit(conv: WhitenedConv, inputs: Tensors, targets: Tensors, rng: torch.Gener
         solution = torch.cholesky_solve(x.T @ goal, factor)
         answer = x @ solution
         goal = torch.where(y > 0, y, answer.clamp_max(0))
-    weight = solution[:-1].T.unflatten(1, (-1, 3, 3))
+    weight = solution[:-1].T.reshape(len(solution[0]), -1, 3, 3)
     conv.set_plain(weight, solution[-1])
     return float((torch.relu(answer) - wanted).square().sum() / wanted.square().sum())
 

@@ -110,7 +110,7 @@ def _rgb(image: NDArray[np.generic]) -> Image:
     from skimage import color
 
     if image.ndim == 2:
-        image = color.gray2rgb(image)
+        image = color.gray2rgb(image)  # type: ignore[no-untyped-call]
     pixels = torch.from_numpy(np.array(image[..., :3], np.float32)).permute(2, 0, 1)[None]
     scale = LONGEST_SIDE_PX / max(pixels.shape[2:])
     if scale < 1:

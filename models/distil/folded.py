@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from impasto.models.distil.spec import SLIM, TAPS
 from impasto.models.distil.student import Student, cast, run_plain
 from impasto.models.preprocess import OXFORD
-from impasto.models.vgg import Network
+from impasto.models.vgg import Network, build_module
+from impasto.models.weights import read_weights
 
 Tensors = dict[str, torch.Tensor]
 
@@ -53,3 +55,29 @@ def load_folded(path: Path, half: bool = False) -> FoldedStudent:
     from safetensors.torch import load_file
 
     return FoldedStudent(load_file(path), half=half)
+
+
+def slim_module(path: Path) -> nn.Module:
+    """Build a file of `save_folded` as a module for export: image, as above, -> tuple of the folded taps, as `TAPS`."""
+    from safetensors.torch import load_file
+
+    return _SlimModule(build_module(SLIM, read_weights(path, SLIM), TAPS), load_file(path))
+
+
+class _SlimModule(nn.Module):
+    """The convolutions, then one 1x1 convolution per tap."""
+
+    def __init__(self, features: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+        super().__init__()
+        self.features = features
+        self.readouts = nn.ModuleList()
+        for tap in TAPS:
+            matrix = tensors[f"{tap}.readout"].float()
+            readout = nn.Conv2d(matrix.shape[1], matrix.shape[0], 1, bias=False)
+            readout.load_state_dict({"weight": matrix[:, :, None, None]})
+            self.readouts.append(readout)
+        self.eval().requires_grad_(False)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Run the layers and return the folded taps."""
+        return tuple(readout(own) for readout, own in zip(self.readouts, self.features(image), strict=True))

@@ -89,5 +89,5 @@ def descend(objective: Objective, start: torch.Tensor, evaluations: int) -> Iter
         return total
 
     for number in range(1, evaluations + 1):
-        optimiser.step(closure)
+        optimiser.step(closure)  # type: ignore[no-untyped-call]
         yield number, seen.pop()

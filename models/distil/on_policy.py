@@ -24,7 +24,7 @@ class OnPolicyPool:
     def renew(self, features: FoldedStudent, sampler: Sampler, rng: torch.Generator) -> None:
         """Run one descent with random images, weights and start, and add what it passes through."""
         side = self.images.shape[2]
-        content, style = sampler.batch(rng, 2, side).split(1)
+        content, style = torch.split(sampler.batch(rng, 2, side), 1)
         device = features.gain.device
         alpha = float(10 ** (-2 - 2 * torch.rand((), generator=rng)))
         from_noise = float(torch.rand((), generator=rng)) < NOISE_SHARE

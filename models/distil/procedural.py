@@ -59,7 +59,8 @@ def shading(rng: Generator, size: int) -> Image:
     if rng.random() < 0.5:
         image = np.where(x * rng.normal() + y * rng.normal() > rng.normal(0, 0.3), image, image[::-1, ::-1])
     grain = rng.normal(0, rng.uniform(0, 0.03), image.shape)
-    return np.clip(image + grain, 0, 1).astype(np.float32)
+    shaded: Image = np.clip(image + grain, 0, 1).astype(np.float32)
+    return shaded
 
 
 def dead_leaves(rng: Generator, size: int) -> Image:
@@ -82,7 +83,8 @@ def dead_leaves(rng: Generator, size: int) -> Image:
         cover = np.clip((1 - distance) * radius + 0.5, 0, 1)[..., None]
         leaf = colours[rng.integers(24)] + rng.choice([0, 0, 0.5, 1]) * texture[window]
         image[window] = image[window] * (1 - cover) + leaf * cover
-    return np.clip(image, 0, 1)
+    leaves: Image = np.clip(image, 0, 1).astype(np.float32)
+    return leaves
 
 
 def strokes(rng: Generator, size: int, ground: Image | None = None) -> Image:
@@ -105,7 +107,8 @@ def strokes(rng: Generator, size: int, ground: Image | None = None) -> Image:
         bristles = 0.06 * np.sin(across * rng.uniform(1, 3) + rng.uniform(0, 6))[..., None]
         colour = ground[int(cy), int(cx)] + rng.normal(0, 0.05, 3) + bristles
         image[window] = image[window] * (1 - cover) + colour * cover
-    return np.clip(image, 0, 1).astype(np.float32)
+    result: Image = np.clip(image, 0, 1).astype(np.float32)
+    return result
 
 
 def fractal(rng: Generator, size: int) -> Image:
@@ -113,7 +116,7 @@ def fractal(rng: Generator, size: int) -> Image:
     angle = rng.uniform(0, 2 * np.pi)
     c = (np.exp(1j * angle) / 2 - np.exp(2j * angle) / 4) * rng.uniform(1, 1.1)
     zoom = rng.uniform(0.4, 1.5)
-    y, x = np.mgrid[-zoom : zoom : size * 1j, -zoom : zoom : size * 1j]  # type: ignore[misc]
+    y, x = np.mgrid[-zoom : zoom : size * 1j, -zoom : zoom : size * 1j]
     z, escape = x + 1j * y + rng.normal(0, 0.2), np.zeros((size, size))
     for _ in range(48):
         inside = np.abs(z) < 4

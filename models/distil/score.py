@@ -106,7 +106,10 @@ def scored_images(folder: Path) -> tuple[dict[str, Image], dict[str, Image]]:
 
     files = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix == ".jpg"}
     images = dict(zip(files, folder_images(folder), strict=True))
-    photographs = {"neckarfront": images.pop("neckarfront"), "astronaut": data.astronaut(), "cat": data.cat()}
+    photographs = {
+        "neckarfront": images.pop("neckarfront"),
+        **{name: getattr(data, name)() for name in ("astronaut", "cat")},
+    }
     return photographs, images
 
 

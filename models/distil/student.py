@@ -42,7 +42,7 @@ class WhitenedConv(nn.Module):
         v = torch.einsum("oci,ij->ocj", self.v, self.window)
         weight = self.out_scale[:, None, None] * torch.einsum("ocj,cd->odj", v, self.channel)
         bias = self.out_scale * self.b - torch.einsum("odj,d->o", weight, self.mean)
-        return weight.unflatten(2, (3, 3)), bias
+        return weight.reshape(*weight.shape[:2], 3, 3), bias
 
     @torch.no_grad()
     def set_plain(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
@@ -134,14 +134,25 @@ class Student(nn.Module):
     def plain_weights(self) -> dict[str, torch.Tensor]:
         """Return `convN_M.weight` and `convN_M.bias`, differentiable."""
         result = {}
-        for name, conv in self.convs.items():
-            assert isinstance(conv, WhitenedConv)  # noqa: S101 (for the type checker)
-            result[f"{name}.weight"], result[f"{name}.bias"] = conv.plain()
+        for name in self.convs:
+            result[f"{name}.weight"], result[f"{name}.bias"] = self.conv(name).plain()
         return result
 
     def plain_readouts(self) -> dict[str, torch.Tensor]:
         """Return {tap: W (C, r)}, differentiable."""
-        return {tap: readout.plain() for tap, readout in self.readouts.items()}  # type: ignore[operator]
+        return {tap: self.readout(tap).plain() for tap in self.readouts}
+
+    def conv(self, name: str) -> WhitenedConv:
+        """Return a convolution by its name."""
+        module = self.convs[name]
+        assert isinstance(module, WhitenedConv)  # noqa: S101 (for the type checker)
+        return module
+
+    def readout(self, tap: str) -> WhitenedReadout:
+        """Return a tap's readout."""
+        module = self.readouts[tap]
+        assert isinstance(module, WhitenedReadout)  # noqa: S101 (for the type checker)
+        return module
 
 
 def run_plain(network: Network, weights: Mapping[str, torch.Tensor], x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -170,4 +181,5 @@ def inverse_root(matrix: torch.Tensor) -> torch.Tensor:
     """Return (A + damping * mean eigenvalue)^(-1/2) of a symmetric positive semidefinite matrix."""
     values, vectors = torch.linalg.eigh(matrix.double())
     values = values.clamp_min(0) + DAMPING * values.mean()
-    return (vectors * values.rsqrt() @ vectors.T).to(matrix.dtype)
+    root: torch.Tensor = (vectors * values.rsqrt() @ vectors.T).to(matrix.dtype)
+    return root

@@ -1,0 +1,189 @@
+"""First weights, losses, descent and the training loop, on tiny images and a random teacher."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from impasto.models.distil import checkpoint  # noqa: E402
+from impasto.models.distil.compress import compress  # noqa: E402
+from impasto.models.distil.corpus import Sampler  # noqa: E402
+from impasto.models.distil.losses import errors, measure_units, total  # noqa: E402
+from impasto.models.distil.objective import Objective, descend, gram  # noqa: E402
+from impasto.models.distil.score import Score, summary  # noqa: E402
+from impasto.models.distil.spec import CONTENT_TAP, STYLE_TAPS, TAPS, teacher_channels  # noqa: E402
+from impasto.models.distil.student import Student  # noqa: E402
+from impasto.models.distil.teacher import Teacher  # noqa: E402
+from impasto.models.distil.train import Settings, Trainer  # noqa: E402
+from impasto.models.vgg import VGG19, sequential  # noqa: E402
+
+CPU = torch.device("cpu")
+TINY = sequential("tiny", ((16, 8), (16, 8), (16,) * 4, (24,) * 3, (24,)))
+SETTINGS = Settings(steps=6, warm_up=1, batch=2, side=32, renew_every=3, replay=4, save_every=2, half=False)
+
+
+@pytest.fixture(scope="module")
+def teacher_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write VGG-19 with random weights of He's variance, so that activations keep their size."""
+    from safetensors.numpy import save_file
+
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for name, shape in VGG19.parameter_shapes.items():
+        std = (2 / np.prod(shape[1:])) ** 0.5 if len(shape) == 4 else 0.05
+        arrays[name] = rng.normal(0, std, shape).astype(np.float32)
+    path = tmp_path_factory.mktemp("teacher") / "vgg19.safetensors"
+    save_file(arrays, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def teacher(teacher_file: Path) -> Teacher:
+    return Teacher(teacher_file, TAPS, CPU, half=False)
+
+
+@pytest.fixture(scope="module")
+def sampler() -> Sampler:
+    rng = np.random.default_rng(1)
+    smooth = np.cumsum(np.cumsum(rng.normal(0, 1, (6, 64, 64, 3)), 1), 2)
+    smooth -= smooth.min((1, 2), keepdims=True)
+    return Sampler(list((255 * smooth / smooth.max((1, 2), keepdims=True)).astype(np.uint8)), 3)
+
+
+@pytest.fixture(scope="module")
+def first(teacher_file: Path, sampler: Sampler) -> Student:
+    """Return a student cut out of the random teacher."""
+    from impasto.models.weights import read_weights
+
+    weights = {name: torch.from_numpy(value) for name, value in read_weights(teacher_file).arrays.items()}
+    student = Student(TINY)
+    lines = list(compress(student, weights, sampler.batch(torch.Generator().manual_seed(0), 8, 64), 0))
+    assert len(lines) == len(student.network.convolutions)
+    return student
+
+
+def test_first_weights_are_close_to_the_teacher(first: Student, teacher: Teacher, sampler: Sampler) -> None:
+    images = sampler.batch(torch.Generator().manual_seed(9), 4, 64)
+    with torch.no_grad():
+        truth, answers = teacher(images), first(images)
+    feature, _ = errors(answers, truth, measure_units([truth]))
+    assert feature["relu1_1"] < 0.3
+    assert max(float(value) for value in feature.values()) < 0.8
+
+
+def test_errors_vanish_for_the_teacher_itself_and_grow_with_the_fault(teacher: Teacher, sampler: Sampler) -> None:
+    with torch.no_grad():
+        truth = teacher(sampler.batch(torch.Generator().manual_seed(2), 3, 32))
+    units = measure_units([truth])
+    assert sum(units.share.values()) == pytest.approx(1)
+    assert float(total(*errors(truth, truth, units), units)) == 0
+    small, large = (
+        float(total(*errors({tap: value * factor for tap, value in truth.items()}, truth, units), units))
+        for factor in (1.01, 1.1)
+    )
+    assert 0 < small < large
+    feature, _ = errors({tap: value * 0 for tap, value in truth.items()}, truth, units)
+    assert float(feature["relu4_2"]) == pytest.approx(1, rel=0.3)
+
+
+def test_terms_are_the_papers(teacher: Teacher) -> None:
+    content, style, image = torch.rand(3, 1, 3, 32, 32, generator=torch.Generator().manual_seed(4))
+    objective = Objective.of_images(teacher, content, style, alpha=0.02, beta=3.0)
+    with torch.no_grad():
+        found = [float(term) for term in objective.terms(image)]
+        taps = [{tap: value.double().numpy()[0] for tap, value in teacher(x).items()} for x in (content, style, image)]
+    wanted_style = 0.0
+    for tap in STYLE_TAPS:
+        a, g = (np.einsum("ihw,jhw->ij", values[tap], values[tap]) for values in taps[1:])
+        n, m = teacher_channels(tap), taps[2][tap][0].size
+        wanted_style += 3.0 / 5 * ((g - a) ** 2).sum() / (4 * n**2 * m**2)
+    wanted_content = 0.02 / 2 * ((taps[2][CONTENT_TAP] - taps[0][CONTENT_TAP]) ** 2).sum()
+    np.testing.assert_allclose(found, [wanted_content, wanted_style], rtol=1e-4)
+
+
+def test_gram_of_a_hand_made_image() -> None:
+    features = torch.tensor([[[[1.0, 2.0]], [[0.0, 3.0]]]])
+    assert gram(features).tolist() == [[[5.0, 6.0], [6.0, 9.0]]]
+
+
+def test_descent_lowers_the_loss(teacher: Teacher) -> None:
+    content, style = torch.rand(2, 1, 3, 32, 32, generator=torch.Generator().manual_seed(5))
+    objective = Objective.of_images(teacher, content, style, alpha=1e-3)
+    images = [image for _, image in descend(objective, content, 12)]
+    assert len(images) == 12
+    with torch.no_grad():
+        before, after = (float(sum(objective.terms(image))) for image in (images[0], images[-1]))
+    torch.testing.assert_close(images[0], content)
+    assert after < 0.8 * before
+
+
+def test_training_lowers_the_loss(first: Student, teacher: Teacher, sampler: Sampler, tmp_path: Path) -> None:
+    student = Student(TINY)
+    student.load_state_dict(first.state_dict())
+    settings = Settings(steps=24, warm_up=1, batch=2, side=32, renew_every=30, replay=0, half=False)
+    Trainer(student, teacher, sampler, settings, tmp_path, CPU).run()
+    losses = [json.loads(line).get("loss") for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    images = sampler.batch(torch.Generator().manual_seed(77), 6, 32)
+    with torch.no_grad():
+        truth = teacher(images)
+        units = measure_units([truth])
+        before, after = (float(total(*errors(s(images), truth, units), units)) for s in (first, student))
+    assert losses[1] is not None
+    assert after < before
+
+
+def test_a_killed_run_goes_on_where_its_checkpoint_was(
+    first: Student, teacher: Teacher, sampler: Sampler, tmp_path: Path
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    class Killed(Trainer):
+        def save(self) -> None:
+            super().save()
+            if self.step == 4:
+                raise KilledError
+
+    student = Student(TINY)
+    student.load_state_dict(first.state_dict())
+    with pytest.raises(KilledError):
+        Killed(student, teacher, sampler, SETTINGS, tmp_path, CPU).run()
+    again = Trainer(Student(TINY), teacher, sampler, SETTINGS, tmp_path, CPU)
+    assert again.resume()
+    assert again.step == 4
+    for name, value in again.student.state_dict().items():
+        assert torch.equal(value, student.state_dict()[name]), name
+    again.run()
+    assert checkpoint.read(tmp_path / "checkpoint.pt")["step"] == SETTINGS.steps
+
+
+def test_rate_rises_and_falls() -> None:
+    settings = Settings(steps=100, warm_up=10, decay_share=0.5, learning_rate=1.0)
+    assert settings.rate(0) == pytest.approx(0.1)
+    assert settings.rate(30) == 1
+    assert settings.rate(75) == pytest.approx(0.5)
+    assert settings.rate(100) == 0
+
+
+def test_checkpoint_replaces_the_old_one_only_when_complete(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.write({"step": 1}, path)
+
+    class Unwritable:
+        def __reduce__(self) -> tuple[object, ...]:
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.write({"step": 2, "x": Unwritable()}, path)
+    assert checkpoint.read(path) == {"step": 1}
+
+
+def test_summary_is_of_geometric_means() -> None:
+    scores = [Score("a/x", 300, 100.0, 10.0, 8.0), Score("b/x", 300, 100.0, 40.0, 2.0)]
+    found = summary(scores, {"a/x": Score("a/x", 300, 100.0, 3.0, 4.0)})
+    assert found["style_ratio"] == pytest.approx(0.2)
+    assert found["worst"] == {"b/x": 0.4}
+    assert found["content_ratio"] == pytest.approx(2.0)
