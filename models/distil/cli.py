@@ -14,7 +14,7 @@ from impasto.models.distil.compress import compress
 from impasto.models.distil.corpus import Sampler, build_corpus, folder_images, photographs
 from impasto.models.distil.folded import fold, load_folded, save_folded
 from impasto.models.distil.score import Score, pairs, save_picture, score, scored_images, summary
-from impasto.models.distil.spec import TAPS
+from impasto.models.distil.spec import TAPS, teacher_channels
 from impasto.models.distil.student import Student
 from impasto.models.distil.teacher import Teacher
 from impasto.models.distil.train import Settings, Trainer, averaged
@@ -63,9 +63,13 @@ def _export(options: argparse.Namespace) -> None:
     student = Student()
     student.load_state_dict(state["student"])
     tensors = fold(averaged(student, state.get("average", {})))
-    step = str(state.get("step", 0))
-    save_folded(tensors, options.output, {"step": step})
-    _say(json.dumps({"step": int(step), "bytes": options.output.stat().st_size, "file": str(options.output)}))
+    step = state.get("step", 0)
+    metadata = {"step": str(step), "channels": json.dumps({tap: teacher_channels(tap) for tap in TAPS})}
+    if options.teacher:
+        origin = read_weights(options.teacher).origin
+        metadata |= {"licence": origin.licence, "attribution": f"distilled from {origin.attribution}"}
+    save_folded(tensors, options.output, metadata)
+    _say(json.dumps({"step": step, "bytes": options.output.stat().st_size, "file": str(options.output)}))
 
 
 def _score(options: argparse.Namespace) -> None:
