@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from impasto.engine import providers
-from impasto.models.store import cache_dir, list_networks, network_path
+from impasto.models.store import FULL, cache_dir, list_networks, network_path
 from impasto.models.version import VERSION
 
 DISTRIBUTIONS = ("onnxruntime-gpu", "onnxruntime", "onnx", "onnx-ir", "numpy", "pillow", "torch")
@@ -35,8 +35,8 @@ def _networks() -> dict[str, str]:
     found = {
         name: f"{network_path(name).stat().st_size / 1e6:.0f} MB, {network_path(name)}" for name in list_networks()
     }
-    if not found:
-        found["none"] = "run `impasto weights fetch vgg19`, or `impasto weights import FILE --name vgg19`"
+    if FULL not in found:
+        found[FULL] = f"not there: run `impasto weights fetch {FULL}`, or `impasto weights import FILE --name {FULL}`"
     return {**found, "cache": str(cache_dir())}
 
 

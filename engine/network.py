@@ -7,11 +7,11 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from impasto.export.half_storage import widen
 from impasto.export.tap_model import import_weights
 from impasto.models.errors import ImpastoError
-from impasto.models.store import list_networks, network_name, network_path
+from impasto.models.store import EMBEDDED, FULL, list_networks, network_name, network_path
 
-PREFERRED = ("vgg19",)  # for "auto", best first
 WEIGHT_FILES = (".safetensors", ".pth", ".npz")
 
 
@@ -23,11 +23,13 @@ class Network:
         name: in the cache, or the file's name.
         model: its graph, with one output per tap.
         sha256: of the file.
+        choice: what "auto" took and how to get the other, in one sentence; "" where the network was named.
     """
 
     name: str
     model: ir.Model
     sha256: str
+    choice: str = ""
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -39,33 +41,33 @@ def load_network(model: str | Path = "auto") -> Network:
     """Load a network by name or path.
 
     Args:
-        model: "auto" (the best in the cache), a name that `impasto weights list` shows, a features model (.onnx), or a
-            weights file (.safetensors, .pth, .npz), which is turned into a tap model once and then found in the cache.
+        model: "auto" (vgg19 where the cache has it, else the embedded vgg19-slim), a name that `impasto weights list`
+            shows, a features model (.onnx), or a weights file (.safetensors, .pth, .npz), which is turned into a tap
+            model once and then found in the cache.
 
     Raises:
         ImpastoError: there is no such network, or the file cannot be read.
     """
-    path = _resolve(model)
+    path, choice = _chosen() if str(model) == "auto" else (_resolve(model), "")
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     try:
         features = ir.load(path)
     except Exception as error:
         raise ImpastoError(f"not an ONNX model: {path} ({type(error).__name__}); expected a features model") from error
-    return Network(path.stem, features, digest)
+    widen(features)
+    return Network(path.stem, features, digest, choice)
+
+
+def _chosen() -> tuple[Path, str]:
+    """Return the features model that "auto" stands for, and why."""
+    if FULL in list_networks():
+        return network_path(FULL), f"network {FULL}; --model {EMBEDDED} is a faster approximation"
+    return network_path(EMBEDDED), f"network {EMBEDDED}, a small stand-in; `impasto weights fetch {FULL}` gets VGG-19"
 
 
 def _resolve(model: str | Path) -> Path:
     """Return the features model's file."""
-    if str(model) == "auto":
-        present = list_networks()
-        for name in PREFERRED:
-            if name in present:
-                return network_path(name)
-        raise ImpastoError(
-            "no network found: run `impasto weights fetch vgg19`, "
-            "or `impasto weights import FILE --name vgg19` with a file that you have"
-        )
     path = Path(model)
     if path.suffix in (".onnx", *WEIGHT_FILES):
         if not path.is_file():

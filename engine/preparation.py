@@ -44,12 +44,20 @@ def read_scored(image: Source, scene: Picture, settings: Settings) -> Picture:
     return scored.resized(scene.height, scene.width)
 
 
-def initial_image(settings: Settings, scene: Picture, painting: Picture) -> np.ndarray:
+def initial_image(settings: Settings, scene: Picture, painting: Picture, given: Picture | None = None) -> np.ndarray:
     """Return the image to start from, float32 [3 H W], planes of R, G and B, 0..1.
+
+    Args:
+        settings: whose `init` says which, unless one is given.
+        scene: the content image, at the size of the result.
+        painting: the style image.
+        given: the image itself, of any size.
 
     Raises:
         ImpastoError: a file to start from cannot be read.
     """
+    if given is not None:
+        return as_vector(given.resized(scene.height, scene.width).pixels)
     if settings.init == "noise":
         noise = np.random.default_rng(settings.seed).standard_normal((scene.height, scene.width, 3), np.float32)
         return as_vector(NOISE_MEAN + NOISE_DEVIATION * noise)

@@ -55,6 +55,7 @@ class Engine:
         style: Source,
         settings: Settings | None = None,
         *,
+        start: Picture | None = None,
         on_event: OnEvent | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Result:
@@ -64,6 +65,7 @@ class Engine:
             content: a path, a PIL image or an array, as `impasto.engine.images.read_image` takes them.
             style: likewise.
             settings: what to do; None is the defaults.
+            start: what to start from in place of ``settings.init``, such as the picture of an earlier result.
             on_event: called with `Started`, then with every `Iteration`.
             cancel: asked before every evaluation; True ends the run with what there is.
 
@@ -71,13 +73,13 @@ class Engine:
             ImpastoError: an image cannot be read or is too small, the network lacks a tap, or the objective is not
                 finite at the start.
         """
-        start = time.perf_counter()
+        called_s = time.perf_counter()
         settings = settings or Settings()
         tell = on_event or _ignore
         scene, painting = read_pictures(content, style, settings)
-        x = initial_image(settings, scene, painting)
+        x = initial_image(settings, scene, painting, start)
         objective, weights = self._compiler.objective(settings, scene, painting)
-        setup_s = time.perf_counter() - start
+        setup_s = time.perf_counter() - called_s
         tell(
             Started(
                 height=scene.height,
@@ -95,9 +97,9 @@ class Engine:
             terms = objective.terms_of(step.loss)
             if step.iteration:
                 snapshot = partial(as_pixels, step.x, scene.height, scene.width)
-                seconds = time.perf_counter() - start
+                seconds = time.perf_counter() - called_s
                 tell(Iteration(step.iteration, step.evaluations, step.loss, terms, seconds, snapshot))
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - called_s
         outcome = run.outcome
         if run.last is None or outcome is None:
             raise ImpastoError(f"the run could not start: {outcome.message if outcome else 'it was left'}")

@@ -17,7 +17,7 @@ from onnx_ir.tape import Tape
 
 from impasto.export.gradient import gradient
 from impasto.export.losses import Emitter, content_loss, mean_gram, static_shape, style_loss, total_variation
-from impasto.export.tap_graph import available_taps, tap_graph
+from impasto.export.tap_graph import available_taps, nominal_channels, tap_graph
 from impasto.export.terms import Term
 
 IMAGE, WEIGHTS, LOSS, TERMS, GRADIENT = "image", "weights", "loss", "terms", "d_image"
@@ -98,7 +98,7 @@ def build_objective(
     terms, columns, targets = [], [], []
     for kind, kind_taps in (("content", content_taps), ("style", style_taps)):
         for tap in kind_taps:
-            term, column, target = _feature_term(emit, kind, tap, features[tap])
+            term, column, target = _feature_term(emit, kind, tap, features[tap], nominal_channels(model, tap))
             terms.append(term)
             columns.append(column)
             targets.append(target)
@@ -113,17 +113,19 @@ def build_objective(
     return ObjectiveGraph(gradient(copy, LOSS, IMAGE), tuple(terms))
 
 
-def _feature_term(emit: Emitter, kind: str, tap: str, features: ir.Value) -> tuple[Term, ir.Value, ir.Value]:
+def _feature_term(
+    emit: Emitter, kind: str, tap: str, features: ir.Value, nominal: int | None
+) -> tuple[Term, ir.Value, ir.Value]:
     """Emit one content or style term; return it, its [N, 1] loss and its target input."""
     batch, channels, height, width = static_shape(features)
-    term = Term(kind, tap, channels, height * width)
+    term = Term(kind, tap, nominal or channels, height * width)
     name = f"{term.name}_loss"
     if kind == "content":
         target = ir.val(term.target, ir.DataType.FLOAT, (batch, channels, height, width))
         return term, content_loss(emit, features, target, name), target
     target = ir.val(term.target, ir.DataType.FLOAT, (batch, channels, channels))
     gram = mean_gram(emit, features, f"{name}.gram")
-    return term, style_loss(emit, gram, target, channels, name), target
+    return term, style_loss(emit, gram, target, term.channels, name), target
 
 
 def _in_graph_order(model: ir.Model, taps: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ A features model has one image input (float32 [N, 3, H, W], RGB, 0..1) and one o
 are written by `impasto.export.features`; any other model of that form is taken as it is.
 """
 
+import json
 import re
 from collections.abc import Iterable
 
@@ -14,6 +15,7 @@ from impasto.models.errors import ImpastoError
 
 SMALLEST_SIDE_PX = 32
 POOLINGS = ("model", "avg", "max")
+CHANNELS = "channels"  # in the metadata: {tap: channels of the network that the tap stands for}
 
 
 def available_taps(model: ir.Model) -> tuple[str, ...]:
@@ -36,6 +38,16 @@ def find_tap(model: ir.Model, name: str) -> str:
     if position and position > deepest:
         raise ImpastoError(f"tap {name!r} lies beyond the end of this network: it has {', '.join(taps)}")
     raise ImpastoError(f"unknown tap {name!r}: this network has {', '.join(taps)}")
+
+
+def nominal_channels(model: ir.Model, tap: str) -> int | None:
+    """Return how many channels the model says that a tap stands for; None where it does not say.
+
+    A network that imitates a wider one has taps of fewer channels with the same distances between Gram matrices;
+    the N_l of the paper's equation 4 is then the wider one's.
+    """
+    said = json.loads(model.metadata_props.get(CHANNELS, "{}"))
+    return int(said[tap]) if tap in said else None
 
 
 def _position(tap: str) -> tuple[int, ...]:

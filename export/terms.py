@@ -10,7 +10,7 @@ class Term:
     Attributes:
         kind: "content", "style" or "tv".
         tap: the tap that it reads; "image" for total variation.
-        channels: C, the feature maps of the tap.
+        channels: C, the feature maps of the tap; of the network that it stands for where that is a wider one.
         positions: M = height x width of the tap.
     """
 

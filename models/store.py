@@ -1,7 +1,7 @@
-"""The tap models in the user's cache: one ONNX file per network, found by name.
+"""The tap models by name: those in the user's cache, and the one that comes with the package.
 
-The folder is `networks/` in the platform's cache folder for impasto, or in IMPASTO_CACHE when that is set.
-Nothing is created before something is written.
+The cache's folder is `networks/` in the platform's cache folder for impasto, or in IMPASTO_CACHE when that is set.
+Nothing is created before something is written. A network in the cache hides one of the same name in the package.
 """
 
 import os
@@ -14,6 +14,9 @@ from pathlib import Path
 from impasto.models.errors import ImpastoError
 
 CACHE_VARIABLE = "IMPASTO_CACHE"
+EMBEDDED_DIR = Path(__file__).parent / "embedded"
+EMBEDDED = "vgg19-slim"
+FULL = "vgg19"
 LONGEST_NAME = 100
 
 
@@ -33,28 +36,28 @@ def networks_dir() -> Path:
 
 
 def list_networks() -> tuple[str, ...]:
-    """Return the names of the tap models in the cache, sorted."""
-    return tuple(sorted(path.stem for path in networks_dir().glob("*.onnx") if _is_name(path.stem)))
+    """Return the names of the tap models in the cache and in the package, sorted."""
+    folders = (networks_dir(), EMBEDDED_DIR)
+    return tuple(sorted({path.stem for folder in folders for path in folder.glob("*.onnx") if _is_name(path.stem)}))
 
 
 def network_path(name: str) -> Path:
     """Return the file of a tap model.
 
     Raises:
-        ImpastoError: the name is not allowed, or the cache has no such network.
+        ImpastoError: the name is not allowed, or there is no such network.
     """
-    path = network_file(name)
-    if path.is_file():
-        return path
-    present = ", ".join(list_networks()) or "nothing yet"
+    for path in (network_file(name), EMBEDDED_DIR / f"{name}.onnx"):
+        if path.is_file():
+            return path
     raise ImpastoError(
-        f"unknown network {name!r}: the cache has {present}; run `impasto weights list` to see what can be fetched, "
-        f"or `impasto weights import FILE --name {name}` with a file that you have"
+        f"unknown network {name!r}: there is {', '.join(list_networks())}; run `impasto weights list` to see "
+        f"what can be fetched, or `impasto weights import FILE --name {name}` with a file that you have"
     )
 
 
 def network_file(name: str) -> Path:
-    """Return where the tap model of that name is or would be.
+    """Return where the cache's tap model of that name is or would be.
 
     Raises:
         ImpastoError: the name is not allowed.

@@ -43,10 +43,12 @@ def test_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"impasto", f"impasto-{VERSION}.dist-info"}
     for package in code:
         assert f"impasto/{package}/py.typed" in names
+    assert "impasto/models/embedded/vgg19-slim.onnx" in names
+    for package in code:
         sources = {path.relative_to(REPOSITORY / package).as_posix() for path in (REPOSITORY / package).rglob("*.py")}
         assert sources == {
             name.removeprefix(f"impasto/{package}/") for name in names if name.startswith(f"impasto/{package}/")
-        } - {"py.typed"}, "a package is missing from pyproject.toml"
+        } - {"py.typed", "embedded/vgg19-slim.onnx"}, "a package is missing from pyproject.toml"
 
 
 @pytest.mark.slow
@@ -65,6 +67,19 @@ def test_installed_it_runs_beside_decoys(wheel: Path, tmp_path: Path) -> None:
         [tmp_path / "env" / "bin" / "impasto", "--version"], cwd=tmp_path, check=True, capture_output=True, text=True
     )
     assert version.stdout == f"impasto {VERSION}\n"
+    content, style = (REPOSITORY / "examples" / name for name in ("harbour.jpg", "swirls.jpg"))
+    picture = [tmp_path / "env" / "bin" / "impasto", "transfer", content, style, "-o", tmp_path / "out.png"]
+    empty_home = {"HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
+    made = subprocess.run(
+        [*picture, "--size", "96", "--iterations", "2"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+        env=empty_home,
+    )
+    assert "network vgg19-slim" in made.stderr
+    assert (tmp_path / "out.png").is_file()
     code = "import impasto.engine, impasto.bench; print(impasto.engine.__file__, impasto.engine.Settings().size)"
     where = subprocess.run(
         [python, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True

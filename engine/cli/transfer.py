@@ -4,8 +4,9 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,8 +18,12 @@ from impasto.engine.cli.progress import Progress, grouped
 from impasto.engine.clock import seconds_since_process_start
 from impasto.engine.events import Event, Iteration, Started
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
+from impasto.models.errors import ImpastoError
+from impasto.models.store import EMBEDDED, FULL, list_networks
 
 if TYPE_CHECKING:
+    from impasto.engine.network import Network
+    from impasto.engine.render import Engine
     from impasto.engine.result import Result
 
 INTERRUPTED = 130
@@ -56,6 +61,9 @@ def transfer(
     seed: Annotated[int, typer.Option(help="Of the noise.")] = Settings.seed,
     optimizer: Annotated[str, typer.Option(help="lbfgs or adam.")] = Settings.optimizer,
     learning_rate: Annotated[float, typer.Option(help="Of adam, grey levels a step.")] = Settings.learning_rate,
+    refine: Annotated[
+        int, typer.Option(min=0, help="Draft on vgg19-slim, then finish with so many evaluations of vgg19; 0 is none.")
+    ] = 0,
     bits: Annotated[int, typer.Option(help="Per channel in the file: 8 or 16.")] = 8,
     save_every: Annotated[
         int, typer.Option(help="Also write OUTPUT-000050.png and so on, every N iterations; 0 is never.")
@@ -72,6 +80,7 @@ def transfer(
     Ctrl-C stops after the evaluation that is running, writes what there is and exits with 130.
     """
     from impasto.engine.images import check_writable, write_image
+    from impasto.engine.refinement import transfer_refined
     from impasto.engine.render import Engine
 
     settings = Settings(
@@ -95,23 +104,28 @@ def transfer(
     )
     check_writable(output, bits=bits)
     process_start_s = seconds_since_process_start() - time.perf_counter()  # on the latter's scale
-    with _interruptible() as interrupted, Engine(model, provider=provider, threads=threads) as engine:
+    open_engine = partial(Engine, provider=provider, threads=threads)
+    say = _silent if quiet else _say
+    with _interruptible() as interrupted, open_engine(EMBEDDED if refine and model == "auto" else model) as engine:
+        say(engine.network.choice)
+        finish = _finisher(open_engine, engine.network, refine, say)
         call_s = process_start_s + time.perf_counter()
-        with Progress(iterations, hidden=quiet or as_json) as progress:
+        with Progress(iterations + (refine if finish else 0), hidden=quiet or as_json) as progress:
 
             def on_event(event: Event) -> None:
                 progress.show(event)
                 if isinstance(event, Started):
                     check_writable(output, bits=bits, size=(event.height, event.width))
-                    if settings.weighting != "paper" and not quiet:
-                        print(f"weighting {settings.weighting}: {event.conversion}", file=sys.stderr)
+                    if settings.weighting != "paper":
+                        say(f"weighting {settings.weighting}: {event.conversion}")
                 if isinstance(event, Iteration):
                     if as_json:
                         _print_json(_as_line(event))
                     if save_every and event.iteration % save_every == 0:
                         write_image(_numbered(output, event.iteration), event.snapshot(), bits=bits)
 
-            result = engine.transfer(content, style, settings, on_event=on_event, cancel=lambda: bool(interrupted))
+            render = partial(transfer_refined, engine, finish, refine) if finish else engine.transfer
+            result = render(content, style, settings, on_event=on_event, cancel=lambda: bool(interrupted))
     result.save(output, bits=bits)
     if as_json:
         first_iteration_s = call_s + result.setup_s
@@ -120,6 +134,33 @@ def transfer(
         print(_in_words(result, output))
     if interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _finisher(
+    open_engine: Callable[[str], "Engine"], draft: "Network", evaluations: int, say: Callable[[str], None]
+) -> Callable[[], "Engine"] | None:
+    """Return what makes the engine of a refinement; None where none is wanted or the full network is not there.
+
+    Raises:
+        ImpastoError: the draft is on the full network already.
+    """
+    if not evaluations:
+        return None
+    if draft.name == FULL:
+        raise ImpastoError(f"nothing to refine: --model is {FULL} itself; leave --refine out, or the model to auto")
+    if FULL not in list_networks():
+        say(f"no refinement: {FULL} is not there; `impasto weights fetch {FULL}` gets it")
+        return None
+    return partial(open_engine, FULL)
+
+
+def _say(line: str) -> None:
+    if line:
+        print(line, file=sys.stderr)
+
+
+def _silent(line: str) -> None:
+    """Keep a line from a user who wants quiet."""
 
 
 def _as_line(event: Iteration) -> dict[str, Any]:

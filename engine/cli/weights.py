@@ -14,7 +14,7 @@ from rich.table import Table
 from impasto.models.errors import ImpastoError
 from impasto.models.layout import LAYOUTS
 from impasto.models.sources import SOURCES, find_source
-from impasto.models.store import list_networks, network_path, networks_dir
+from impasto.models.store import list_networks, network_path
 
 if TYPE_CHECKING:
     from impasto.export.network_info import NetworkInfo
@@ -26,23 +26,19 @@ weights_app = typer.Typer(help="List, fetch and import networks.", no_args_is_he
 
 @weights_app.command("list")
 def list_command() -> None:
-    """Show the networks in the cache, and those that can be fetched."""
+    """Show the networks that are there, and those that can be fetched."""
     from impasto.export.network_info import read_info
 
     console = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("name", "size", "taps", "preprocessing (x: RGB, 0..1)", "licence", "path"):
         table.add_column(title, overflow="fold", justify="right" if title == "size" else "left")
-    names = list_networks()
-    for name in names:
+    for name in list_networks():
         try:
             table.add_row(*_row(read_info(network_path(name))))
         except ImpastoError as error:
             table.add_row(name, "", "", "", "", str(error))
-    if names:
-        console.print(table, markup=False)
-    else:
-        console.print(f"no networks in {networks_dir()} yet", soft_wrap=True, highlight=False, markup=False)
+    console.print(table, markup=False)
     for source in SOURCES.values():
         line = f"can be fetched: {source.name}, {source.megabytes} MB, {source.origin.licence}, {source.url}"
         console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -12,15 +12,16 @@ import torch
 from impasto.models.distil import checkpoint
 from impasto.models.distil.compress import compress
 from impasto.models.distil.corpus import Sampler, build_corpus, folder_images, photographs
-from impasto.models.distil.folded import fold, load_folded, save_folded
+from impasto.models.distil.folded import fold, further_readouts, load_folded, save_folded
 from impasto.models.distil.score import Score, pairs, save_picture, score, scored_images, summary
-from impasto.models.distil.spec import TAPS, teacher_channels
+from impasto.models.distil.spec import TAPS
 from impasto.models.distil.student import Student
 from impasto.models.distil.teacher import Teacher
 from impasto.models.distil.train import Settings, Trainer, averaged
 from impasto.models.weights import read_weights
 
 CALIBRATION_IMAGES = 320
+FITTED_SIDE_PX = 128
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -62,13 +63,19 @@ def _export(options: argparse.Namespace) -> None:
     state = checkpoint.read(options.run / ("checkpoint.pt" if not options.first else "init.pt"))
     student = Student()
     student.load_state_dict(state["student"])
-    tensors = fold(averaged(student, state.get("average", {})))
+    student = averaged(student, state.get("average", {}))
     step = state.get("step", 0)
-    metadata = {"step": str(step), "channels": json.dumps({tap: teacher_channels(tap) for tap in TAPS})}
+    metadata = {"step": str(step)}
+    further = {}
     if options.teacher:
+        images = _sampler(options).batch(torch.Generator().manual_seed(options.seed), options.images, FITTED_SIDE_PX)
+        taps = [tap for tap in student.network.taps if tap not in TAPS]
+        teacher = Teacher(options.teacher, taps, torch.device("cpu"), half=False)
+        with torch.no_grad():
+            further = further_readouts(student, teacher, images)
         origin = read_weights(options.teacher).origin
         metadata |= {"licence": origin.licence, "attribution": f"distilled from {origin.attribution}"}
-    save_folded(tensors, options.output, metadata)
+    save_folded(fold(student, further), options.output, metadata)
     _say(json.dumps({"step": step, "bytes": options.output.stat().st_size, "file": str(options.output)}))
 
 
@@ -149,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     score_.add_argument("--stride", type=int, default=1, help="every which pair")
     score_.add_argument("--half", action="store_true", help="the descent runs in bfloat16")
     export = command("export", _export)
+    export.add_argument("--images", type=int, default=CALIBRATION_IMAGES, help="for the readouts of further taps")
     export.add_argument("--first", action="store_true", help="of the first weights, not of the checkpoint")
     export.add_argument("--output", type=Path, required=True)
     return parser

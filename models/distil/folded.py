@@ -1,6 +1,6 @@
 """The student as it is used: ordinary weights, and readouts folded to r channels (see `spec`)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +14,8 @@ from impasto.models.vgg import Network, build_module
 from impasto.models.weights import read_weights
 
 Tensors = dict[str, torch.Tensor]
+RIDGE = 1e-5  # of the mean power of a channel
+FITTED_BATCH = 16
 
 
 class FoldedStudent:
@@ -34,10 +36,15 @@ class FoldedStudent:
 
 
 @torch.no_grad()
-def fold(student: Student) -> Tensors:
-    """Return `convN_M.weight`, `convN_M.bias` and `reluN_M.readout` (r, r), float32."""
+def fold(student: Student, further: Mapping[str, torch.Tensor] | None = None) -> Tensors:
+    """Return `convN_M.weight`, `convN_M.bias` and `reluN_M.readout` (r, r), float32.
+
+    Args:
+        student: after training.
+        further: readouts (C, r) of taps that the training did not look at, as `further_readouts` fits them.
+    """
     tensors = {name: value.detach().clone() for name, value in student.plain_weights().items()}
-    for tap, matrix in student.plain_readouts().items():
+    for tap, matrix in {**student.plain_readouts(), **(further or {})}.items():
         tensors[f"{tap}.readout"] = torch.linalg.qr(matrix.double()).R.to(matrix.dtype)
     return tensors
 
@@ -57,27 +64,58 @@ def load_folded(path: Path, half: bool = False) -> FoldedStudent:
     return FoldedStudent(load_file(path), half=half)
 
 
-def slim_module(path: Path) -> nn.Module:
-    """Build a file of `save_folded` as a module for export: image, as above, -> tuple of the folded taps, as `TAPS`."""
+@torch.no_grad()
+def further_readouts(student: Student, teacher: Callable[[torch.Tensor], Tensors], images: torch.Tensor) -> Tensors:
+    """Return least-squares readouts {tap: W (C, r)} of the taps between the trained ones.
+
+    Args:
+        student: after training.
+        teacher: gives at least those taps, (N, C, h, w).
+        images: (N, 3, H, W), RGB, 0..1.
+    """
+    taps = [tap for tap in student.network.taps if tap not in TAPS]
+    moments: Tensors = {}
+    for batch in images.split(FITTED_BATCH):
+        own, wanted = student.features(batch), teacher(batch)
+        for tap in taps:
+            f, target = (value.transpose(0, 1).flatten(1).double() for value in (own[tap], wanted[tap]))
+            for name, product in ((f"{tap}.own", f @ f.T), (f"{tap}.both", target @ f.T)):
+                moments[name] = moments.get(name, torch.zeros_like(product)) + product
+    result = {}
+    for tap in taps:
+        own_moment = moments[f"{tap}.own"]
+        ridge = RIDGE * own_moment.diagonal().mean() * torch.eye(len(own_moment), dtype=own_moment.dtype)
+        result[tap] = torch.linalg.solve(own_moment + ridge, moments[f"{tap}.both"].T).T.float()
+    return result
+
+
+def slim_module(path: Path) -> tuple[nn.Module, tuple[str, ...]]:
+    """Build a file of `save_folded` as a module for export, and name what it returns.
+
+    Returns:
+        Image, as above, -> tuple of the folded taps; and the taps' names.
+    """
     from safetensors.torch import load_file
 
-    return _SlimModule(build_module(SLIM, read_weights(path, SLIM), TAPS), load_file(path))
+    tensors = load_file(path)
+    taps = tuple(tap for tap in SLIM.taps if f"{tap}.readout" in tensors)
+    return _SlimModule(build_module(SLIM, read_weights(path, SLIM), taps), tensors, taps), taps
 
 
 class _SlimModule(nn.Module):
     """The convolutions, then one 1x1 convolution per tap."""
 
-    def __init__(self, features: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    def __init__(self, features: nn.Module, tensors: Mapping[str, torch.Tensor], taps: Sequence[str]) -> None:
         super().__init__()
         self.features = features
-        self.readouts = nn.ModuleList()
-        for tap in TAPS:
+        self.readouts = nn.ModuleDict()
+        for tap in taps:
             matrix = tensors[f"{tap}.readout"].float()
             readout = nn.Conv2d(matrix.shape[1], matrix.shape[0], 1, bias=False)
             readout.load_state_dict({"weight": matrix[:, :, None, None]})
-            self.readouts.append(readout)
+            self.readouts[f"{tap}_readout"] = readout
         self.eval().requires_grad_(False)
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Run the layers and return the folded taps."""
-        return tuple(readout(own) for readout, own in zip(self.readouts, self.features(image), strict=True))
+        return tuple(readout(own) for readout, own in zip(self.readouts.values(), self.features(image), strict=True))

@@ -100,15 +100,8 @@ def _missing_argument(files: Files) -> Case:
 
 def _unknown_model(files: Files) -> Case:
     return [*arguments(files)[:3], "--model", "vgg99"], (
-        "unknown network 'vgg99': the cache has nothing yet; run `impasto weights list` to see what can be fetched, "
+        "unknown network 'vgg99': there is vgg19-slim; run `impasto weights list` to see what can be fetched, "
         "or `impasto weights import FILE --name vgg99` with a file that you have"
-    )
-
-
-def _no_model_at_all(files: Files) -> Case:
-    return arguments(files)[:3], (
-        "no network found: run `impasto weights fetch vgg19`, or `impasto weights import FILE --name vgg19` "
-        "with a file that you have"
     )
 
 

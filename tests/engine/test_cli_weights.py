@@ -66,7 +66,10 @@ def error(capsys: Capture, *arguments: object) -> str:
 def test_an_empty_cache(capsys: Capture, cache: Path) -> None:
     ended = run(capsys, "weights", "list")
     assert ended.status == 0
-    assert ended.out == f"no networks in {cache / 'networks'} yet\n{FETCHABLE}"
+    _, embedded, fetchable = ended.out.splitlines()
+    assert embedded.split()[:6] == ["vgg19-slim", "6", "MB", "relu1_1", "...", "relu5_1"]
+    assert " CC BY 4.0 " in embedded
+    assert fetchable + "\n" == FETCHABLE
     assert not cache.exists()
 
 

@@ -7,8 +7,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from impasto.models.distil.folded import FoldedStudent, fold, load_folded, save_folded, slim_module  # noqa: E402
-from impasto.models.distil.spec import SLIM, TAPS, teacher_channels  # noqa: E402
+from impasto.models.distil.folded import (  # noqa: E402
+    FoldedStudent,
+    fold,
+    further_readouts,
+    load_folded,
+    save_folded,
+    slim_module,
+)
+from impasto.models.distil.spec import SLIM, TAPS, channels, teacher_channels  # noqa: E402
 from impasto.models.distil.student import Student, WhitenedConv, inverse_root  # noqa: E402
 
 LIMIT_BYTES = 8_000_000
@@ -83,5 +90,26 @@ def test_module_for_export_is_the_folded_student(student: Student, tmp_path: Pat
     save_folded(fold(student), tmp_path / "slim.safetensors", {})
     image = torch.rand(1, 3, 32, 32)
     expected = load_folded(tmp_path / "slim.safetensors")(image)
-    for tap, found in zip(TAPS, slim_module(tmp_path / "slim.safetensors")(image), strict=True):
+    module, taps = slim_module(tmp_path / "slim.safetensors")
+    assert taps == TAPS
+    for tap, found in zip(taps, module(image), strict=True):
         torch.testing.assert_close(found, expected[tap], rtol=1e-3, atol=1e-3 * float(expected[tap].abs().max()))
+
+
+def test_readouts_of_further_taps_are_the_least_squares_fit(student: Student, tmp_path: Path) -> None:
+    matrices = {tap: torch.randn(teacher_channels(tap), channels(SLIM, tap)) for tap in SLIM.taps if tap not in TAPS}
+
+    def teacher(images: torch.Tensor) -> dict[str, torch.Tensor]:
+        own = student.features(images)
+        return {tap: torch.einsum("cr,nrhw->nchw", matrix, own[tap]) for tap, matrix in matrices.items()}
+
+    with torch.no_grad():
+        found = further_readouts(student, teacher, torch.rand(20, 3, 32, 32))
+        save_folded(fold(student, found), tmp_path / "slim.safetensors", {})
+        images = torch.rand(2, 3, 32, 32)
+        expected, own = teacher(images), student.features(images)
+    assert set(found) == set(matrices)
+    for tap, matrix in found.items():
+        value = torch.einsum("cr,nrhw->nchw", matrix, own[tap])
+        assert (value - expected[tap]).norm() / expected[tap].norm() < 0.02, tap
+    assert slim_module(tmp_path / "slim.safetensors")[1] == SLIM.taps

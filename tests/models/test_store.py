@@ -7,6 +7,8 @@ import pytest
 
 from impasto.models.errors import ImpastoError
 from impasto.models.store import (
+    EMBEDDED,
+    EMBEDDED_DIR,
     atomic_file,
     cache_dir,
     list_networks,
@@ -26,7 +28,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_looking_makes_no_folder(cache: Path) -> None:
     assert cache_dir() == cache
     assert networks_dir() == cache / "networks"
-    assert list_networks() == ()
+    assert list_networks() == (EMBEDDED,)
     assert network_file("vgg19") == cache / "networks" / "vgg19.onnx"
     assert not cache.exists()
 
@@ -47,15 +49,24 @@ def test_networks_are_listed_by_name_and_leftovers_are_not(cache: Path) -> None:
             part.write_bytes(name.encode())
     for leftover in (".vgg19.onnx.x.tmp", "Upper.onnx", "notes.txt", ".hidden.onnx"):
         (cache / "networks" / leftover).write_bytes(b"")
-    assert list_networks() == ("2", "a.b-c_d", "vgg19")
+    assert list_networks() == ("2", "a.b-c_d", "vgg19", EMBEDDED)
     assert network_path("vgg19").read_bytes() == b"vgg19"
+
+
+def test_the_embedded_network_is_found_and_one_of_its_name_hides_it(cache: Path) -> None:
+    assert network_path(EMBEDDED) == EMBEDDED_DIR / f"{EMBEDDED}.onnx"
+    assert network_path(EMBEDDED).stat().st_size <= 8_000_000
+    with atomic_file(network_file(EMBEDDED)) as part:
+        part.write_bytes(b"own")
+    assert network_path(EMBEDDED).read_bytes() == b"own"
+    assert list_networks() == (EMBEDDED,)
 
 
 def test_an_unknown_network(cache: Path) -> None:
     with pytest.raises(ImpastoError) as caught:
         network_path("slim")
     assert str(caught.value) == (
-        "unknown network 'slim': the cache has nothing yet; run `impasto weights list` to see what can be fetched, "
+        "unknown network 'slim': there is vgg19-slim; run `impasto weights list` to see what can be fetched, "
         "or `impasto weights import FILE --name slim` with a file that you have"
     )
 

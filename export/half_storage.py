@@ -1,0 +1,56 @@
+"""Weights stored as float16 and computed with as float32: half the file, the same graph after loading.
+
+In the file every large weight is a float16 initializer with a `Cast` behind it, so the file runs as it is anywhere.
+"""
+
+import numpy as np
+import onnx_ir as ir
+
+SMALLEST_ENTRIES = 1024  # fewer are not worth a node
+SUFFIX = ".float16"
+
+
+def narrow(model: ir.Model) -> None:
+    """Store the large float32 weights of a model as float16, in place.
+
+    Raises:
+        ValueError: a weight does not fit into float16.
+    """
+    graph = model.graph
+    for value in list(graph.initializers.values()):
+        tensor = value.const_value
+        if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < SMALLEST_ENTRIES:
+            continue
+        with np.errstate(over="ignore"):
+            halves = tensor.numpy().astype(np.float16)
+        if not np.isfinite(halves).all():
+            raise ValueError(f"{value.name} has values beyond float16")
+        stored = ir.val(f"{value.name}{SUFFIX}", const_value=ir.tensor(halves, name=f"{value.name}{SUFFIX}"))
+        graph.register_initializer(stored)
+        cast = ir.node("Cast", [stored], {"to": ir.DataType.FLOAT}, name=f"{value.name}.cast")
+        wide = cast.outputs[0]
+        value.replace_all_uses_with(wide)
+        name = value.name
+        del graph.initializers[name]
+        wide.name, wide.dtype, wide.shape = name, ir.DataType.FLOAT, value.shape
+        graph.insert_before(graph[0], cast)
+
+
+def widen(model: ir.Model) -> None:
+    """Replace every `Cast` of a float16 initializer to float32 by a float32 initializer, in place."""
+    graph = model.graph
+    for node in list(graph):
+        stored = node.inputs[0] if node.op_type == "Cast" and node.inputs else None
+        if stored is None or not stored.is_initializer() or stored.const_value is None:
+            continue
+        wide = node.outputs[0]
+        if stored.dtype != ir.DataType.FLOAT16 or wide.dtype != ir.DataType.FLOAT or wide.is_graph_output():
+            continue
+        name = wide.name
+        tensor = ir.tensor(stored.const_value.numpy().astype(np.float32), name=name)
+        initializer = ir.val(name, ir.DataType.FLOAT, tensor.shape, const_value=tensor)
+        wide.replace_all_uses_with(initializer)
+        graph.remove(node, safe=True)
+        graph.register_initializer(initializer)
+        if not stored.uses():
+            del graph.initializers[stored.name]
