@@ -8,14 +8,19 @@ export IMPASTO_SHARED ?= $(abspath ../shared)
 .PHONY: demo test lint format clean
 .DELETE_ON_ERROR:
 
-# On Linux, PyPI's torch may bring CUDA: TORCH="torch --index-url https://download.pytorch.org/whl/cpu" avoids that.
-$(VENV)/installed: pyproject.toml
+# What a user has: no PyTorch.
+$(VENV)/usable: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+# On Linux, PyPI's torch may bring CUDA: TORCH="torch --index-url https://download.pytorch.org/whl/cpu" avoids that.
+$(VENV)/installed: $(VENV)/usable
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[export,dev]'
 	touch $@
 
-demo: $(VENV)/installed
+demo: $(VENV)/usable
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/installed
