@@ -6,11 +6,20 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from impasto.engine import providers
+from impasto.engine import processor, providers
 from impasto.models.store import FULL, cache_dir, list_networks, network_path
 from impasto.models.version import VERSION
 
-DISTRIBUTIONS = ("onnxruntime-gpu", "onnxruntime", "onnx", "onnx-ir", "numpy", "pillow", "torch")
+DISTRIBUTIONS = (
+    "onnxruntime-gpu",
+    "onnxruntime",
+    "onnxruntime-ep-openvino",
+    "onnx",
+    "onnx-ir",
+    "numpy",
+    "pillow",
+    "torch",
+)
 
 
 def examine() -> Mapping[str, Mapping[str, str]]:
@@ -24,11 +33,11 @@ def examine() -> Mapping[str, Mapping[str, str]]:
 
 
 def _providers() -> dict[str, str]:
-    used = providers.choose("auto").name
     found = {
         item.name: f"{'works' if item.works else 'not usable'}: {item.reason}" for item in providers.availability()
     }
-    return {**found, "would be used": f"{used}, as the first that works"}
+    used = providers.choose()
+    return {**found, "would be used": f"{used.name} in {used.precision}, as the first that works"}
 
 
 def _networks() -> dict[str, str]:
@@ -44,19 +53,11 @@ def _machine() -> dict[str, str]:
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor.name(),
+        "bfloat16": processor.bf16_flag() or "no instructions for it known",
         "threads": str(threads),
         "memory": _memory(),
     }
-
-
-def _processor() -> str:
-    """Return the processor's name; Linux keeps it in /proc only."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "unknown"
 
 
 def _memory() -> str:

@@ -36,16 +36,27 @@ class Engine:
     Args:
         model: as `impasto.engine.network.load_network` takes it.
         provider: "auto" or a name that `impasto doctor` shows.
+        precision: of the convolutions: "auto" (the fastest that keeps float32's range), or as
+            `impasto.engine.precision.NAMES` says.
         threads: of the CPU; 0 is one per core.
+        build_engines: TensorRT may build engines that its cache lacks, which takes minutes.
 
     Raises:
-        ImpastoError: no such network or provider.
+        ImpastoError: no such network or provider, or a precision that the provider does not have here.
     """
 
-    def __init__(self, model: str | Path = "auto", *, provider: str = "auto", threads: int = 0) -> None:
+    def __init__(
+        self,
+        model: str | Path = "auto",
+        *,
+        provider: str = "auto",
+        precision: str = "auto",
+        threads: int = 0,
+        build_engines: bool = False,
+    ) -> None:
         if threads < 0:
             raise ImpastoError(f"bad threads {threads}: allowed are 0 (one per core) and more")
-        self.provider = providers.choose(provider)
+        self.provider = providers.choose(provider, precision, build_engines=build_engines)
         self.network = load_network(model)
         self._compiler = Compiler(self.network, self.provider, threads)
 
@@ -91,7 +102,7 @@ class Engine:
                 setup_s=setup_s,
             )
         )
-        run = _minimise(objective, x, settings, cancel)
+        run = _minimise(objective, x, settings, self.provider.numbers.loss_noise, cancel)
         terms: Mapping[str, float] = {}
         for step in run:
             terms = objective.terms_of(step.loss)
@@ -185,8 +196,10 @@ class Engine:
         }
 
 
-def _minimise(objective: Objective, x: Vector, settings: Settings, cancel: Callable[[], bool] | None) -> Minimisation:
-    """Start the optimiser that was asked for."""
+def _minimise(
+    objective: Objective, x: Vector, settings: Settings, loss_noise: float, cancel: Callable[[], bool] | None
+) -> Minimisation:
+    """Start the optimiser that was asked for; the loss is known up to a relative noise."""
     budget = Budget(
         iterations=settings.iterations,
         evaluations=settings.evaluations,
@@ -195,7 +208,7 @@ def _minimise(objective: Objective, x: Vector, settings: Settings, cancel: Calla
     )
     if settings.optimizer == "adam":
         return adam(objective, x, AdamSettings(learning_rate=settings.learning_rate * GREY_LEVEL), budget)
-    return lbfgs(objective, x, LbfgsSettings(history_size=settings.history), budget)
+    return lbfgs(objective, x, LbfgsSettings(history_size=settings.history, loss_noise=loss_noise), budget)
 
 
 def _ignore(event: object) -> None:

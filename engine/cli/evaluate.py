@@ -29,6 +29,8 @@ def evaluate(
     weighting: options.Weighting = "paper",
     pool: options.Pool = "avg",
     provider: options.Provider = "auto",
+    precision: options.Precision = "auto",
+    build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
 ) -> None:
     """Print the loss of an image and each of its terms as JSON: {"loss", "terms", "evaluation_s"}.
@@ -51,7 +53,7 @@ def evaluate(
     )
     if gradient is not None:
         check_writable(gradient, extensions=(".npy",))
-    with Engine(model, provider=provider, threads=threads) as engine:
+    with Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine:
         score = engine.evaluate(image, content, style, settings)
     if gradient is not None:
         write_array(gradient, score.gradient)

@@ -13,7 +13,11 @@ Model = Annotated[
     str,
     typer.Option(help="A network from `impasto weights list`, a features .onnx, or a weights file; auto picks one."),
 ]
-Provider = Annotated[str, typer.Option(help="Where it runs: auto, cuda or cpu.")]
+Provider = Annotated[str, typer.Option(help="Where it runs: auto, tensorrt, cuda, openvino or cpu.")]
+Precision = Annotated[str, typer.Option(help="Of the convolutions: auto, fp32, tf32, fp16 or bf16.")]
+BuildEngines = Annotated[
+    bool, typer.Option("--build-engines", help="TensorRT may build engines that its cache lacks: minutes, once.")
+]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 is one per core.")]
 Size = Annotated[int, typer.Option(help="Long side of the result, px; 0 keeps the content image's own size.")]
 StyleSize = Annotated[

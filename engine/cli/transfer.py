@@ -69,6 +69,8 @@ def transfer(
         int, typer.Option(help="Also write OUTPUT-000050.png and so on, every N iterations; 0 is never.")
     ] = 0,
     provider: options.Provider = "auto",
+    precision: options.Precision = "auto",
+    build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
     as_json: Annotated[
@@ -104,9 +106,10 @@ def transfer(
     )
     check_writable(output, bits=bits)
     process_start_s = seconds_since_process_start() - time.perf_counter()  # on the latter's scale
-    open_engine = partial(Engine, provider=provider, threads=threads)
+    open_engine = partial(Engine, provider=provider, precision=precision, threads=threads, build_engines=build_engines)
     say = _silent if quiet else _say
     with _interruptible() as interrupted, open_engine(EMBEDDED if refine and model == "auto" else model) as engine:
+        say(engine.provider.choice)
         say(engine.network.choice)
         finish = _finisher(open_engine, engine.network, refine, say)
         call_s = process_start_s + time.perf_counter()

@@ -1,0 +1,9 @@
+"""Which execution provider was asked for, which one works, and why: one module for each, and the choice among them.
+
+ONNX Runtime is imported when a provider is asked for, not when this package is.
+"""
+
+from impasto.engine.providers.choice import NAMES, availability, choose, supported
+from impasto.engine.providers.provider import Availability, Provider
+
+__all__ = ["NAMES", "Availability", "Provider", "availability", "choose", "supported"]

@@ -1,0 +1,104 @@
+"""Which provider and precision a run gets: what was asked for where it works, or else the best that does."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Protocol
+
+from impasto.engine import precision as precisions
+from impasto.engine.providers import cpu, cuda, openvino, tensorrt
+from impasto.engine.providers.provider import Availability, Provider
+from impasto.models.errors import ImpastoError
+
+AUTO = "auto"
+
+
+class Home(Protocol):
+    """What the module of each provider has."""
+
+    NAME: str
+
+    def probe(self) -> Availability: ...  # noqa: D102
+    def best_precision(self) -> str: ...  # noqa: D102
+    def refusal(self, precision: str) -> str | None: ...  # noqa: D102
+    def provider(self, precision: str) -> Provider: ...  # noqa: D102
+
+
+HOMES: Mapping[str, Home] = {home.NAME: home for home in (tensorrt, cuda, openvino, cpu)}  # best first
+NAMES = (AUTO, *HOMES)
+
+
+def availability(*, build_engines: bool = False) -> list[Availability]:
+    """Return every known provider, best first, with whether it works on this machine.
+
+    Args:
+        build_engines: TensorRT may build engines, so that it works with an empty cache too.
+    """
+    return [_probe(name, build_engines) for name in HOMES]
+
+
+def choose(name: str = AUTO, precision: str = AUTO, *, build_engines: bool = False) -> Provider:
+    """Return the provider asked for, in the precision asked for.
+
+    Args:
+        name: one of `NAMES`; "auto" is the best that works and has the precision.
+        precision: one of `impasto.engine.precision.NAMES`; "auto" is the provider's own choice.
+        build_engines: TensorRT may build engines that its cache lacks.
+
+    Raises:
+        ImpastoError: a name is unknown, the provider does not work here, or it lacks the precision.
+    """
+    if name not in NAMES:
+        raise ImpastoError(f"unknown provider {name!r}: allowed are {', '.join(NAMES)}")
+    if precision not in precisions.NAMES:
+        raise ImpastoError(f"unknown precision {precision!r}: allowed are {', '.join(precisions.NAMES)}")
+    return _best(precision, build_engines) if name == AUTO else _named(name, precision, build_engines)
+
+
+def supported(name: str) -> tuple[str, ...]:
+    """Return the precisions that a provider has on this machine."""
+    return tuple(known for known in precisions.PRECISIONS if HOMES[name].refusal(known) is None)
+
+
+def _best(precision: str, build_engines: bool) -> Provider:
+    """Return the first provider that works and has the precision."""
+    reasons: list[tuple[str, str]] = []
+    for item in availability(build_engines=build_engines):
+        reason = item.reason if not item.works else _lack(item.name, precision)
+        if reason is None:
+            made = HOMES[item.name].provider(_taken(item.name, precision))
+            return dataclasses.replace(made, choice=f"provider {item.name}, {made.precision}{_without(reasons)}")
+        reasons.append((item.name, reason))
+    raise ImpastoError(f"no provider here runs {precision}{_without(reasons)}; use --precision auto")
+
+
+def _named(name: str, precision: str, build_engines: bool) -> Provider:
+    found = _probe(name, build_engines or name == tensorrt.NAME)
+    if not found.works:
+        raise ImpastoError(
+            f"provider {name} does not work here: {found.reason}; use --provider auto or see `impasto doctor`"
+        )
+    lack = _lack(name, precision)
+    if lack is not None:
+        allowed = ", ".join((AUTO, *supported(name)))
+        raise ImpastoError(f"provider {name} has no {precision}: {lack}; allowed here are {allowed}")
+    return HOMES[name].provider(_taken(name, precision))
+
+
+def _taken(name: str, precision: str) -> str:
+    return HOMES[name].best_precision() if precision == AUTO else precision
+
+
+def _probe(name: str, build_engines: bool) -> Availability:
+    return tensorrt.probe(build=build_engines) if name == tensorrt.NAME else HOMES[name].probe()
+
+
+def _lack(name: str, precision: str) -> str | None:
+    return None if precision == AUTO else HOMES[name].refusal(precision)
+
+
+def _without(reasons: list[tuple[str, str]]) -> str:
+    """Return why not the others; those with one reason together."""
+    grouped: dict[str, list[str]] = {}
+    for name, reason in reasons:
+        grouped.setdefault(reason, []).append(name)
+    return "".join(f"; not {' or '.join(names)}: {reason}" for reason, names in grouped.items())

@@ -1,0 +1,86 @@
+"""What the NVIDIA driver and ONNX Runtime's GPU libraries say of themselves, asked without making a session.
+
+ONNX Runtime's own list cannot be trusted: its GPU wheel names CUDA and TensorRT on machines that have neither, and
+falls back to the CPU in silence.
+"""
+
+import ctypes
+import functools
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+_WINDOWS = sys.platform == "win32"
+_DRIVER = "nvcuda.dll" if _WINDOWS else "libcuda.so.1"
+_COMPUTE_MAJOR, _COMPUTE_MINOR = 75, 76  # CUdevice_attribute
+_NAME_BYTES = 256
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU as the driver describes it.
+
+    Attributes:
+        index: for the option of that name.
+        name: as "NVIDIA H200".
+        compute: compute capability as (9, 0).
+    """
+
+    index: int
+    name: str
+    compute: tuple[int, int]
+
+
+@functools.cache
+def gpus() -> tuple[Gpu, ...]:
+    """Return the GPUs that the driver finds; none where there is no driver."""
+    try:
+        driver = ctypes.CDLL(_DRIVER)
+    except OSError:
+        return ()
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return ()
+    return tuple(_describe(driver, index) for index in range(count.value))
+
+
+def no_gpu() -> str:
+    """Return why there is no GPU, in one clause."""
+    try:
+        ctypes.CDLL(_DRIVER)
+    except OSError:
+        return f"no NVIDIA driver ({_DRIVER} not found)"
+    return "the NVIDIA driver finds no GPU"
+
+
+@functools.cache
+def load_failure(provider: str, ort_name: str, fix: str) -> str | None:
+    """Return why ONNX Runtime's library for a provider does not load; None where it does.
+
+    Args:
+        provider: "cuda" or "tensorrt", as in the library's file name.
+        ort_name: the provider's name in ONNX Runtime.
+        fix: what to do, in a few words.
+    """
+    import onnxruntime as ort
+
+    if ort_name not in ort.get_available_providers():
+        return f"the installed onnxruntime has no {provider}; {fix}"
+    folder = Path(ort.__path__[0]) / "capi"
+    prefix, suffix = ("", "dll") if _WINDOWS else ("lib", "so")
+    try:
+        ort.preload_dlls(directory="")
+        if not _WINDOWS:  # there the library finds the shared part by itself, and only from within ONNX Runtime
+            ctypes.CDLL(str(folder / f"{prefix}onnxruntime_providers_shared.{suffix}"), mode=ctypes.RTLD_GLOBAL)
+            ctypes.CDLL(str(folder / f"{prefix}onnxruntime_providers_{provider}.{suffix}"))
+    except OSError as error:
+        return f"its libraries do not load ({error}); {fix}"
+    return None
+
+
+def _describe(driver: ctypes.CDLL, index: int) -> Gpu:
+    name, major, minor = ctypes.create_string_buffer(_NAME_BYTES), ctypes.c_int(0), ctypes.c_int(0)
+    driver.cuDeviceGetName(name, _NAME_BYTES, index)
+    driver.cuDeviceGetAttribute(ctypes.byref(major), _COMPUTE_MAJOR, index)
+    driver.cuDeviceGetAttribute(ctypes.byref(minor), _COMPUTE_MINOR, index)
+    return Gpu(index, name.value.decode(errors="replace"), (major.value, minor.value))

@@ -1,0 +1,124 @@
+"""A provider that sessions can be made with."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from impasto.engine.precision import PRECISIONS, Precision
+from impasto.models.errors import ImpastoError
+
+CPU_ORT_NAME = "CPUExecutionProvider"
+HEAVY_OPERATORS = ("Conv", "ConvTranspose", "FusedConv", "Gemm", "MatMul")
+_RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a provider works here.
+
+    Attributes:
+        name: of the provider.
+        works: whether sessions can be made with it.
+        reason: one clause.
+    """
+
+    name: str
+    works: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A provider with a precision, ready to make sessions with.
+
+    Attributes:
+        name: as on the command line.
+        ort_name: as ONNX Runtime spells it.
+        precision: of the convolutions; a key of `impasto.engine.precision.PRECISIONS`.
+        device: where its buffers live, in ONNX Runtime's words.
+        device_index: of several such devices.
+        options: the provider's own.
+        session_config: entries of the session's options.
+        whole: whether every node must run on it, as a captured CUDA graph and a single engine need it.
+        choice: what "auto" took and why not the others, in one line; "" where the provider was named.
+    """
+
+    name: str
+    ort_name: str
+    precision: str = "fp32"
+    device: str = "cpu"
+    device_index: int = 0
+    options: Mapping[str, str] = field(default_factory=dict)
+    session_config: Mapping[str, str] = field(default_factory=dict)
+    whole: bool = False
+    choice: str = ""
+
+    @property
+    def numbers(self) -> Precision:
+        """What the precision means."""
+        return PRECISIONS[self.precision]
+
+    def runtime_version(self) -> str:
+        """Return ONNX Runtime's version."""
+        import onnxruntime as ort
+
+        return str(ort.__version__)
+
+    def open(self, content: bytes, session_options: Any, threads: int) -> Any:
+        """Return an inference session that really runs on this provider.
+
+        Args:
+            content: the model.
+            session_options: what does not depend on the provider; the rest is added.
+            threads: for one operator; 0 leaves it to the provider.
+
+        Raises:
+            ImpastoError: the provider did not take the session, or not its convolutions and products.
+        """
+        import onnxruntime as ort
+
+        for key, value in self.session_config.items():
+            session_options.add_session_config_entry(key, value)
+        if self.ort_name != CPU_ORT_NAME:
+            session_options.add_session_config_entry(_RECORD_PLACEMENT, "1")
+        session_options.intra_op_num_threads = threads
+        session = self._session(ort, content, session_options, threads)
+        self._check_placement(session)
+        return session
+
+    def _session(self, ort: Any, content: bytes, session_options: Any, threads: int) -> Any:
+        """Make the session; a provider that is a plugin overrides this."""
+        chain: list[Any] = [(self.ort_name, dict(self.options))]
+        if self.ort_name != CPU_ORT_NAME:
+            chain.append(CPU_ORT_NAME)
+        return ort.InferenceSession(content, session_options, providers=chain)
+
+    def _check_placement(self, session: Any) -> None:
+        """Ask the session itself what it uses; ONNX Runtime falls back to the CPU in silence."""
+        used = session.get_providers()
+        if self.ort_name not in used:
+            raise ImpastoError(
+                f"provider {self.name} was asked for but ONNX Runtime did not use it; "
+                f"it used {', '.join(used)}; see `impasto doctor`"
+            )
+        if self.ort_name == CPU_ORT_NAME:
+            return
+        fallen = [op for op in nodes_elsewhere(session, self.ort_name) if self.whole or op in HEAVY_OPERATORS]
+        if fallen:
+            counts = ", ".join(f"{count} {op}" for op, count in Counter(fallen).items())
+            why = "it must run every node" if self.whole else "that would be slow"
+            raise ImpastoError(
+                f"provider {self.name} left {counts} to the CPU provider and {why}; use another --provider"
+            )
+
+
+def nodes_elsewhere(session: Any, ort_name: str) -> list[str]:
+    """Return the operators of a session's nodes that another provider runs, one entry per node.
+
+    Args:
+        session: made with placement recorded, as `Provider.open` makes it.
+        ort_name: the provider's name in ONNX Runtime.
+    """
+    parts = session.get_provider_graph_assignment_info()
+    return [node.op_type for part in parts if part.ep_name != ort_name for node in part.get_nodes()]
