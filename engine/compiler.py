@@ -12,9 +12,10 @@ from impasto.engine.preparation import as_vector
 from impasto.engine.providers import Provider
 from impasto.engine.session import Session
 from impasto.engine.settings import Settings
-from impasto.export.objective import IMAGE, build_objective, build_targets
-from impasto.export.tap_graph import find_tap
-from impasto.export.terms import Term
+from impasto.export.objective import build_objective, build_targets
+from impasto.export.tap_graph import available_taps
+from impasto.export.taps import find_tap
+from impasto.export.terms import IMAGE, Term
 from impasto.export.weightings import coefficients, conversion
 
 
@@ -85,10 +86,10 @@ class Compiler:
 
     def _form(self, settings: Settings, scene: Picture) -> Form:
         """Return what the run needs of the graph; terms of weight 0 are left out."""
-        model = self._network.model
+        available = available_taps(self._network.model)
         return Form(
-            content_taps=tuple(find_tap(model, tap.name) for tap in settings.active_content_taps),
-            style_taps=tuple(find_tap(model, tap.name) for tap in settings.active_style_taps),
+            content_taps=tuple(find_tap(available, tap.name) for tap in settings.active_content_taps),
+            style_taps=tuple(find_tap(available, tap.name) for tap in settings.active_style_taps),
             tv=bool(settings.tv_weight),
             height=scene.height,
             width=scene.width,
@@ -97,9 +98,9 @@ class Compiler:
 
     def _layer_weights(self, settings: Settings) -> dict[str, float | None]:
         """Return the layer weights by term name."""
-        model = self._network.model
+        available = available_taps(self._network.model)
         kinds = (("content", settings.active_content_taps), ("style", settings.active_style_taps))
-        return {f"{kind}_{find_tap(model, tap.name)}": tap.weight for kind, taps in kinds for tap in taps}
+        return {f"{kind}_{find_tap(available, tap.name)}": tap.weight for kind, taps in kinds for tap in taps}
 
     def _compile(self, form: Form) -> _Compiled:
         """Return the session of that form, the kept one if it is."""

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from impasto.engine.session import Session
-from impasto.export.objective import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS
-from impasto.export.terms import Term
+from impasto.export.terms import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS, Term
 
 REMEMBERED_CALLS = 64  # more than one line search makes
 

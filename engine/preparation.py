@@ -7,7 +7,7 @@ import numpy as np
 from impasto.engine import images
 from impasto.engine.images import Picture, Source
 from impasto.engine.settings import Settings
-from impasto.export.tap_graph import SMALLEST_SIDE_PX
+from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
 
 # White noise with the mean and standard deviation of photographs (those of ImageNet), RGB, 0..1.

@@ -18,7 +18,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
-from impasto.export.tap_graph import SMALLEST_SIDE_PX
+from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
 from impasto.models.version import VERSION
 

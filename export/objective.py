@@ -18,9 +18,7 @@ from onnx_ir.tape import Tape
 from impasto.export.gradient import gradient
 from impasto.export.losses import Emitter, content_loss, mean_gram, static_shape, style_loss, total_variation
 from impasto.export.tap_graph import available_taps, nominal_channels, tap_graph
-from impasto.export.terms import Term
-
-IMAGE, WEIGHTS, LOSS, TERMS, GRADIENT = "image", "weights", "loss", "terms", "d_image"
+from impasto.export.terms import IMAGE, LOSS, TERMS, WEIGHTS, Term
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,14 @@ are written by `impasto.export.features`; any other model of that form is taken 
 """
 
 import json
-import re
 from collections.abc import Iterable
 
 import onnx_ir as ir
 from onnx_ir.passes import Sequential, common
 
+from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
 
-SMALLEST_SIDE_PX = 32
 POOLINGS = ("model", "avg", "max")
 CHANNELS = "channels"  # in the metadata: {tap: channels of the network that the tap stands for}
 
@@ -21,23 +20,6 @@ CHANNELS = "channels"  # in the metadata: {tap: channels of the network that the
 def available_taps(model: ir.Model) -> tuple[str, ...]:
     """Return the names of the model's taps, shallow to deep."""
     return tuple(output.name or "" for output in model.graph.outputs)
-
-
-def find_tap(model: ir.Model, name: str) -> str:
-    """Return the model's own name for a tap; `conv4_2` is the paper's name for `relu4_2`.
-
-    Raises:
-        ImpastoError: the model has no such tap.
-    """
-    taps = available_taps(model)
-    canonical = re.sub("^conv", "relu", name)
-    for spelling in (name, canonical):
-        if spelling in taps:
-            return spelling
-    position, deepest = _position(canonical), max(map(_position, taps), default=())
-    if position and position > deepest:
-        raise ImpastoError(f"tap {name!r} lies beyond the end of this network: it has {', '.join(taps)}")
-    raise ImpastoError(f"unknown tap {name!r}: this network has {', '.join(taps)}")
 
 
 def nominal_channels(model: ir.Model, tap: str) -> int | None:
@@ -48,12 +30,6 @@ def nominal_channels(model: ir.Model, tap: str) -> int | None:
     """
     said = json.loads(model.metadata_props.get(CHANNELS, "{}"))
     return int(said[tap]) if tap in said else None
-
-
-def _position(tap: str) -> tuple[int, ...]:
-    """Return (5, 1) of relu5_1, and nothing of other names."""
-    match = re.fullmatch(r"relu(\d+)_(\d+)", tap)
-    return (int(match[1]), int(match[2])) if match else ()
 
 
 def tap_graph(

@@ -1,6 +1,8 @@
-"""The addends of an objective, as plain data."""
+"""The addends of an objective and the names of its inputs and outputs, as plain data."""
 
 from dataclasses import dataclass
+
+IMAGE, WEIGHTS, LOSS, TERMS, GRADIENT = "image", "weights", "loss", "terms", "d_image"
 
 
 @dataclass(frozen=True)
