@@ -4,15 +4,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import onnx_ir as ir
 
+from impasto.engine.graph import Graph
 from impasto.engine.images import Picture
 from impasto.engine.network import Network
 from impasto.engine.objective import Objective
 from impasto.engine.preparation import as_vector
 from impasto.engine.providers import Provider
+from impasto.engine.providers.provider import CPU_ORT_NAME
 from impasto.engine.session import Session
 from impasto.engine.settings import Settings
 from impasto.export.objective import build_objective, build_targets
+from impasto.export.serialised import whole, without_weights
 from impasto.export.tap_graph import available_taps
 from impasto.export.taps import find_tap
 from impasto.export.terms import IMAGE, Term
@@ -115,7 +119,7 @@ class Compiler:
                 width=form.width,
                 pool=form.pool,
             )
-            self._kept = _Compiled(form, Session(graph.model, self._provider, self._threads), graph.terms)
+            self._kept = _Compiled(form, Session(self._graph(graph.model), self._provider, self._threads), graph.terms)
         return self._kept
 
     def _targets(
@@ -132,6 +136,12 @@ class Compiler:
             width=picture.width,
             pool=pool,
         )
-        with Session(model, self._provider, self._threads) as session:
+        with Session(self._graph(model), self._provider, self._threads) as session:
             session.set(IMAGE, as_vector(picture.pixels).reshape(session.inputs[IMAGE].shape))
             return dict(session.run())
+
+    def _graph(self, model: ir.Model) -> Graph:
+        """Return a model in the form that sessions are made of; the CPU's take the weights without a copy."""
+        if self._provider.ort_name == CPU_ORT_NAME:
+            return Graph(*without_weights(model))
+        return Graph(whole(model))

@@ -27,7 +27,7 @@ _WHEEL = "onnxruntime-ep-openvino"
 class OpenVino(Provider):
     """The provider as a plugin: sessions are given devices, and threads through OpenVINO's own configuration."""
 
-    def _session(self, ort: Any, content: bytes, session_options: Any, threads: int) -> Any:
+    def _session(self, ort: Any, content: bytes | str, session_options: Any, threads: int) -> Any:
         chosen = devices()
         if not chosen:
             raise ImpastoError(f"provider {NAME} does not work here: {probe().reason}; use --provider auto")
@@ -110,5 +110,7 @@ def _register() -> str | None:
     try:
         ort.register_execution_provider_library(_REGISTRATION, plugin.get_library_path())
     except Exception as error:
+        if "already registered" in str(error):
+            return None
         return f"its plugin does not load ({' '.join(str(error).split())[:200]}); reinstall {_WHEEL}"
     return None

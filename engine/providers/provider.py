@@ -65,11 +65,11 @@ class Provider:
 
         return str(ort.__version__)
 
-    def open(self, content: bytes, session_options: Any, threads: int) -> Any:
+    def open(self, content: bytes | str, session_options: Any, threads: int) -> Any:
         """Return an inference session that really runs on this provider.
 
         Args:
-            content: the model.
+            content: the model, or the path of its file.
             session_options: what does not depend on the provider; the rest is added.
             threads: for one operator; 0 leaves it to the provider.
 
@@ -87,7 +87,7 @@ class Provider:
         self._check_placement(session)
         return session
 
-    def _session(self, ort: Any, content: bytes, session_options: Any, threads: int) -> Any:
+    def _session(self, ort: Any, content: bytes | str, session_options: Any, threads: int) -> Any:
         """Make the session; a provider that is a plugin overrides this."""
         chain: list[Any] = [(self.ort_name, dict(self.options))]
         if self.ort_name != CPU_ORT_NAME:

@@ -42,7 +42,7 @@ class TensorRtSettings:
 class TensorRt(Provider):
     """The provider with its engines' folder, which is made when the first engine is."""
 
-    def _session(self, ort: Any, content: bytes, session_options: Any, threads: int) -> Any:
+    def _session(self, ort: Any, content: bytes | str, session_options: Any, threads: int) -> Any:
         Path(self.options["trt_engine_cache_path"]).mkdir(parents=True, exist_ok=True)
         return super()._session(ort, content, session_options, threads)
 

@@ -1,0 +1,34 @@
+"""Models as bytes: whole, or without their weights, which are then handed over apart."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+SMALLEST_WEIGHT_BYTES = 1024  # what is smaller may be needed for shape inference, and is no burden
+
+
+def whole(model: ir.Model) -> bytes:
+    """Return a model as bytes, everything inside."""
+    return bytes(ir.to_proto(model).SerializeToString())
+
+
+def without_weights(model: ir.Model) -> tuple[bytes, Mapping[str, np.ndarray]]:
+    """Return a model whose large initializers are declared as external data, and their values by name.
+
+    The values are views of the model's own memory wherever its tensors allow that.
+    """
+    weights = {}
+    tensors = {}
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is not None and tensor.dtype == ir.DataType.FLOAT and tensor.nbytes >= SMALLEST_WEIGHT_BYTES:
+            weights[name], tensors[name] = np.ascontiguousarray(tensor.numpy()), tensor
+    try:
+        for name, tensor in tensors.items():
+            absent = ir.ExternalTensor("in-memory", 0, tensor.nbytes, tensor.dtype, shape=tensor.shape, name=name)
+            model.graph.initializers[name].const_value = absent
+        return whole(model), weights
+    finally:
+        for name, tensor in tensors.items():
+            model.graph.initializers[name].const_value = tensor
