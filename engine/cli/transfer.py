@@ -109,8 +109,9 @@ def transfer(
     open_engine = partial(Engine, provider=provider, precision=precision, threads=threads, build_engines=build_engines)
     say = _silent if quiet else _say
     with _interruptible() as interrupted, open_engine(EMBEDDED if refine and model == "auto" else model) as engine:
-        say(engine.provider.choice)
         say(engine.network.choice)
+        # Said once, when the images are known to be sound; as JSON it is in the summary.
+        remarks = iter(() if as_json else (engine.provider.choice,))
         finish = _finisher(open_engine, engine.network, refine, say)
         call_s = process_start_s + time.perf_counter()
         with Progress(iterations + (refine if finish else 0), hidden=quiet or as_json) as progress:
@@ -118,6 +119,7 @@ def transfer(
             def on_event(event: Event) -> None:
                 progress.show(event)
                 if isinstance(event, Started):
+                    say(next(remarks, ""))
                     check_writable(output, bits=bits, size=(event.height, event.width))
                     if settings.weighting != "paper":
                         say(f"weighting {settings.weighting}: {event.conversion}")
