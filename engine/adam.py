@@ -29,6 +29,7 @@ class AdamSettings:
         epsilon: added to the root of the mean squared gradient, as a share of the largest component of the first
             gradient, so that a step does not depend on the units of the loss.
         max_halvings: of one step that leads to values that are not finite, before the run ends.
+        bounds: least and largest value of every variable; None is no bounds.
 
     Raises:
         ValueError: a value is out of its range.
@@ -39,6 +40,7 @@ class AdamSettings:
     beta2: float = 0.999
     epsilon: float = 1e-8
     max_halvings: int = 20
+    bounds: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         checks = {
@@ -47,6 +49,7 @@ class AdamSettings:
             "beta2": (0 <= self.beta2 < 1, "at least 0 and below 1"),
             "epsilon": (0 < self.epsilon < math.inf, "above 0"),
             "max_halvings": (self.max_halvings >= 0, "0 or more"),
+            "bounds": (self.bounds is None or self.bounds[0] < self.bounds[1], "None or (least, largest)"),
         }
         for name, (valid, allowed) in checks.items():
             if not valid:
@@ -88,6 +91,7 @@ class _Run:
 
     def steps(self) -> Iterator[Step]:
         """Yield the starting point and each step, until Stopped is raised."""
+        self._project(self._x)
         loss, gradient = self._objective(self._x)
         if not math.isfinite(loss):
             raise Stopped(Outcome.NON_FINITE_START)
@@ -127,8 +131,14 @@ class _Run:
             share = 0.5**halvings
             np.multiply(self._change, share, out=self._trial)
             self._trial += self._x
+            self._project(self._trial)
             loss, gradient = self._objective(self._trial)
             if math.isfinite(loss):
                 np.copyto(self._x, self._trial)
                 return loss, gradient, share
         raise Stopped(Outcome.NON_FINITE_STEP)
+
+    def _project(self, x: Vector) -> None:
+        """Bring a point between the bounds, in place."""
+        if self._settings.bounds is not None:
+            np.clip(x, *self._settings.bounds, out=x)

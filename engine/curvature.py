@@ -10,6 +10,7 @@ with the new y follow as a difference, and one to put the direction together.
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from impasto.engine.outcome import Vector
 
@@ -68,7 +69,7 @@ class CurvatureHistory:
             self._s_dot_y[slot, slot], self._y_dot_y[slot, slot] = s_y, y_y
         return taken
 
-    def direction(self, gradient: Vector, out: Vector) -> None:
+    def direction(self, gradient: Vector, out: Vector, held: NDArray[np.intp] | None = None) -> None:
         """Write -H g into out, where H is the inverse Hessian that the pairs imply; there must be one.
 
         With S = [s_1 ... s_m], Y = [y_1 ... y_m], R the upper triangle of S'Y, D its diagonal and c = s_m'y_m / y_m'y_m
@@ -78,9 +79,13 @@ class CurvatureHistory:
         Args:
             gradient: g, the one that `advance` was told last.
             out: float32 of the history's size; must not be ``gradient``.
+            held: positions where g counts as 0; what out then holds there is of no use.
         """
         slots = np.array(self._slots)
-        s_dot_g, y_dot_g = self._rows_dot_gradient[2 * slots], self._rows_dot_gradient[2 * slots + 1]
+        rows_dot_g = self._rows_dot_gradient[: 2 * slots.size]
+        if held is not None and held.size:
+            rows_dot_g = rows_dot_g - self._rows[: 2 * slots.size, held] @ gradient[held]
+        s_dot_g, y_dot_g = rows_dot_g[2 * slots], rows_dot_g[2 * slots + 1]
         r = np.triu(self._s_dot_y[np.ix_(slots, slots)])
         y_dot_y = self._y_dot_y[np.ix_(slots, slots)]
         d = np.diag(np.diag(r))

@@ -3,6 +3,10 @@
 One evaluation gives one iteration nearly always: the search tries the quasi-Newton step itself first, and asks little
 of it. No tolerance on the loss or the gradient can end a run early. A search that fails first drops the history and
 starts again along the negative gradient; only if that fails too does the run end.
+
+Between bounds the method is a projected one (Bertsekas, SIAM Journal on Control and Optimization 20, 1982): a variable
+that lies on a bound and would leave is held, the quasi-Newton step is that of the others, and every trial point is
+brought back between the bounds.
 """
 
 import math
@@ -11,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from impasto.engine.curvature import CurvatureHistory
 from impasto.engine.line_search import Acceptance, Probe, backtracking, strong_wolfe
@@ -25,6 +30,10 @@ from impasto.engine.minimisation import (
 from impasto.engine.outcome import Budget, Evaluate, Outcome, Step, Vector
 
 LineSearch = Literal["backtracking", "strong_wolfe"]
+
+Indices = NDArray[np.intp]
+
+NONE_HELD: Indices = np.empty(0, np.intp)
 
 _LINE_SEARCHES = {"backtracking": backtracking, "strong_wolfe": strong_wolfe}
 
@@ -45,6 +54,7 @@ class LbfgsSettings:
             loss summed up in float32; a network that runs in bfloat16 needs about 2e-3.
         least_cosine: between the s and y of a curvature pair, 0 or more; a pair with less is left out.
         max_search_evaluations: for one line search, 1 or more.
+        bounds: least and largest value of every variable; None is no bounds. For "backtracking" only.
 
     Raises:
         ValueError: a value is out of its range.
@@ -58,6 +68,7 @@ class LbfgsSettings:
     loss_noise: float = 1e-5
     least_cosine: float = 1e-8
     max_search_evaluations: int = 25
+    bounds: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         c1, c2 = self.sufficient_decrease, self.curvature
@@ -70,10 +81,13 @@ class LbfgsSettings:
             "loss_noise": (0 <= self.loss_noise < 1, "at least 0 and below 1"),
             "least_cosine": (0 <= self.least_cosine < 1, "at least 0 and below 1"),
             "max_search_evaluations": (self.max_search_evaluations >= 1, "1 or more"),
+            "bounds": (self.bounds is None or self.bounds[0] < self.bounds[1], "None or (least, largest)"),
         }
         for name, (valid, allowed) in checks.items():
             if not valid:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {allowed}")
+        if self.bounds is not None and self.line_search != "backtracking":
+            raise ValueError(f"bounds need line_search 'backtracking', not {self.line_search!r}")
 
 
 def lbfgs(
@@ -85,7 +99,7 @@ def lbfgs(
 
     Args:
         evaluate: the objective.
-        x0: where to start, flat float32; it is copied.
+        x0: where to start, flat float32; it is copied, and brought between the bounds.
         settings: the defaults if None.
         budget: no bound if None.
 
@@ -136,6 +150,7 @@ class _Run:
             iteration, step_size = iteration + 1, probe.step_size
 
     def _start(self) -> None:
+        self._project(self._x)
         self._loss, gradient = self._objective(self._x)
         if not math.isfinite(self._loss):
             raise Stopped(Outcome.NON_FINITE_START)
@@ -144,23 +159,40 @@ class _Run:
 
     def _search(self) -> Probe:
         """Find a step along the quasi-Newton direction or, where that fails, along the negative gradient."""
+        held = self._held()
         if len(self._history):
-            self._history.direction(self._gradient, out=self._direction)
+            self._history.direction(self._gradient, out=self._direction, held=held)
+            self._direction[held] = 0
             found = self._search_along_direction()
             if isinstance(found, Probe):
                 return found
             self._history.clear()
-        self._descend_steepest()
+        self._descend_steepest(held)
         found = self._search_along_direction()
         if isinstance(found, Outcome):
             raise Stopped(found)
         return found
 
-    def _descend_steepest(self) -> None:
+    def _descend_steepest(self, held: Indices) -> None:
         """Point the direction along the negative gradient, scaled so that step 1 is the first step."""
         mean = float(np.abs(self._gradient, out=self._trial).mean())
         factor = self._settings.first_step_mean_change / mean if mean else 0.0
         np.multiply(self._gradient, -factor, out=self._direction)
+        self._direction[held] = 0
+
+    def _held(self) -> Indices:
+        """Return the variables that lie on a bound and would leave along the negative gradient."""
+        if self._settings.bounds is None:
+            return NONE_HELD
+        least, largest = self._settings.bounds
+        leaving = (self._x <= least) & (self._gradient > 0)
+        leaving |= (self._x >= largest) & (self._gradient < 0)
+        return np.flatnonzero(leaving)
+
+    def _project(self, x: Vector) -> None:
+        """Bring a point between the bounds, in place."""
+        if self._settings.bounds is not None:
+            np.clip(x, *self._settings.bounds, out=x)
 
     def _search_along_direction(self) -> Probe | Outcome:
         slope = float(np.dot(self._direction, self._gradient)) / self._gradient_scale
@@ -172,6 +204,7 @@ class _Run:
         """Evaluate x + step_size * direction, unless it is x."""
         np.multiply(self._direction, step_size, out=self._trial)
         self._trial += self._x
+        self._project(self._trial)
         if _equal(self._trial, self._x):
             return None
         loss, self._trial_gradient = self._objective(self._trial)

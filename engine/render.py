@@ -25,6 +25,7 @@ from impasto.models.errors import ImpastoError
 from impasto.models.version import VERSION
 
 GREY_LEVEL = 1.0 / 255.0
+PIXEL_RANGE = (0.0, 1.0)
 
 
 class Engine:
@@ -206,9 +207,14 @@ def _minimise(
         deadline=None if settings.timeout_s is None else time.monotonic() + settings.timeout_s,
         cancelled=cancel,
     )
+    bounds = PIXEL_RANGE if settings.bounded else None
     if settings.optimizer == "adam":
-        return adam(objective, x, AdamSettings(learning_rate=settings.learning_rate * GREY_LEVEL), budget)
-    return lbfgs(objective, x, LbfgsSettings(history_size=settings.history, loss_noise=loss_noise), budget)
+        return adam(
+            objective, x, AdamSettings(learning_rate=settings.learning_rate * GREY_LEVEL, bounds=bounds), budget
+        )
+    return lbfgs(
+        objective, x, LbfgsSettings(history_size=settings.history, loss_noise=loss_noise, bounds=bounds), budget
+    )
 
 
 def _ignore(event: object) -> None:

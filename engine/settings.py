@@ -62,6 +62,8 @@ class Settings:
         seed: of the noise.
         optimizer: "lbfgs" or "adam".
         learning_rate: of adam, in grey levels (1/255) a step.
+        bounded: keep every pixel within 0..1 all the way, which is what a file can hold; False lets pixels leave, and
+            the file then has them cut off, at a loss that is often half as high again.
     """
 
     size: int = 512
@@ -81,6 +83,7 @@ class Settings:
     seed: int = 0
     optimizer: str = "lbfgs"
     learning_rate: float = 2.55
+    bounded: bool = True
 
     def __post_init__(self) -> None:
         """Fill in the weighting's defaults and check every value.

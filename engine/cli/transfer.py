@@ -61,6 +61,9 @@ def transfer(
     seed: Annotated[int, typer.Option(help="Of the noise.")] = Settings.seed,
     optimizer: Annotated[str, typer.Option(help="lbfgs or adam.")] = Settings.optimizer,
     learning_rate: Annotated[float, typer.Option(help="Of adam, grey levels a step.")] = Settings.learning_rate,
+    bounded: Annotated[
+        bool, typer.Option(help="Keep pixels within what a file can hold; otherwise they are cut off at the end.")
+    ] = Settings.bounded,
     refine: Annotated[
         int, typer.Option(min=0, help="Draft on vgg19-slim, then finish with so many evaluations of vgg19; 0 is none.")
     ] = 0,
@@ -103,6 +106,7 @@ def transfer(
         seed=seed,
         optimizer=optimizer,
         learning_rate=learning_rate,
+        bounded=bounded,
     )
     check_writable(output, bits=bits)
     process_start_s = seconds_since_process_start() - time.perf_counter()  # on the latter's scale
