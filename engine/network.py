@@ -1,40 +1,81 @@
 """Which network was asked for, and its features model."""
 
-import hashlib
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import onnx_ir as ir
-
-from impasto.export.half_storage import widen
-from impasto.export.tap_model import import_weights
+from impasto.engine.network_facts import NetworkFacts, recall, remember, stamp
+from impasto.models.checksum import sha256_of
 from impasto.models.errors import ImpastoError
 from impasto.models.store import EMBEDDED, FULL, list_networks, network_name, network_path
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 WEIGHT_FILES = (".safetensors", ".pth", ".npz")
 
 
-@dataclass(frozen=True)
 class Network:
-    """A features model and where it comes from.
+    """A features model and where it comes from. Its graph is read when it is first needed.
 
     Attributes:
         name: in the cache, or the file's name.
-        model: its graph, with one output per tap.
-        sha256: of the file.
+        path: its file.
         choice: what "auto" took and how to get the other, in one sentence; "" where the network was named.
+        facts: what is known without the graph.
     """
 
-    name: str
-    model: ir.Model
-    sha256: str
-    choice: str = ""
+    def __init__(self, path: Path, choice: str = "") -> None:
+        """Find out the facts, from an earlier run or from the file.
+
+        Raises:
+            ImpastoError: the file cannot be read.
+        """
+        self.name, self.path, self.choice = path.stem, path, choice
+        self._lock = threading.Lock()
+        self._model: ir.Model | None = None
+        self._stamp = stamp(path)
+        known = recall(path)
+        self.facts = known if known is not None else self._learned()
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the file."""
+        return self.facts.sha256
 
     @property
     def metadata(self) -> Mapping[str, str]:
         """What the file says of itself: preprocessing, licence, attribution."""
-        return self.model.metadata_props
+        return self.facts.metadata
+
+    @property
+    def model(self) -> "ir.Model":
+        """The graph, with one output per tap.
+
+        Raises:
+            ImpastoError: the file was changed since the network was loaded.
+        """
+        with self._lock:
+            if self._model is None:
+                if stamp(self.path) != self._stamp:
+                    raise ImpastoError(f"the network was changed while it was in use: {self.path}; start again")
+                self._model = _read(self.path)
+            return self._model
+
+    def _learned(self) -> NetworkFacts:
+        """Read the file for its facts, and remember them."""
+        from impasto.export.serialised import is_whole
+        from impasto.export.tap_graph import available_taps
+
+        facts = NetworkFacts(
+            sha256=sha256_of(self.path),
+            taps=available_taps(self.model),
+            metadata=dict(self.model.metadata_props),
+            whole=is_whole(self.model),
+        )
+        remember(self.path, self._stamp, facts)
+        return facts
 
 
 def load_network(model: str | Path = "auto") -> Network:
@@ -48,15 +89,21 @@ def load_network(model: str | Path = "auto") -> Network:
     Raises:
         ImpastoError: there is no such network, or the file cannot be read.
     """
-    path, choice = _chosen() if str(model) == "auto" else (_resolve(model), "")
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
+    return Network(*_chosen()) if str(model) == "auto" else Network(_resolve(model))
+
+
+def _read(path: Path) -> "ir.Model":
+    """Return the graph of a features model, its weights as float32."""
+    import onnx_ir as ir
+
+    from impasto.export.half_storage import widen
+
     try:
         features = ir.load(path)
     except Exception as error:
         raise ImpastoError(f"not an ONNX model: {path} ({type(error).__name__}); expected a features model") from error
     widen(features)
-    return Network(path.stem, features, digest, choice)
+    return features
 
 
 def _chosen() -> tuple[Path, str]:
@@ -83,7 +130,9 @@ def _resolve(model: str | Path) -> Path:
 
 def _converted(path: Path) -> Path:
     """Return the tap model of a weights file, made at first use and kept under the file's own hash."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    name = network_name(f"{path.stem}-{digest[:8]}")
-    return network_path(name) if name in list_networks() else import_weights(path, name)
+    name = network_name(f"{path.stem}-{sha256_of(path)[:8]}")
+    if name in list_networks():
+        return network_path(name)
+    from impasto.export.tap_model import import_weights
+
+    return import_weights(path, name)

@@ -8,9 +8,10 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 
 from impasto.models.store import atomic_file, cache_dir
 
@@ -32,20 +33,29 @@ def folder(name: str) -> Path:
 
 
 def key_of(*parts: object) -> str:
-    """Return a file name for what plain values describe."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    """Return a file name that stands for plain values."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
 
 
-@contextmanager
-def tolerant(what: str) -> Iterator[None]:
-    """Go on after the block when it fails to read or write the cache.
+class Tolerant:
+    """A block that may fail to read or write the cache: what comes after it goes on.
 
-    Whatever is in the cache may be broken in any way, so every error counts, but for Ctrl-C and its kind.
+    Whatever is in the cache may be broken in any way, so every exception counts; Ctrl-C and its kind are none.
     """
-    try:
-        yield
-    except Exception:
-        _LOG.debug("cannot %s", what, exc_info=True)
+
+    def __init__(self, what: str) -> None:
+        """Take what is tried, for the log."""
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if isinstance(error, Exception):
+            _LOG.debug("cannot %s: %s: %s", self._what, type(error).__name__, error)
+        return isinstance(error, Exception)
 
 
 def write(path: Path, content: bytes) -> None:

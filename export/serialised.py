@@ -1,23 +1,37 @@
 """Models as bytes: whole, or without their weights, which are then handed over apart."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx_ir as ir
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 SMALLEST_WEIGHT_BYTES = 1024  # what is smaller may be needed for shape inference, and is no burden
 
 
-def whole(model: ir.Model) -> bytes:
+def whole(model: "ir.Model") -> bytes:
     """Return a model as bytes, everything inside."""
+    import onnx_ir as ir
+
     return bytes(ir.to_proto(model).SerializeToString())
 
 
-def without_weights(model: ir.Model) -> tuple[bytes, Mapping[str, np.ndarray]]:
+def is_whole(model: "ir.Model") -> bool:
+    """Tell whether all of a model's initializers were in its own file."""
+    import onnx_ir as ir
+
+    return not any(isinstance(value.const_value, ir.ExternalTensor) for value in model.graph.initializers.values())
+
+
+def without_weights(model: "ir.Model") -> tuple[bytes, Mapping[str, np.ndarray]]:
     """Return a model whose large initializers are declared as external data, and their values by name.
 
     The values are views of the model's own memory wherever its tensors allow that.
     """
+    import onnx_ir as ir
+
     weights = {}
     tensors = {}
     for name, value in model.graph.initializers.items():
@@ -26,7 +40,9 @@ def without_weights(model: ir.Model) -> tuple[bytes, Mapping[str, np.ndarray]]:
             weights[name], tensors[name] = np.ascontiguousarray(tensor.numpy()), tensor
     try:
         for name, tensor in tensors.items():
-            absent = ir.ExternalTensor("in-memory", 0, tensor.nbytes, tensor.dtype, shape=tensor.shape, name=name)
+            absent = ir.ExternalTensor(
+                "in-memory", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(weights[name].shape), name=name
+            )
             model.graph.initializers[name].const_value = absent
         return whole(model), weights
     finally:

@@ -1,6 +1,7 @@
 """Fixtures that more than one part uses."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,11 @@ def shared() -> Path:
     if not (folder / "weights" / "vgg19_oxford.safetensors").is_file():
         pytest.skip(f"no real weights and images: IMPASTO_SHARED={folder} has no weights/vgg19_oxford.safetensors")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_run_cache() -> Iterator[None]:
+    """Keep the tests out of the user's cache of graphs and targets, and that out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IMPASTO_NO_CACHE", "1")
+        yield

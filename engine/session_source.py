@@ -1,0 +1,153 @@
+"""Sessions by form: from the graphs that earlier runs left, or newly built and left for the next run."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from impasto.engine import graph_store, processor, run_cache
+from impasto.engine.form import Form
+from impasto.engine.graph import Graph
+from impasto.engine.network import Network
+from impasto.engine.providers import Provider
+from impasto.engine.providers.provider import CPU_ORT_NAME
+from impasto.engine.session import Session
+from impasto.export import serialised, shared_weights
+from impasto.export.terms import Term
+from impasto.models.version import VERSION
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+OBJECTIVE, TARGETS = "objective", "targets"
+_FORMAT = 1  # of what is kept
+_OPTIMISED = "graph.onnx"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session, and the terms of its graph in the order of their columns; a targets graph has none."""
+
+    session: Session
+    terms: tuple[Term, ...]
+
+
+class SessionSource:
+    """Opens sessions for one network on one provider.
+
+    The CPU's graphs are kept as ONNX Runtime optimised them, which depends on the processor; those of other providers
+    as they were built. A network in several files is never kept: its hash does not stand for all of it.
+    """
+
+    def __init__(self, network: Network, provider: Provider, threads: int) -> None:
+        """Take over what is the same for all sessions; nothing is opened yet."""
+        self._network = network
+        self._provider = provider
+        self._threads = threads
+        self._keeps = run_cache.enabled() and network.facts.whole
+        self._keeps_optimised = provider.ort_name == CPU_ORT_NAME and bool(processor.flags())
+        self._surroundings = _surroundings(provider) if self._keeps else ()
+        self._later: ThreadPoolExecutor | None = None
+
+    def open(self, kind: str, form: Form) -> Opened:
+        """Return a session.
+
+        Args:
+            kind: `OBJECTIVE`, loss terms and image gradient; or `TARGETS`, an image's features and Gram matrices.
+            form: of the graph.
+
+        Raises:
+            ImpastoError: the image is too small, or the session does not run on the provider.
+        """
+        key = self.key(kind, form)
+        return (self._reopened(key) if key else None) or self._built(key, *_build(self._network, kind, form))
+
+    def key(self, kind: str, form: Form) -> str | None:
+        """Return a name for all that a graph depends on; None where nothing is kept."""
+        if not self._keeps:
+            return None
+        return run_cache.key_of(kind, dataclasses.asdict(form), self._network.sha256, self._surroundings)
+
+    def later(self, task: Callable[[], None]) -> None:
+        """Run a task that keeps something beside what goes on, one after another."""
+        if self._later is None:
+            self._later = ThreadPoolExecutor(1)
+        self._later.submit(task)
+
+    def finish(self) -> None:
+        """Wait for what is being kept."""
+        if self._later is not None:
+            self._later.shutdown()
+        self._later = None
+
+    def _reopened(self, key: str) -> Opened | None:
+        """Return a session of a kept graph; None where there is none that opens."""
+        stored = graph_store.find(key)
+        if stored is not None:
+            with run_cache.Tolerant(f"open the graph {key}"):
+                optimised = self._keeps_optimised
+                graph = Graph(stored.path if optimised else shared_weights.join(stored.path), optimised=optimised)
+                return Opened(Session(graph, self._provider, self._threads), stored.terms)
+        return None
+
+    def _built(self, key: str | None, model: "ir.Model", terms: tuple[Term, ...]) -> Opened:
+        """Return a session of a new graph, and keep that graph."""
+        cpu = self._provider.ort_name == CPU_ORT_NAME
+        graph = Graph(*serialised.without_weights(model)) if cpu else Graph(serialised.whole(model))
+        session = None
+        if key and self._keeps_optimised:
+            session = self._written(key, graph, terms)
+        elif key:
+            self.later(partial(graph_store.put, key, serialised.whole(model), terms))
+        return Opened(session or Session(graph, self._provider, self._threads), terms)
+
+    def _written(self, key: str, graph: Graph, terms: tuple[Term, ...]) -> Session | None:
+        """Return a session whose optimised graph is being kept; None where that fails, as on a full disk."""
+        folder = graph_store.new_folder()
+        if folder is None:
+            return None
+        session = None
+        with run_cache.Tolerant(f"write the graph {key}"):
+            session = Session(graph, self._provider, self._threads, keep=folder / _OPTIMISED)
+        self.later(partial(_put_and_remove, key, folder, terms, whole=session is not None))
+        return session
+
+
+def _put_and_remove(key: str, folder: Path, terms: tuple[Term, ...], *, whole: bool) -> None:
+    """Keep the graph of a temporary folder if it is whole, and delete the folder."""
+    try:
+        if whole:
+            graph_store.put(key, folder / _OPTIMISED, terms)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _build(network: Network, kind: str, form: Form) -> tuple["ir.Model", tuple[Term, ...]]:
+    """Return a new graph."""
+    from impasto.export.objective import build_objective, build_targets
+
+    values = dataclasses.asdict(form)
+    if kind == OBJECTIVE:
+        objective = build_objective(network.model, **values)
+        return objective.model, objective.terms
+    del values["tv"]
+    return build_targets(network.model, **values), ()
+
+
+def _surroundings(provider: Provider) -> tuple[object, ...]:
+    """Return what graphs depend on besides network and form: code, versions, provider and processor."""
+    sources = sorted(Path(serialised.__file__).parent.rglob("*.py"))
+    return (
+        _FORMAT,
+        VERSION,
+        [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sources],
+        metadata.version("onnx-ir"),
+        provider.runtime_version(),
+        {item.name: getattr(provider, item.name) for item in dataclasses.fields(provider) if item.name != "choice"},
+        (processor.name(), sorted(processor.flags())),
+    )
