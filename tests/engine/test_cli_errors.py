@@ -73,7 +73,8 @@ def _tap_beyond_conv5_1(files: Files) -> Case:
 
 
 def _unknown_provider(files: Files) -> Case:
-    return arguments(files, "--provider", "gpu"), "unknown provider 'gpu': allowed are auto, tensorrt, cuda, openvino, cpu"
+    allowed = "auto, tensorrt, cuda, openvino, cpu"
+    return arguments(files, "--provider", "gpu"), f"unknown provider 'gpu': allowed are {allowed}"
 
 
 def _negative_weight(files: Files) -> Case:

@@ -33,7 +33,8 @@ def size_px(path: Path) -> tuple[int, int]:
 
 
 def transfer(files: Files, *more: object) -> list[object]:
-    return ["transfer", files.content, files.style, "--model", files.model, "--size", 0, *TAPS, *more]
+    chosen = ("--model", files.model, "--size", 0, "--provider", "cpu")
+    return ["transfer", files.content, files.style, *chosen, *TAPS, *more]
 
 
 def test_json_is_a_line_per_iteration_and_a_summary(capsys: pytest.CaptureFixture[str], files: Files) -> None:

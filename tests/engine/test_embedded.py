@@ -29,7 +29,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def transfer(files: Files, *more: object) -> list[object]:
-    return ["transfer", files.content, files.style, "-o", files.folder / "o.png", "--size", 0, "--iterations", 2, *more]
+    few = ("--size", 0, "--iterations", 2, "--provider", "cpu")
+    return ["transfer", files.content, files.style, "-o", files.folder / "o.png", *few, *more]
 
 
 def put_full_network() -> None:

@@ -5,15 +5,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 
 from impasto.engine import Engine, ImpastoError
+from impasto.engine.graph import Graph
 from impasto.engine.precision import PRECISIONS
 from impasto.engine.providers import NAMES, Provider, availability, choice, choose, openvino
 from impasto.engine.session import Session
 from impasto.export.objective import build_objective
+from impasto.export.serialised import whole
 from tests.engine.conftest import Files
 from tests.engine.providers.conftest import XEON, Device
 from tests.small_network import features_model
@@ -158,7 +159,7 @@ def test_inputs_reach_a_provider_that_copies_them_when_they_are_bound() -> None:
     model = build_objective(features_model(), style_taps=("relu1_1",), height=32, width=32).model
     outputs = []
     for kind in (Provider, _OwnMemory):
-        session = Session(ir.from_proto(ir.to_proto(model)), kind("cpu", "CPUExecutionProvider"), threads=1)
+        session = Session(Graph(whole(model)), kind("cpu", "CPUExecutionProvider"), threads=1)
         for seed in (0, 1):
             rng = np.random.default_rng(seed)
             for name, array in session.inputs.items():
