@@ -43,6 +43,7 @@ class Compiler:
             targets = self._targets.of(scene, form.content_taps, (), form.pool)
             targets |= self._targets.of(painting, (), form.style_taps, form.pool)
             compiled = compiling.result()
+        self._source.keep()
         factors = coefficients(
             compiled.terms,
             settings.weighting,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from impasto.engine import processor, providers
+from impasto.engine import processor, providers, run_cache
 from impasto.models.store import FULL, cache_dir, list_networks, network_path
 from impasto.models.version import VERSION
 
@@ -46,7 +46,15 @@ def _networks() -> dict[str, str]:
     }
     if FULL not in found:
         found[FULL] = f"not there: run `impasto weights fetch {FULL}`, or `impasto weights import FILE --name {FULL}`"
-    return {**found, "cache": str(cache_dir())}
+    return {**found, "cache": str(cache_dir()), "kept by runs": _kept()}
+
+
+def _kept() -> str:
+    """Say how much runs left for the next ones, and where."""
+    if not run_cache.enabled():
+        return f"nothing: {run_cache.DISABLE_VARIABLE} is set"
+    places = ", ".join(str(run_cache.folder(name)) for name in run_cache.LIMITS_BYTES)
+    return f"{run_cache.size_bytes() / 1e6:.0f} MB in {places}"
 
 
 def _machine() -> dict[str, str]:

@@ -60,19 +60,19 @@ class Network:
             if self._model is None:
                 if stamp(self.path) != self._stamp:
                     raise ImpastoError(f"the network was changed while it was in use: {self.path}; start again")
-                self._model = _read(self.path)
+                self._model, _ = _read(self.path)
             return self._model
 
     def _learned(self) -> NetworkFacts:
         """Read the file for its facts, and remember them."""
-        from impasto.export.serialised import is_whole
         from impasto.export.tap_graph import available_taps
 
+        self._model, whole = _read(self.path)
         facts = NetworkFacts(
             sha256=sha256_of(self.path),
-            taps=available_taps(self.model),
-            metadata=dict(self.model.metadata_props),
-            whole=is_whole(self.model),
+            taps=available_taps(self._model),
+            metadata=dict(self._model.metadata_props),
+            whole=whole,
         )
         remember(self.path, self._stamp, facts)
         return facts
@@ -92,18 +92,22 @@ def load_network(model: str | Path = "auto") -> Network:
     return Network(*_chosen()) if str(model) == "auto" else Network(_resolve(model))
 
 
-def _read(path: Path) -> "ir.Model":
-    """Return the graph of a features model, its weights as float32."""
+def _read(path: Path) -> tuple["ir.Model", bool]:
+    """Return the graph of a features model, its weights as float32 and in memory; and whether it is in one file."""
     import onnx_ir as ir
 
     from impasto.export.half_storage import widen
+    from impasto.export.serialised import is_whole
 
     try:
         features = ir.load(path)
+        whole = is_whole(features)
+        if not whole:
+            ir.external_data.load_to_model(features)
     except Exception as error:
         raise ImpastoError(f"not an ONNX model: {path} ({type(error).__name__}); expected a features model") from error
     widen(features)
-    return features
+    return features, whole
 
 
 def _chosen() -> tuple[Path, str]:

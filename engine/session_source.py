@@ -52,7 +52,8 @@ class SessionSource:
         self._keeps = run_cache.enabled() and network.facts.whole
         self._keeps_optimised = provider.ort_name == CPU_ORT_NAME and bool(processor.flags())
         self._surroundings = _surroundings(provider) if self._keeps else ()
-        self._later: ThreadPoolExecutor | None = None
+        self._waiting: list[Callable[[], None]] = []
+        self._keeper: ThreadPoolExecutor | None = None
 
     def open(self, kind: str, form: Form) -> Opened:
         """Return a session.
@@ -74,16 +75,22 @@ class SessionSource:
         return run_cache.key_of(kind, dataclasses.asdict(form), self._network.sha256, self._surroundings)
 
     def later(self, task: Callable[[], None]) -> None:
-        """Run a task that keeps something beside what goes on, one after another."""
-        if self._later is None:
-            self._later = ThreadPoolExecutor(1)
-        self._later.submit(task)
+        """Take on a task that keeps something for the next run; `keep` starts it."""
+        self._waiting.append(task)
+
+    def keep(self) -> None:
+        """Do the tasks taken on so far beside whatever goes on, one after another."""
+        if self._waiting and self._keeper is None:
+            self._keeper = ThreadPoolExecutor(1)
+        while self._waiting and self._keeper is not None:
+            self._keeper.submit(self._waiting.pop(0))
 
     def finish(self) -> None:
-        """Wait for what is being kept."""
-        if self._later is not None:
-            self._later.shutdown()
-        self._later = None
+        """Do the tasks and wait for them."""
+        self.keep()
+        if self._keeper is not None:
+            self._keeper.shutdown()
+        self._keeper = None
 
     def _reopened(self, key: str) -> Opened | None:
         """Return a session of a kept graph; None where there is none that opens."""
@@ -103,7 +110,8 @@ class SessionSource:
         if key and self._keeps_optimised:
             session = self._written(key, graph, terms)
         elif key:
-            self.later(partial(graph_store.put, key, serialised.whole(model), terms))
+            content = serialised.whole(model) if graph.weights else graph.content
+            self.later(partial(graph_store.put, key, content, terms))
         return Opened(session or Session(graph, self._provider, self._threads), terms)
 
     def _written(self, key: str, graph: Graph, terms: tuple[Term, ...]) -> Session | None:
@@ -141,7 +149,7 @@ def _build(network: Network, kind: str, form: Form) -> tuple["ir.Model", tuple[T
 
 def _surroundings(provider: Provider) -> tuple[object, ...]:
     """Return what graphs depend on besides network and form: code, versions, provider and processor."""
-    sources = sorted(Path(serialised.__file__).parent.rglob("*.py"))
+    sources = [Path(__file__), *sorted(Path(serialised.__file__).parent.rglob("*.py"))]
     return (
         _FORMAT,
         VERSION,

@@ -58,15 +58,16 @@ def join(graph: Path) -> bytes:
 def intact(folder: Path, names: tuple[str, ...]) -> bool:
     """Tell whether the files are what was written, and delete those that are not."""
     with ThreadPoolExecutor(_READERS) as readers:
-        return all(readers.map(lambda name: _is_intact(folder / name), names))
+        return all(list(readers.map(lambda name: _is_intact(folder / name), names)))  # each of them is looked at
 
 
 def _is_intact(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    if sha256_of(path) == path.stem:
-        return True
-    path.unlink()
+    try:
+        if sha256_of(path) == path.stem:
+            return True
+        path.unlink()
+    except FileNotFoundError:
+        pass
     return False
 
 
@@ -99,7 +100,7 @@ def _refer(tensor: "onnx.TensorProto", name: str, length: int) -> None:
 def _written(content: bytes, suffix: str, folder: Path) -> str:
     """Write a file under the name of its content, and return that."""
     path = folder / f"{hashlib.sha256(content).hexdigest()}{suffix}"
-    if path.is_file() and path.stat().st_size == len(content):
+    if _is_intact(path):
         path.touch()  # so that another process does not take it for abandoned
     else:
         with atomic_file(path) as part:
