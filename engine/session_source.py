@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from impasto.engine import graph_store, processor, run_cache
 from impasto.engine.form import Form
 from impasto.engine.graph import Graph
+from impasto.engine.lowering import lower
 from impasto.engine.network import Network
 from impasto.engine.providers import Provider
 from impasto.engine.providers.provider import CPU_ORT_NAME
@@ -66,7 +67,11 @@ class SessionSource:
             ImpastoError: the image is too small, or the session does not run on the provider.
         """
         key = self.key(kind, form)
-        return (self._reopened(key) if key else None) or self._built(key, *_build(self._network, kind, form))
+        kept = self._reopened(key) if key else None
+        if kept is not None:
+            return kept
+        model, terms = _build(self._network, kind, form)
+        return self._built(key, lower(model, self._provider), terms)
 
     def key(self, kind: str, form: Form) -> str | None:
         """Return a name for all that a graph depends on; None where nothing is kept."""

@@ -69,6 +69,7 @@ def provider(precision: str, settings: CudaSettings | None = None) -> Provider:
         device="cuda",
         device_index=settings.device_index,
         options=options(precision, settings),
+        typed=True,
         whole=settings.graph,
     )
 

@@ -40,6 +40,7 @@ class Provider:
         device_index: of several such devices.
         options: the provider's own.
         session_config: entries of the session's options.
+        typed: whether it follows the types in the graph, so that fp16 and bf16 are made there.
         whole: whether every node must run on it, as a captured CUDA graph and a single engine need it.
         choice: what "auto" took and why not the others, in one line; "" where the provider was named.
     """
@@ -51,6 +52,7 @@ class Provider:
     device_index: int = 0
     options: Mapping[str, str] = field(default_factory=dict)
     session_config: Mapping[str, str] = field(default_factory=dict)
+    typed: bool = False
     whole: bool = False
     choice: str = ""
 

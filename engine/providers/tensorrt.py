@@ -98,6 +98,7 @@ def provider(precision: str, settings: TensorRtSettings | None = None) -> Provid
         device="cuda",
         device_index=settings.device_index,
         options=options(folder, precision, settings),
+        typed=True,
         whole=True,
     )
 

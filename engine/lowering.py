@@ -1,0 +1,31 @@
+"""The neutral graph in the form that a provider and its precision want."""
+
+from typing import TYPE_CHECKING
+
+from impasto.engine.providers import Provider
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
+def lower(model: "ir.Model", provider: Provider) -> "ir.Model":
+    """Return the model to run; the one given may be rewritten in place.
+
+    A provider that follows the graph's types gets them narrow; OpenVINO is told its precision in its configuration.
+
+    Args:
+        model: targets or objective, float32.
+        provider: where it is to run.
+    """
+    if provider.typed and provider.precision in ("fp16", "bf16"):
+        import onnx_ir as ir
+
+        from impasto.export.precision import narrow_convolutions
+
+        dtype = ir.DataType.FLOAT16 if provider.precision == "fp16" else ir.DataType.BFLOAT16
+        return narrow_convolutions(model, dtype)
+    if provider.name == "cpu":
+        from impasto.export.lowering import lower_for_cpu
+
+        lower_for_cpu(model)
+    return model
