@@ -39,9 +39,10 @@ class Compiler:
         """
         form = self._form(settings, scene)
         with ThreadPoolExecutor(1) as background:
+            style = background.submit(self._targets.prepare, painting, (), form.style_taps, form.pool)
             compiling = background.submit(self._compile, form)
-            targets = self._targets.of(scene, form.content_taps, (), form.pool)
-            targets |= self._targets.of(painting, (), form.style_taps, form.pool)
+            targets = self._targets.prepare(scene, form.content_taps, (), form.pool)()
+            targets |= style.result()()
             compiled = compiling.result()
         self._source.keep()
         factors = coefficients(

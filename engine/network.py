@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,9 +68,11 @@ class Network:
         """Read the file for its facts, and remember them."""
         from impasto.export.tap_graph import available_taps
 
-        self._model, whole = _read(self.path)
+        with ThreadPoolExecutor(1) as background:
+            digest = background.submit(sha256_of, self.path)
+            self._model, whole = _read(self.path)
         facts = NetworkFacts(
-            sha256=sha256_of(self.path),
+            sha256=digest.result(),
             taps=available_taps(self._model),
             metadata=dict(self._model.metadata_props),
             whole=whole,
@@ -97,7 +100,7 @@ def _read(path: Path) -> tuple["ir.Model", bool]:
     import onnx_ir as ir
 
     from impasto.export.half_storage import widen
-    from impasto.export.serialised import is_whole
+    from impasto.export.serialised import hold_weights, is_whole
 
     try:
         features = ir.load(path)
@@ -107,6 +110,7 @@ def _read(path: Path) -> tuple["ir.Model", bool]:
     except Exception as error:
         raise ImpastoError(f"not an ONNX model: {path} ({type(error).__name__}); expected a features model") from error
     widen(features)
+    hold_weights(features)
     return features, whole
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -10,8 +11,11 @@ from impasto.engine import run_cache, target_store
 from impasto.engine.form import Form
 from impasto.engine.images import Picture
 from impasto.engine.preparation import as_vector
+from impasto.engine.session import Session
 from impasto.engine.session_source import TARGETS, SessionSource
 from impasto.export.terms import IMAGE
+
+Targets = dict[str, np.ndarray]
 
 
 class TargetSource:
@@ -22,10 +26,12 @@ class TargetSource:
         self._sessions = sessions
         self._threads = threads or os.cpu_count() or 1
 
-    def of(
+    def prepare(
         self, picture: Picture, content_taps: tuple[str, ...], style_taps: tuple[str, ...], pool: str
-    ) -> dict[str, np.ndarray]:
-        """Return the targets of one picture, by the names of the objective's inputs.
+    ) -> Callable[[], Targets]:
+        """Return what gives the targets of one picture, once, by the names of the objective's inputs.
+
+        Graphs are compiled now, and run when it is called.
 
         Args:
             picture: at the size that it is to have.
@@ -34,13 +40,17 @@ class TargetSource:
             pool: as in `Form`.
         """
         if not content_taps and not style_taps:
-            return {}
+            return dict
         form = Form(content_taps, style_taps, picture.height, picture.width, pool)
         key = self._key(form, picture)
         found = target_store.find(key) if key else None
         if found is not None:
-            return found
-        with self._sessions.open(TARGETS, form).session as session:
+            return partial(dict, found)
+        return partial(self._compute, self._sessions.open(TARGETS, form).session, picture, key)
+
+    def _compute(self, opened: Session, picture: Picture, key: str | None) -> Targets:
+        """Run a session and close it."""
+        with opened as session:
             session.set(IMAGE, as_vector(picture.pixels).reshape(session.inputs[IMAGE].shape))
             targets = dict(session.run())
         if key:

@@ -25,6 +25,16 @@ def is_whole(model: "ir.Model") -> bool:
     return not any(isinstance(value.const_value, ir.ExternalTensor) for value in model.graph.initializers.values())
 
 
+def hold_weights(model: "ir.Model") -> None:
+    """Turn a model's float32 initializers into arrays: a tensor of a file copies its values each time it is asked."""
+    import onnx_ir as ir
+
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if tensor is not None and tensor.dtype == ir.DataType.FLOAT:
+            value.const_value = ir.tensor(np.ascontiguousarray(tensor.numpy()), name=value.name)
+
+
 def without_weights(model: "ir.Model") -> tuple[bytes, Mapping[str, np.ndarray]]:
     """Return a model whose large initializers are declared as external data, and their values by name.
 
