@@ -16,7 +16,8 @@ from onnx_ir.passes import Sequential, common
 from onnx_ir.tape import Tape
 
 from impasto.export.gradient import gradient
-from impasto.export.losses import Emitter, content_loss, mean_gram, static_shape, style_loss, total_variation
+from impasto.export.losses import Emitter, content_loss, static_shape, style_loss, total_variation
+from impasto.export.readout import tap_gram
 from impasto.export.tap_graph import available_taps, nominal_channels, tap_graph
 from impasto.export.terms import IMAGE, LOSS, TERMS, WEIGHTS, Term
 
@@ -56,7 +57,7 @@ def build_targets(
     tape = Tape(copy.graph)
     emit = Emitter(tape)
     outputs = [emit.op("Identity", features[tap], name=f"content_{tap}") for tap in content_taps]
-    outputs += [mean_gram(emit, features[tap], f"gram_{tap}") for tap in style_taps]
+    outputs += [tap_gram(emit, features[tap], f"gram_{tap}") for tap in style_taps]
     _finish(copy, [], outputs)
     return copy
 
@@ -122,7 +123,7 @@ def _feature_term(
         target = ir.val(term.target, ir.DataType.FLOAT, (batch, channels, height, width))
         return term, content_loss(emit, features, target, name), target
     target = ir.val(term.target, ir.DataType.FLOAT, (batch, channels, channels))
-    gram = mean_gram(emit, features, f"{name}.gram")
+    gram = tap_gram(emit, features, f"{name}.gram")
     return term, style_loss(emit, gram, target, term.channels, name), target
 
 
