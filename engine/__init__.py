@@ -10,7 +10,7 @@ result.save("out.png")
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.engine.events import Event, Iteration, Started
+    from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
     from impasto.engine.images import Picture
     from impasto.engine.render import Engine
     from impasto.engine.result import Evaluation, Result
@@ -23,6 +23,7 @@ _HOMES = {
     "Event": "events",
     "Iteration": "events",
     "Picture": "images",
+    "PrecisionChanged": "events",
     "Result": "result",
     "Settings": "settings",
     "Started": "events",
@@ -36,6 +37,7 @@ __all__ = [
     "ImpastoError",
     "Iteration",
     "Picture",
+    "PrecisionChanged",
     "Result",
     "Settings",
     "Started",

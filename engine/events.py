@@ -50,5 +50,20 @@ class Iteration:
     snapshot: Callable[[], np.ndarray]
 
 
-Event = Started | Iteration
+@dataclass(frozen=True)
+class PrecisionChanged:
+    """A value was not finite; the run goes on from its last good image in a safer precision.
+
+    Attributes:
+        before: the precision so far.
+        after: the precision from here on.
+        iteration: of the last good image; 0 is the start.
+    """
+
+    before: str
+    after: str
+    iteration: int
+
+
+Event = Started | Iteration | PrecisionChanged
 OnEvent = Callable[[Event], None]

@@ -1,7 +1,7 @@
 """The pipeline: two pictures and settings in, one picture out. The one place where the parts meet."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -9,23 +9,18 @@ from types import TracebackType
 from typing import Any, Self
 
 from impasto.engine import providers
-from impasto.engine.adam import AdamSettings, adam
 from impasto.engine.compiler import Compiler
-from impasto.engine.events import Iteration, OnEvent, Started
+from impasto.engine.descent import GREY_LEVEL, Descent
+from impasto.engine.events import Iteration, OnEvent, PrecisionChanged, Started
 from impasto.engine.images import Picture, Source
-from impasto.engine.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.minimisation import Minimisation
 from impasto.engine.network import load_network
 from impasto.engine.objective import Objective
-from impasto.engine.outcome import Budget, Vector
+from impasto.engine.outcome import Vector
 from impasto.engine.preparation import as_pixels, as_vector, initial_image, read_pictures, read_scored
 from impasto.engine.result import Evaluation, Result
 from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
 from impasto.models.version import VERSION
-
-GREY_LEVEL = 1.0 / 255.0
-PIXEL_RANGE = (0.0, 1.0)
 
 
 class Engine:
@@ -59,6 +54,7 @@ class Engine:
             raise ImpastoError(f"bad threads {threads}: allowed are 0 (one per core) and more")
         self.provider = providers.choose(provider, precision, build_engines=build_engines)
         self.network = load_network(model)
+        self._threads = threads
         self._compiler = Compiler(self.network, self.provider, threads)
 
     def transfer(
@@ -78,7 +74,8 @@ class Engine:
             style: likewise.
             settings: what to do; None is the defaults.
             start: what to start from in place of ``settings.init``, such as the picture of an earlier result.
-            on_event: called with `Started`, then with every `Iteration`.
+            on_event: called with `Started`, then with every `Iteration`, and with `PrecisionChanged` where a value was
+                not finite; the engine then stays with the safer precision.
             cancel: asked before every evaluation; True ends the run with what there is.
 
         Raises:
@@ -103,14 +100,21 @@ class Engine:
                 setup_s=setup_s,
             )
         )
-        run = _minimise(objective, x, settings, self.provider.numbers.loss_noise, cancel)
-        terms: Mapping[str, float] = {}
+
+        def safer(iteration: int) -> tuple[Objective, float] | None:
+            before = self.provider
+            if not self._make_safer():
+                return None
+            tell(PrecisionChanged(before.precision, self.provider.precision, iteration))
+            return self._compiler.objective(settings, scene, painting)[0], self.provider.numbers.loss_noise
+
+        loss_noise = self.provider.numbers.loss_noise
+        run = Descent(objective, loss_noise, x, settings, cancel=cancel, safer=safer)
         for step in run:
-            terms = objective.terms_of(step.loss)
             if step.iteration:
                 snapshot = partial(as_pixels, step.x, scene.height, scene.width)
                 seconds = time.perf_counter() - called_s
-                tell(Iteration(step.iteration, step.evaluations, step.loss, terms, seconds, snapshot))
+                tell(Iteration(step.iteration, step.evaluations, step.loss, run.terms, seconds, snapshot))
         seconds = time.perf_counter() - called_s
         outcome = run.outcome
         if run.last is None or outcome is None:
@@ -118,14 +122,14 @@ class Engine:
         return Result(
             picture=Picture(as_pixels(run.last.x, scene.height, scene.width), scene.alpha, scene.name),
             loss=run.last.loss,
-            terms=terms,
+            terms=run.terms,
             iterations=run.last.iteration,
             evaluations=run.evaluations,
             outcome=outcome.value,
             message=outcome.message,
             seconds=seconds,
             setup_s=setup_s,
-            evaluations_s=objective.seconds,
+            evaluations_s=run.evaluations_s,
             settings=settings,
             provenance=self._provenance(scene, painting),
         )
@@ -183,6 +187,16 @@ class Engine:
     ) -> None:
         self.close()
 
+    def _make_safer(self) -> bool:
+        """Go over to the next safer precision that the provider has; return whether there is one."""
+        safer = providers.safer(self.provider)
+        if safer is None:
+            return False
+        self._compiler.close()
+        self.provider = safer
+        self._compiler = Compiler(self.network, safer, self._threads)
+        return True
+
     def _provenance(self, scene: Picture, painting: Picture) -> dict[str, Any]:
         """Return what a result says of its origin: nothing of time or place, so that equal runs give equal files."""
         return {
@@ -195,26 +209,6 @@ class Engine:
             "precision": self.provider.precision,
             "versions": {"onnxruntime": self.provider.runtime_version(), "numpy": metadata.version("numpy")},
         }
-
-
-def _minimise(
-    objective: Objective, x: Vector, settings: Settings, loss_noise: float, cancel: Callable[[], bool] | None
-) -> Minimisation:
-    """Start the optimiser that was asked for; the loss is known up to a relative noise."""
-    budget = Budget(
-        iterations=settings.iterations,
-        evaluations=settings.evaluations,
-        deadline=None if settings.timeout_s is None else time.monotonic() + settings.timeout_s,
-        cancelled=cancel,
-    )
-    bounds = PIXEL_RANGE if settings.bounded else None
-    if settings.optimizer == "adam":
-        return adam(
-            objective, x, AdamSettings(learning_rate=settings.learning_rate * GREY_LEVEL, bounds=bounds), budget
-        )
-    return lbfgs(
-        objective, x, LbfgsSettings(history_size=settings.history, loss_noise=loss_noise, bounds=bounds), budget
-    )
 
 
 def _ignore(event: object) -> None:

@@ -16,7 +16,7 @@ import typer
 from impasto.engine.cli import options
 from impasto.engine.cli.progress import Progress, grouped
 from impasto.engine.clock import seconds_since_process_start
-from impasto.engine.events import Event, Iteration, Started
+from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
 from impasto.models.errors import ImpastoError
 from impasto.models.store import EMBEDDED, FULL, list_networks
@@ -127,6 +127,11 @@ def transfer(
                     check_writable(output, bits=bits, size=(event.height, event.width))
                     if settings.weighting != "paper":
                         say(f"weighting {settings.weighting}: {event.conversion}")
+                if isinstance(event, PrecisionChanged):
+                    say(
+                        f"values in {event.before} are not finite; going on from iteration {event.iteration} "
+                        f"in {event.after}"
+                    )
                 if isinstance(event, Iteration):
                     if as_json:
                         _print_json(_as_line(event))

@@ -54,6 +54,16 @@ def choose(name: str = AUTO, precision: str = AUTO, *, build_engines: bool = Fal
     return _best(precision, build_engines) if name == AUTO else _named(name, precision, build_engines)
 
 
+def safer(provider: Provider) -> Provider | None:
+    """Return the same provider in the next safer precision that it has here; None where there is none."""
+    name = provider.numbers.safer
+    while name is not None:
+        if HOMES[provider.name].refusal(name) is None:
+            return HOMES[provider.name].provider(name)
+        name = precisions.PRECISIONS[name].safer
+    return None
+
+
 def supported(name: str) -> tuple[str, ...]:
     """Return the precisions that a provider has on this machine."""
     return tuple(known for known in precisions.PRECISIONS if HOMES[name].refusal(known) is None)

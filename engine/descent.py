@@ -1,0 +1,117 @@
+"""An optimiser's steps, and what happens where the precision does not suffice: it goes on in a safer one."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from impasto.engine.adam import AdamSettings, adam
+from impasto.engine.lbfgs import LbfgsSettings, lbfgs
+from impasto.engine.minimisation import Minimisation
+from impasto.engine.objective import Objective
+from impasto.engine.outcome import Budget, Outcome, Step, Vector
+from impasto.engine.settings import Settings
+
+GREY_LEVEL = 1.0 / 255.0
+PIXEL_RANGE = (0.0, 1.0)
+NON_FINITE = (Outcome.NON_FINITE_START, Outcome.NON_FINITE_STEP)
+
+Safer = Callable[[int], tuple[Objective, float] | None]
+"""Iterations done -> the objective in the next safer precision and its loss noise; None where there is none."""
+
+
+class Descent:
+    """Iterate to minimise: each item is an accepted step, counted from the start whatever the precision.
+
+    Attributes:
+        last: the latest step; None before the first evaluation, and for good where that is not finite anywhere.
+        outcome: why it ended; None as long as it has not.
+        terms: every weighted term of the latest step, by name.
+        objective: the one in use.
+        evaluations: runs of loss and gradient, in all precisions.
+        evaluations_s: seconds inside them.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        loss_noise: float,
+        x: Vector,
+        settings: Settings,
+        *,
+        cancel: Callable[[], bool] | None = None,
+        safer: Safer | None = None,
+    ) -> None:
+        """Take over what to minimise; nothing runs yet.
+
+        Args:
+            objective: the function.
+            loss_noise: its relative error.
+            x: where to start.
+            settings: of these, optimiser and limits.
+            cancel: asked before every evaluation; True ends the run.
+            safer: asked where a value is not finite; None goes on nowhere.
+        """
+        self.objective = objective
+        self.last: Step | None = None
+        self.terms: Mapping[str, float] = {}
+        self.outcome: Outcome | None = None
+        self.evaluations = 0
+        self.evaluations_s = 0.0
+        self._loss_noise = loss_noise
+        self._x = x
+        self._settings = settings
+        self._cancel = cancel
+        self._safer = safer
+        self._deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
+
+    def __iter__(self) -> Iterator[Step]:
+        while True:
+            yield from self._steps_in_one_precision()
+            next_one = self._next()
+            if next_one is None:
+                return
+            self.objective, self._loss_noise = next_one
+            self.outcome = None
+
+    def _steps_in_one_precision(self) -> Iterator[Step]:
+        done, before = self.last.iteration if self.last else 0, self.evaluations
+        run = self._minimise(done, before)
+        for step in run:
+            counted = dataclasses.replace(step, iteration=step.iteration + done, evaluations=step.evaluations + before)
+            goes_on = self.last is not None and step.iteration == 0
+            self.last, self.evaluations = counted, before + run.evaluations
+            self.terms = self.objective.terms_of(step.loss)
+            if not goes_on:  # the image has been reported already
+                yield counted
+        self.evaluations, self.outcome = before + run.evaluations, run.outcome
+        self.evaluations_s += self.objective.seconds
+
+    def _next(self) -> tuple[Objective, float] | None:
+        """Return what to go on with, and keep the last good image to go on from."""
+        spent = self._budget(0, 0).spent(self.evaluations) if self.outcome in NON_FINITE else self.outcome
+        if spent is not None or self._safer is None:
+            return None
+        if self.last is not None:
+            self._x = self.last.x.copy()
+        return self._safer(self.last.iteration if self.last else 0)
+
+    def _minimise(self, iterations: int, evaluations: int) -> Minimisation:
+        """Start the optimiser that was asked for, with what is left of the limits."""
+        settings = self._settings
+        bounds = PIXEL_RANGE if settings.bounded else None
+        budget = self._budget(iterations, evaluations)
+        if settings.optimizer == "adam":
+            rate = settings.learning_rate * GREY_LEVEL
+            return adam(self.objective, self._x, AdamSettings(learning_rate=rate, bounds=bounds), budget)
+        chosen = LbfgsSettings(history_size=settings.history, loss_noise=self._loss_noise, bounds=bounds)
+        return lbfgs(self.objective, self._x, chosen, budget)
+
+    def _budget(self, iterations: int, evaluations: int) -> Budget:
+        """Return the limits less what is done."""
+        limit = self._settings.evaluations
+        return Budget(
+            iterations=self._settings.iterations - iterations,
+            evaluations=None if limit is None else limit - evaluations,
+            deadline=self._deadline,
+            cancelled=self._cancel,
+        )
