@@ -154,7 +154,8 @@ def _build(network: Network, kind: str, form: Form) -> tuple["ir.Model", tuple[T
 
 def _surroundings(provider: Provider) -> tuple[object, ...]:
     """Return what graphs depend on besides network and form: code, versions, provider and processor."""
-    sources = [Path(__file__), *sorted(Path(serialised.__file__).parent.rglob("*.py"))]
+    here = Path(__file__)
+    sources = [here, here.with_name("lowering.py"), *sorted(Path(serialised.__file__).parent.rglob("*.py"))]
     return (
         _FORMAT,
         VERSION,
