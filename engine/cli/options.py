@@ -38,6 +38,32 @@ StyleTaps = Annotated[
 ]
 Weighting = Annotated[str, typer.Option(help="What the weights mean: paper (literal equations) or johnson.")]
 Pool = Annotated[str, typer.Option(help="Pooling: avg (the paper's) or max.")]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Result: .png .jpg .webp .tif, or .npy (float32, 0..255).",
+        show_default=False,
+    ),
+]
+Iterations = Annotated[int, typer.Option(help="Steps of the optimiser at most.")]
+Evaluations = Annotated[
+    int | None, typer.Option(help="Runs of loss and gradient at most.  [default: no limit of its own]")
+]
+TimeoutS = Annotated[float | None, typer.Option(help="Stop after so many seconds and keep the result.")]
+History = Annotated[int, typer.Option(help="Curvature pairs that L-BFGS keeps.")]
+Init = Annotated[str, typer.Option(help="Start from content, noise, style, or an image FILE.")]
+Seed = Annotated[int, typer.Option(help="Of the noise.")]
+Optimizer = Annotated[str, typer.Option(help="lbfgs or adam.")]
+LearningRate = Annotated[float, typer.Option(help="Of adam, grey levels a step.")]
+Bounded = Annotated[
+    bool, typer.Option(help="Keep pixels within what a file can hold; otherwise they are cut off at the end.")
+]
+Bits = Annotated[int, typer.Option(help="Per channel in the file: 8 or 16.")]
+SaveEvery = Annotated[int, typer.Option(help="Also write OUTPUT-000050.png and so on, every N iterations; 0 is never.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON line per iteration on stdout, then a summary.")]
 
 
 def taps(chosen: list[str] | None, default: tuple[str, ...]) -> tuple[str, ...]:

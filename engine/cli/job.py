@@ -1,0 +1,169 @@
+"""One run as a person sees it: progress, remarks, frames, the result's file and summary, and Ctrl-C."""
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import typer
+
+from impasto.engine.cli.progress import Progress, grouped
+from impasto.engine.clock import seconds_since_process_start
+from impasto.engine.events import Event, Iteration, OnEvent, PrecisionChanged, Started
+from impasto.engine.settings import Settings
+
+if TYPE_CHECKING:
+    from impasto.engine.render import Engine
+    from impasto.engine.result import Result
+
+INTERRUPTED = 130
+
+
+class Render(Protocol):
+    """What a job runs: `Engine.transfer` and its kind, with everything given but the two callbacks."""
+
+    def __call__(self, *, on_event: OnEvent, cancel: Callable[[], bool]) -> "Result":
+        """Run, telling of events and asking whether to stop."""
+
+
+class Job:
+    """Runs once and writes one file.
+
+    Attributes:
+        say: prints a line on stderr, unless it is empty or the user wants quiet.
+    """
+
+    def __init__(self, output: Path, *, bits: int, save_every: int, quiet: bool, as_json: bool) -> None:
+        """Refuse an output that cannot be written before anything else is done.
+
+        Args:
+            output: the file.
+            bits: per channel.
+            save_every: also write a file every so many iterations; 0 is never.
+            quiet: no progress and no summary.
+            as_json: a JSON line per iteration on stdout, then a summary.
+
+        Raises:
+            ImpastoError: no file can be written there.
+        """
+        from impasto.engine.images import check_writable
+
+        check_writable(output, bits=bits)
+        self._output, self._bits, self._save_every = output, bits, save_every
+        self._quiet, self._as_json = quiet, as_json
+        self._process_start_s = seconds_since_process_start() - time.perf_counter()  # on the latter's scale
+        self.say = _silent if quiet else _say
+
+    def run(
+        self, engine: "Engine", settings: Settings, render: Render, interrupted: list[bool], *, iterations: int
+    ) -> None:
+        """Run, and write the file.
+
+        Args:
+            engine: in use.
+            settings: of the run.
+            render: the run itself.
+            interrupted: from `interruptible`.
+            iterations: at most, for the progress bar.
+
+        Raises:
+            ImpastoError: as the run, or the file cannot be written.
+            typer.Exit: it was interrupted; the file has what there was.
+        """
+        self.say(engine.network.choice)
+        # Said once, when the images are known to be sound; as JSON it is in the summary.
+        remarks = iter(() if self._as_json else (engine.provider.choice,))
+        call_s = self._process_start_s + time.perf_counter()
+        with Progress(iterations, hidden=self._quiet or self._as_json) as progress:
+
+            def on_event(event: Event) -> None:
+                progress.show(event)
+                if isinstance(event, Started):
+                    self.say(next(remarks, ""))
+                self._take(event, settings)
+
+            result = render(on_event=on_event, cancel=lambda: bool(interrupted))
+        result.save(self._output, bits=self._bits)
+        if self._as_json:
+            first_iteration_s = call_s + result.setup_s
+            _print_json({**result.summary(), "first_iteration_s": first_iteration_s, "output": str(self._output)})
+        elif not self._quiet:
+            print(_in_words(result, self._output))
+        if interrupted:
+            raise typer.Exit(INTERRUPTED)
+
+    def _take(self, event: Event, settings: Settings) -> None:
+        """Say, print or write what an event asks for."""
+        from impasto.engine.images import check_writable, write_image
+
+        if isinstance(event, Started):
+            check_writable(self._output, bits=self._bits, size=(event.height, event.width))
+            if settings.weighting != "paper":
+                self.say(f"weighting {settings.weighting}: {event.conversion}")
+        if isinstance(event, PrecisionChanged):
+            self.say(
+                f"values in {event.before} are not finite; going on from iteration {event.iteration} in {event.after}"
+            )
+        if isinstance(event, Iteration):
+            if self._as_json:
+                _print_json(_as_line(event))
+            if self._save_every and event.iteration % self._save_every == 0:
+                write_image(_numbered(self._output, event.iteration), event.snapshot(), bits=self._bits)
+
+
+@contextmanager
+def interruptible() -> Iterator[list[bool]]:
+    """Turn the first Ctrl-C into a flag, and leave the second one to Python."""
+    flag: list[bool] = []
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        flag.append(True)
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, stop)
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _say(line: str) -> None:
+    if line:
+        print(line, file=sys.stderr)
+
+
+def _silent(line: str) -> None:
+    """Keep a line from a user who wants quiet."""
+
+
+def _as_line(event: Iteration) -> dict[str, Any]:
+    return {
+        "iteration": event.iteration,
+        "evaluations": event.evaluations,
+        "loss": event.loss,
+        "terms": dict(event.terms),
+        "seconds": event.seconds,
+    }
+
+
+def _in_words(result: "Result", output: Path) -> str:
+    """Say in two lines what came out."""
+    where = f"{result.provenance['model']} on {result.provenance['provider']}, {result.provenance['precision']}"
+    return (
+        f"{output}: {result.picture.width}x{result.picture.height} px, {result.iterations} iterations "
+        f"({result.evaluations} evaluations) in {result.seconds:.1f} s with {where}\n"
+        f"loss {result.loss:.5g} ({grouped(result.terms)}); {result.message}"
+    )
+
+
+def _numbered(output: Path, iteration: int) -> Path:
+    return output.with_name(f"{output.stem}-{iteration:06d}{output.suffix}")
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    print(json.dumps(values), flush=True)
