@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from impasto.engine.form import Form
 from impasto.engine.images import Picture
+from impasto.engine.loss_scaling import LossScale
 from impasto.engine.network import Network
 from impasto.engine.objective import Objective
 from impasto.engine.providers import Provider
@@ -11,7 +12,7 @@ from impasto.engine.session_source import OBJECTIVE, Opened, SessionSource
 from impasto.engine.settings import Settings
 from impasto.engine.target_source import TargetSource
 from impasto.export.taps import find_tap
-from impasto.export.weightings import coefficients, conversion
+from impasto.export.weightings import coefficients, conversion, target_power
 
 
 class Compiler:
@@ -20,6 +21,7 @@ class Compiler:
     def __init__(self, network: Network, provider: Provider, threads: int) -> None:
         """Take over what stays the same from run to run; nothing is compiled yet."""
         self._taps = network.facts.taps
+        self._provider = provider
         self._source = SessionSource(network, provider, threads)
         self._targets = TargetSource(self._source, threads)
         self._kept: tuple[Form, Opened] | None = None
@@ -45,6 +47,9 @@ class Compiler:
             targets |= style.result()()
             compiled = compiling.result()
         self._source.keep()
+        powers = {
+            term.name: target_power(term, targets[term.target][0]) for term in compiled.terms if term.target is not None
+        }
         factors = coefficients(
             compiled.terms,
             settings.weighting,
@@ -52,8 +57,10 @@ class Compiler:
             style_weight=settings.style_weight or 0.0,
             tv_weight=settings.tv_weight or 0.0,
             layer_weights=self._layer_weights(settings),
+            powers=powers,
         )
-        objective = Objective(compiled.session, compiled.terms, targets, factors)
+        scale = LossScale() if self._provider.precision == "fp16" else None
+        objective = Objective(compiled.session, compiled.terms, targets, factors, scale=scale)
         return objective, conversion(compiled.terms, factors)
 
     def close(self) -> None:

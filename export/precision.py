@@ -106,9 +106,8 @@ class _Narrowing:
                 narrowed.const_value = ir.tensor(array, dtype=self._dtype, name=name)
                 self._graph.register_initializer(narrowed)
             else:
-                narrowed = self._cast(value, self._dtype, name)
-                producer = value.producer()
-                cast = narrowed.producer()
+                cast = self._cast(value, self._dtype, name)
+                narrowed, producer = cast.outputs[0], value.producer()
                 if producer is None:
                     self._graph.insert_before(self._graph[0], cast)
                 else:
@@ -124,18 +123,19 @@ class _Narrowing:
             return
         name = value.name
         value.name = f"{name}.{self._dtype.name.lower()}"
-        wide = self._cast(value, ir.DataType.FLOAT, name or "")
-        self._graph.insert_after(node, wide.producer())
+        cast = self._cast(value, ir.DataType.FLOAT, name or "")
+        self._graph.insert_after(node, cast)
+        wide = cast.outputs[0]
         for user, index in uses:
             user.replace_input_with(index, wide)
         if is_output:
             self._graph.outputs[:] = [wide if output is value else output for output in self._graph.outputs]
 
-    def _cast(self, value: ir.Value, dtype: ir.DataType, name: str) -> ir.Value:
+    def _cast(self, value: ir.Value, dtype: ir.DataType, name: str) -> ir.Node:
         node = ir.node("Cast", [value], {"to": dtype}, num_outputs=1)
         result = node.outputs[0]
         result.name, result.type, result.shape = name, ir.TensorType(dtype), value.shape
-        return result
+        return node
 
 
 def _producer(value: ir.Value | None) -> ir.Node | None:

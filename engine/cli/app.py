@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from impasto.engine.cli.check import check
 from impasto.engine.cli.doctor import doctor
 from impasto.engine.cli.evaluate import evaluate
 from impasto.engine.cli.gradient import gradient
@@ -44,6 +45,7 @@ def options(
 
 app.command()(transfer)
 app.command()(evaluate)
+app.command()(check)
 app.command()(gradient)
 app.command()(show)
 app.command()(doctor)

@@ -41,7 +41,7 @@ def run(model: ir.Model, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
 def feeds(model: ir.Model) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     return {
-        value.name or "": rng.random([int(size) for size in value.shape or ()], np.float32)
+        value.name or "": rng.random(value.shape.numpy() if value.shape is not None else (), np.float32)
         for value in model.graph.inputs
     }
 

@@ -8,10 +8,10 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from impasto.engine import Engine, ImpastoError
+from impasto.engine import Engine, ImpastoError, processor
 from impasto.engine.graph import Graph
 from impasto.engine.precision import PRECISIONS
-from impasto.engine.providers import NAMES, Provider, availability, choice, choose, openvino
+from impasto.engine.providers import NAMES, Provider, availability, choose, nvidia, openvino
 from impasto.engine.session import Session
 from impasto.export.objective import build_objective
 from impasto.export.serialised import whole
@@ -30,8 +30,8 @@ def test_auto_says_what_it_took_and_why_not_the_others(
 ) -> None:
     gpu()
     plugin()
-    monkeypatch.setattr(choice.cuda.nvidia, "no_gpu", lambda: "no driver")
-    monkeypatch.setattr(openvino.processor, "name", lambda: "AMD EPYC")
+    monkeypatch.setattr(nvidia, "no_gpu", lambda: "no driver")
+    monkeypatch.setattr(processor, "name", lambda: "AMD EPYC")
     chosen = choose()
     assert (chosen.name, chosen.precision) == ("cpu", "fp32")
     assert chosen.choice == (
@@ -136,7 +136,7 @@ def test_a_session_that_ignores_the_provider_is_an_error() -> None:
 class _OwnMemory(Provider):
     """The CPU provider behind a binding that copies an input when it is bound, as OpenVINO's does."""
 
-    def open(self, content: bytes, session_options: Any, threads: int) -> Any:
+    def open(self, content: bytes | str, session_options: Any, threads: int) -> Any:
         session = super().open(content, session_options, threads)
         bind = session.io_binding
 
@@ -163,7 +163,7 @@ def test_inputs_reach_a_provider_that_copies_them_when_they_are_bound() -> None:
         for seed in (0, 1):
             rng = np.random.default_rng(seed)
             for name, array in session.inputs.items():
-                session.set(name, rng.random(array.shape, np.float32))
+                session.set(name, np.asarray(rng.random(array.shape, np.float32)))
             outputs.append({name: array.copy() for name, array in session.run().items()})
     plain, copying = outputs[:2], outputs[2:]
     for expected, actual in zip(plain, copying, strict=True):
