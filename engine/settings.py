@@ -15,6 +15,7 @@ POOLINGS = ("avg", "max")
 OPTIMIZERS = ("lbfgs", "adam")
 LARGEST_SIDE_PX = 16384
 LONGEST_HISTORY = 100
+SEAMLESS_STEP_PX = 16  # of VGG's four poolings
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Settings:
 
     Attributes:
         size: long side of the result, px; 0 keeps the content image's own size.
+        canvas: width and height of a result that has no content image, px; None is the style image's proportions.
         style_size: long side of the style image, px; None is the same as the result, 0 its own size.
         iterations: accepted steps at most.
         evaluations: runs of loss and gradient at most; None is no limit of its own.
@@ -56,8 +58,10 @@ class Settings:
         tv_weight: of total variation (sum of squared differences of neighbours, image in 0..1).
         content_taps: taps of the content terms; names, NAME=WEIGHT or `Tap`.
         style_taps: taps of the style terms.
-        weighting: "paper" (the literal equations) or "johnson" (the conventions of jcjohnson/neural-style).
+        weighting: "paper" (the literal equations), "johnson" (the conventions of jcjohnson/neural-style) or "calibrated"
+            (errors relative to what is to be reached, so that weights carry across networks and sizes).
         pool: "avg" (the paper's) or "max".
+        seamless: make a result that tiles: every padding in the network wraps, and sides are multiples of 16 px.
         init: "content", "noise", "style", or the path of an image to start from.
         seed: of the noise.
         optimizer: "lbfgs" or "adam".
@@ -67,6 +71,7 @@ class Settings:
     """
 
     size: int = 512
+    canvas: tuple[int, int] | None = None
     style_size: int | None = None
     iterations: int = 300
     evaluations: int | None = None
@@ -79,6 +84,7 @@ class Settings:
     style_taps: tuple[Tap | str, ...] = field(default=tuple(Tap(name) for name in STYLE_TAPS))
     weighting: str = "paper"
     pool: str = "avg"
+    seamless: bool = False
     init: str = "content"
     seed: int = 0
     optimizer: str = "lbfgs"
@@ -102,6 +108,8 @@ class Settings:
         for name in ("content_taps", "style_taps"):
             object.__setattr__(self, name, _taps(name, getattr(self, name)))
         _between("size", self.size, 0, LARGEST_SIDE_PX)
+        if self.canvas is not None:
+            object.__setattr__(self, "canvas", _canvas(tuple(self.canvas), self.seamless))
         if self.style_size is not None:
             _between("style_size", self.style_size, 0, LARGEST_SIDE_PX)
         _between("iterations", self.iterations, 0, None)
@@ -179,6 +187,21 @@ def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:
 def _not_negative(name: str, value: float) -> None:
     if not (math.isfinite(value) and value >= 0):
         raise ImpastoError(f"bad {name} {value:g}: allowed are finite numbers of 0 or more")
+
+
+def _canvas(canvas: tuple[int, ...], seamless: bool) -> tuple[int, int]:
+    """Return width and height, both in range."""
+    if len(canvas) != 2:
+        raise ImpastoError(f"bad canvas {canvas}: give a width and a height, px")
+    for side in canvas:
+        _between("canvas side", side, 1, LARGEST_SIDE_PX)
+        if seamless and side % SEAMLESS_STEP_PX:
+            below = side - side % SEAMLESS_STEP_PX
+            raise ImpastoError(
+                f"bad side {side} px for a seamless result: allowed are multiples of {SEAMLESS_STEP_PX}, "
+                f"such as {below or SEAMLESS_STEP_PX} or {below + SEAMLESS_STEP_PX}"
+            )
+    return canvas[0], canvas[1]
 
 
 def _between(name: str, value: int, low: int, high: int | None) -> None:

@@ -10,10 +10,21 @@ with w_l = 1 / (number of style taps). `johnson` takes the numbers that users of
 
 with TV on 0..255. Both are the same sums with other factors, so a conversion is all that the second one needs:
 alpha = 2 cw / (N M) and beta w_l = 4 sw / N^2.
+
+`calibrated` measures every error against what is to be reached, so that the weights mean the same on another network,
+size or pooling:
+
+    alpha * sum (F - P)^2 / sum P^2  +  beta * sum_l w_l / 4 * sum (G_l - A_l)^2 / (trace A_l)^2  +  gamma * mean TV.
+
+It is the paper's objective on a network whose taps are scaled to unit power on the run's own two pictures, divided by
+the size. The normalised network of Gatys et al. (CVPR 2016, section 2) does the same, up to a constant, filter by
+filter and for a fixed set of pictures; see `impasto.export.normalisation`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from impasto.export.terms import Term
 
@@ -28,9 +39,12 @@ class Weighting:
     tv_weight: float
 
 
+CALIBRATED_ALPHA = 2e-3
+
 WEIGHTINGS: Mapping[str, Weighting] = {
     "paper": Weighting("paper", content_weight=1e-4, style_weight=1.0, tv_weight=0.0),
     "johnson": Weighting("johnson", content_weight=5.0, style_weight=100.0, tv_weight=1e-3),
+    "calibrated": Weighting("calibrated", content_weight=CALIBRATED_ALPHA, style_weight=1.0, tv_weight=0.0),
 }
 
 
@@ -42,6 +56,7 @@ def coefficients(
     style_weight: float,
     tv_weight: float,
     layer_weights: Mapping[str, float | None],
+    powers: Mapping[str, float] | None = None,
 ) -> list[float]:
     """Return the factor of every term's unweighted loss, in the terms' order.
 
@@ -52,24 +67,45 @@ def coefficients(
         style_weight: beta, or the convention's own style weight.
         tv_weight: of total variation.
         layer_weights: by term name; None or absent is the convention's default: 1 for a content tap and, for a
-            style tap, 1 / (number of style taps) in `paper` and 1 in `johnson`.
+            style tap, 1 / (number of style taps) in `paper` and `calibrated` and 1 in `johnson`.
+        powers: by term name, as `target_power` gives them; for `calibrated`.
     """
     style_taps = sum(term.kind == "style" for term in terms)
+    weights = {"content": content_weight, "style": style_weight, "tv": tv_weight}
     factors = []
     for term in terms:
+        default = 1.0 / style_taps if term.kind == "style" and weighting != "johnson" else 1.0
         layer = layer_weights.get(term.name)
-        if weighting == "paper":
-            default = 1.0 / style_taps if term.kind == "style" else 1.0
-            factor = {"content": content_weight, "style": style_weight, "tv": tv_weight}[term.kind]
-        else:
-            default = 1.0
-            factor = {
-                "content": 2.0 * content_weight / (term.channels * term.positions),
-                "style": 4.0 * style_weight / term.channels**2,
-                "tv": tv_weight * 255.0**2 / 2.0,
-            }[term.kind]
-        factors.append(factor * (default if layer is None else layer))
+        unit = _unit(term, weighting, (powers or {}).get(term.name, 1.0))
+        factors.append(unit * weights[term.kind] * (default if layer is None else layer))
     return factors
+
+
+def _unit(term: Term, weighting: str, power: float) -> float:
+    """Return the factor of a term whose weight is 1."""
+    if weighting == "paper":
+        return 1.0
+    entries = term.channels * term.positions
+    if weighting == "johnson":
+        return {"content": 2.0 / entries, "style": 4.0 / term.channels**2, "tv": 255.0**2 / 2.0}[term.kind]
+    return {"content": 2.0 / (entries * power), "style": 1.0 / power**2, "tv": 1.0 / entries}[term.kind]
+
+
+def target_power(term: Term, target: np.ndarray) -> float:
+    """Return the mean square of a tap's features, from a term's target.
+
+    Args:
+        term: a content or a style term.
+        target: of one sample, content features [C, h, w] or a Gram matrix over M positions [C, C].
+
+    Returns:
+        The power per channel that the term stands for; 1 where the target is 0 throughout.
+    """
+    if term.kind == "style":
+        power = float(np.trace(target, dtype=np.float64)) / term.channels
+    else:
+        power = float(np.square(target, dtype=np.float64).sum()) / (term.channels * term.positions)
+    return power or 1.0
 
 
 def conversion(terms: Sequence[Term], factors: Sequence[float]) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from impasto.export.terms import Term
-from impasto.export.weightings import coefficients, conversion
+from impasto.export.weightings import coefficients, conversion, target_power
 
 TERMS = (
     Term("content", "relu4_2", channels=6, positions=20),
@@ -48,3 +48,27 @@ def test_the_conversion_is_said_in_the_papers_terms() -> None:
     assert conversion(TERMS, factors) == (
         "alpha[relu4_2] = 0.08333, beta w[relu1_1] = 25, beta w[relu2_1] = 11.11, tv[image] = 32.51"
     )
+
+
+def test_calibrated_measures_against_the_targets() -> None:
+    content, *styles, tv = TERMS
+    targets = {content.name: features(content.channels, content.positions, 1).reshape(6, 4, 5)}
+    for index, term in enumerate(styles):
+        a = features(term.channels, term.positions, 10 + index)
+        targets[term.name] = a @ a.T / term.positions
+    powers = {term.name: target_power(term, targets[term.name]) for term in (content, *styles)}
+    factors = coefficients(TERMS, "calibrated", **WEIGHTS, layer_weights={}, powers=powers)
+    p = targets[content.name].reshape(6, 20)
+    f = features(6, 20, 2)
+    assert factors[0] * 0.5 * np.sum((f - p) ** 2) == pytest.approx(5.0 * np.sum((f - p) ** 2) / np.sum(p**2))
+    for term, factor in zip(styles, factors[1:3], strict=True):
+        n, m, a = term.channels, term.positions, targets[term.name]
+        g = features(n, m, 5) @ features(n, m, 5).T / m
+        literal = np.sum((g * m - a * m) ** 2) / (4 * n**2 * m**2)
+        assert factor * literal == pytest.approx(100.0 / 2 * 0.25 * np.sum((g - a) ** 2) / np.trace(a) ** 2)
+    assert factors[3] == pytest.approx(1e-3 / (tv.channels * tv.positions))
+
+
+def test_a_target_of_zeros_counts_as_it_is() -> None:
+    assert target_power(TERMS[0], np.zeros((6, 4, 5), np.float32)) == 1.0
+    assert target_power(TERMS[1], np.zeros((4, 4), np.float32)) == 1.0
