@@ -1,6 +1,7 @@
 """From a network and settings to an objective that can be called: graphs built, compiled, and fed with targets."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from impasto.engine.form import Form
 from impasto.engine.images import Picture
@@ -33,17 +34,18 @@ class Compiler:
 
         Args:
             settings: of the run.
-            scene: the content image, at the size of the result.
-            painting: the style image, at its own size.
+            scene: the content image, at the size of the result; its pixels count where there are content terms.
+            painting: the style image, at its own size; likewise with style terms.
 
         Raises:
             ImpastoError: the network lacks a tap, or an image is too small for it.
         """
         form = self._form(settings, scene)
+        prepare = partial(self._targets.prepare, pool=form.pool, seamless=form.seamless)
         with ThreadPoolExecutor(1) as background:
-            style = background.submit(self._targets.prepare, painting, (), form.style_taps, form.pool)
+            style = background.submit(prepare, painting, (), form.style_taps)
             compiling = background.submit(self._compile, form)
-            targets = self._targets.prepare(scene, form.content_taps, (), form.pool)()
+            targets = prepare(scene, form.content_taps, ())()
             targets |= style.result()()
             compiled = compiling.result()
         self._source.keep()
@@ -81,6 +83,7 @@ class Compiler:
             height=scene.height,
             width=scene.width,
             pool=settings.pool,
+            seamless=settings.seamless,
             tv=bool(settings.tv_weight),
         )
 

@@ -13,6 +13,7 @@ class Form:
         height: of the image, px.
         width: of the image, px.
         pool: "avg" or "max".
+        seamless: whether the image counts as repeated without end.
         tv: whether there is a total variation term.
     """
 
@@ -21,4 +22,5 @@ class Form:
     height: int
     width: int
     pool: str
+    seamless: bool = False
     tv: bool = False

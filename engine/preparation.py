@@ -1,12 +1,13 @@
 """Pictures brought to the sizes of a run, and the image that it starts from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from impasto.engine import images
 from impasto.engine.images import Picture, Source
-from impasto.engine.settings import Settings
+from impasto.engine.settings import SEAMLESS_STEP_PX, Settings, Tap
 from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
 
@@ -15,18 +16,30 @@ NOISE_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 NOISE_DEVIATION = np.float32(0.227)
 
 
-def read_pictures(content: Source, style: Source, settings: Settings) -> tuple[Picture, Picture]:
+def read_pictures(content: Source | None, style: Source | None, settings: Settings) -> tuple[Picture, Picture]:
     """Read content and style and bring them to the sizes that the settings ask for.
 
+    Args:
+        content: None where there are no content terms: a blank picture without a name then has the result's size.
+        style: None where there are no style terms: likewise.
+        settings: of the run.
+
     Raises:
-        ImpastoError: an image cannot be read, or is too small.
+        ImpastoError: an image cannot be read, is too small, or is missing.
     """
-    scene, painting = _read(content, "content image"), _read(style, "style image")
-    scene = scene.resized(*images.fit_long_side(scene.height, scene.width, settings.size))
+    _check_given("content", content, settings.active_content_taps, settings)
+    _check_given("style", style, settings.active_style_taps, settings)
+    if content is not None and settings.canvas is not None:
+        raise ImpastoError("a canvas is for results without a content image: give --size, the long side, instead")
+    painting = None if style is None else _read(style, "style image")
+    scene = _blank(painting, settings) if content is None else _sized(_read(content, "content image"), settings.size)
+    scene = _tileable(scene, settings)
     long_side_px = settings.style_size
     if long_side_px is None:
         long_side_px = settings.size and max(scene.height, scene.width)
-    return scene, painting.resized(*images.fit_long_side(painting.height, painting.width, long_side_px))
+    if painting is None:
+        return scene, Picture(scene.pixels, None, "")
+    return scene, _tileable(_sized(painting, long_side_px), settings)
 
 
 def read_scored(image: Source, scene: Picture, settings: Settings) -> Picture:
@@ -61,6 +74,9 @@ def initial_image(settings: Settings, scene: Picture, painting: Picture, given: 
     if settings.init == "noise":
         noise = np.random.default_rng(settings.seed).standard_normal((scene.height, scene.width, 3), np.float32)
         return as_vector(NOISE_MEAN + NOISE_DEVIATION * noise)
+    named = {"content": scene, "style": painting}.get(settings.init)
+    if named is not None and not named.name:
+        raise ImpastoError(f"cannot start from the {settings.init} image: there is none; take noise or a file")
     if settings.init == "content":
         return as_vector(scene.pixels)
     start = painting if settings.init == "style" else images.read_image(Path(settings.init))
@@ -75,6 +91,40 @@ def as_vector(pixels: np.ndarray) -> np.ndarray:
 def as_pixels(vector: np.ndarray, height: int, width: int) -> np.ndarray:
     """Return a flat vector of planes as a copy of form H x W x 3."""
     return images.from_nchw(vector.reshape(1, 3, height, width))
+
+
+def _check_given(kind: str, source: Source | None, taps: Sequence[Tap], settings: Settings) -> None:
+    if source is None and taps:
+        raise ImpastoError(
+            f"no {kind} image for the {kind} terms of {', '.join(tap.name for tap in taps)}: give one, "
+            f"or a {kind}_weight of 0"
+        )
+
+
+def _blank(painting: Picture | None, settings: Settings) -> Picture:
+    """Return a picture of the result's size that stands for no content image."""
+    if settings.canvas is not None:
+        width, height = settings.canvas
+    elif painting is not None:
+        height, width = images.fit_long_side(painting.height, painting.width, settings.size)
+    else:
+        raise ImpastoError("neither a content nor a style image: give one of them, or a canvas")
+    return Picture(np.zeros((height, width, 3), np.float32), None, "")
+
+
+def _sized(picture: Picture, long_side_px: int) -> Picture:
+    return picture.resized(*images.fit_long_side(picture.height, picture.width, long_side_px))
+
+
+def _tileable(picture: Picture, settings: Settings) -> Picture:
+    """Return the picture with sides that a seamless network takes, if that is wanted; halves are rounded up."""
+    if not settings.seamless:
+        return picture
+    step = SEAMLESS_STEP_PX
+    height, width = (
+        max((2 * side + step) // (2 * step) * step, SMALLEST_SIDE_PX) for side in (picture.height, picture.width)
+    )
+    return picture.resized(height, width)
 
 
 def _read(source: Source, what: str) -> Picture:

@@ -62,6 +62,7 @@ def transfer_refined(
         second,
         iterations=first.iterations + second.iterations,
         evaluations=first.evaluations + second.evaluations,
+        initial_terms=first.initial_terms,
         seconds=time.perf_counter() - start,
         setup_s=first.setup_s,
         evaluations_s=first.evaluations_s + second.evaluations_s,

@@ -1,7 +1,7 @@
 """The pipeline: two pictures and settings in, one picture out. The one place where the parts meet."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -59,19 +59,23 @@ class Engine:
 
     def transfer(
         self,
-        content: Source,
-        style: Source,
+        content: Source | None,
+        style: Source | None,
         settings: Settings | None = None,
         *,
         start: Picture | None = None,
         on_event: OnEvent | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Result:
-        """Paint a content image in the style of another.
+        """Paint a content image in the style of another; or reconstruct one of them from its features alone.
+
+        With a style_weight of 0 only content terms are left, with a content_weight of 0 only style terms: the graph
+        holds no others and ends at the deepest tap in use (`impasto.engine.reconstruction` has such settings).
 
         Args:
-            content: a path, a PIL image or an array, as `impasto.engine.images.read_image` takes them.
-            style: likewise.
+            content: a path, a PIL image or an array, as `impasto.engine.images.read_image` takes them; or None where
+                the content_weight is 0.
+            style: likewise; or None where the style_weight is 0.
             settings: what to do; None is the defaults.
             start: what to start from in place of ``settings.init``, such as the picture of an earlier result.
             on_event: called with `Started`, then with every `Iteration`, and with `PrecisionChanged` where a value was
@@ -110,8 +114,11 @@ class Engine:
 
         loss_noise = self.provider.numbers.loss_noise
         run = Descent(objective, loss_noise, x, settings, cancel=cancel, safer=safer)
+        initial_terms: Mapping[str, float] = {}
         for step in run:
-            if step.iteration:
+            if not step.iteration:
+                initial_terms = run.terms
+            else:
                 snapshot = partial(as_pixels, step.x, scene.height, scene.width)
                 seconds = time.perf_counter() - called_s
                 tell(Iteration(step.iteration, step.evaluations, step.loss, run.terms, seconds, snapshot))
@@ -123,6 +130,7 @@ class Engine:
             picture=Picture(as_pixels(run.last.x, scene.height, scene.width), scene.alpha, scene.name),
             loss=run.last.loss,
             terms=run.terms,
+            initial_terms=initial_terms,
             iterations=run.last.iteration,
             evaluations=run.evaluations,
             outcome=outcome.value,
@@ -134,7 +142,9 @@ class Engine:
             provenance=self._provenance(scene, painting),
         )
 
-    def evaluate(self, image: Source, content: Source, style: Source, settings: Settings | None = None) -> Evaluation:
+    def evaluate(
+        self, image: Source, content: Source | None, style: Source | None, settings: Settings | None = None
+    ) -> Evaluation:
         """Score an image under the objective, and return the gradient as well.
 
         Args:
@@ -154,7 +164,9 @@ class Engine:
         per_pixel = as_pixels(gradient, scene.height, scene.width) * GREY_LEVEL
         return Evaluation(loss, objective.terms_of(loss), per_pixel, objective.seconds)
 
-    def objective(self, content: Source, style: Source, settings: Settings | None = None) -> tuple[Objective, Vector]:
+    def objective(
+        self, content: Source | None, style: Source | None, settings: Settings | None = None
+    ) -> tuple[Objective, Vector]:
         """Return the function that `transfer` minimises and the image that it starts from, for other optimisers.
 
         The function belongs to the engine: it is valid until the next call of any of these methods.
@@ -203,8 +215,8 @@ class Engine:
             "impasto": VERSION,
             "model": self.network.name,
             "model_sha256": self.network.sha256,
-            "content": scene.name,
-            "style": painting.name,
+            "content": scene.name or None,
+            "style": painting.name or None,
             "provider": self.provider.name,
             "precision": self.provider.precision,
             "versions": {"onnxruntime": self.provider.runtime_version(), "numpy": metadata.version("numpy")},

@@ -37,6 +37,7 @@ class Result:
         picture: pixels float32 H x W x 3, RGB, nominally 0..1 (not clipped), and the content image's alpha.
         loss: the total at the end.
         terms: every weighted term by name.
+        initial_terms: the same at the image that the run started from.
         iterations: accepted steps.
         evaluations: runs of loss and gradient.
         outcome: why it ended; a name that programs can compare.
@@ -51,6 +52,7 @@ class Result:
     picture: Picture
     loss: float
     terms: Mapping[str, float]
+    initial_terms: Mapping[str, float]
     iterations: int
     evaluations: int
     outcome: str
@@ -67,6 +69,7 @@ class Result:
         return {
             "loss": self.loss,
             "terms": dict(self.terms),
+            "initial_terms": dict(self.initial_terms),
             "iterations": self.iterations,
             "evaluations": self.evaluations,
             "seconds": self.seconds,

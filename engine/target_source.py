@@ -27,7 +27,13 @@ class TargetSource:
         self._threads = threads or os.cpu_count() or 1
 
     def prepare(
-        self, picture: Picture, content_taps: tuple[str, ...], style_taps: tuple[str, ...], pool: str
+        self,
+        picture: Picture,
+        content_taps: tuple[str, ...],
+        style_taps: tuple[str, ...],
+        *,
+        pool: str,
+        seamless: bool = False,
     ) -> Callable[[], Targets]:
         """Return what gives the targets of one picture, once, by the names of the objective's inputs.
 
@@ -38,10 +44,11 @@ class TargetSource:
             content_taps: whose features are wanted.
             style_taps: whose Gram matrices are wanted.
             pool: as in `Form`.
+            seamless: likewise.
         """
         if not content_taps and not style_taps:
             return dict
-        form = Form(content_taps, style_taps, picture.height, picture.width, pool)
+        form = Form(content_taps, style_taps, picture.height, picture.width, pool, seamless)
         key = self._key(form, picture)
         found = target_store.find(key) if key else None
         if found is not None:

@@ -39,6 +39,7 @@ def build_targets(
     height: int,
     width: int,
     pool: str = "model",
+    seamless: bool = False,
 ) -> ir.Model:
     """Return the model that computes an image's content features and Gram matrices.
 
@@ -50,9 +51,10 @@ def build_targets(
         height: px.
         width: px.
         pool: as in `tap_graph`.
+        seamless: likewise.
     """
     taps = _in_graph_order(model, [*content_taps, *style_taps])
-    copy = tap_graph(model, taps, batch=batch, height=height, width=width, pool=pool)
+    copy = tap_graph(model, taps, batch=batch, height=height, width=width, pool=pool, seamless=seamless)
     features = dict(zip(taps, copy.graph.outputs, strict=True))
     tape = Tape(copy.graph)
     emit = Emitter(tape)
@@ -72,6 +74,7 @@ def build_objective(
     height: int,
     width: int,
     pool: str = "model",
+    seamless: bool = False,
 ) -> ObjectiveGraph:
     """Return the model that computes loss terms and the image gradient.
 
@@ -84,6 +87,7 @@ def build_objective(
         height: px.
         width: px.
         pool: as in `tap_graph`.
+        seamless: likewise.
 
     Raises:
         ValueError: no term at all.
@@ -91,7 +95,7 @@ def build_objective(
     if not content_taps and not style_taps and not tv:
         raise ValueError("an objective needs at least one term")
     taps = _in_graph_order(model, [*content_taps, *style_taps])
-    copy = tap_graph(model, taps, batch=batch, height=height, width=width, pool=pool)
+    copy = tap_graph(model, taps, batch=batch, height=height, width=width, pool=pool, seamless=seamless)
     features = dict(zip(taps, copy.graph.outputs, strict=True))
     emit = Emitter(Tape(copy.graph))
     terms, columns, targets = [], [], []

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import onnx_ir as ir
 from onnx_ir.passes import Sequential, common
 
+from impasto.export.seamless import wrap_padding
 from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
 
@@ -33,7 +34,14 @@ def nominal_channels(model: ir.Model, tap: str) -> int | None:
 
 
 def tap_graph(
-    model: ir.Model, taps: Iterable[str], *, batch: int, height: int, width: int, pool: str = "model"
+    model: ir.Model,
+    taps: Iterable[str],
+    *,
+    batch: int,
+    height: int,
+    width: int,
+    pool: str = "model",
+    seamless: bool = False,
 ) -> ir.Model:
     """Return a copy of a features model that ends at the deepest of the given taps, with static shapes.
 
@@ -44,9 +52,11 @@ def tap_graph(
         height: of the image, px, 32 or more.
         width: of the image, px, 32 or more.
         pool: "avg" (the paper's) or "max" replaces every pooling; "model" keeps what the file has.
+        seamless: the image counts as repeated without end (see `impasto.export.seamless`).
 
     Raises:
-        ImpastoError: the image is too small, or the file is not a features model.
+        ImpastoError: the image is too small, its sides do not suit a seamless network, or the file is not a
+            features model.
     """
     if min(height, width) < SMALLEST_SIDE_PX:
         raise ImpastoError(
@@ -64,7 +74,11 @@ def tap_graph(
     for node in copy.graph:  # shapes of the file's own size, symbolic or not, no longer hold
         for value in node.outputs:
             value.shape = None
-    Sequential(common.RemoveUnusedNodesPass(), common.ShapeInferencePass(check_type=True, strict_mode=True))(copy)
+    finish = Sequential(common.RemoveUnusedNodesPass(), common.ShapeInferencePass(check_type=True, strict_mode=True))
+    finish(copy)
+    if seamless:
+        wrap_padding(copy)
+        finish(copy)
     return copy
 
 
