@@ -58,8 +58,8 @@ class Settings:
         tv_weight: of total variation (sum of squared differences of neighbours, image in 0..1).
         content_taps: taps of the content terms; names, NAME=WEIGHT or `Tap`.
         style_taps: taps of the style terms.
-        weighting: "paper" (the literal equations), "johnson" (the conventions of jcjohnson/neural-style) or "calibrated"
-            (errors relative to what is to be reached, so that weights carry across networks and sizes).
+        weighting: "paper" (the literal equations), "johnson" (the conventions of jcjohnson/neural-style) or
+            "calibrated" (errors relative to what is to be reached, so that weights carry across networks and sizes).
         pool: "avg" (the paper's) or "max".
         seamless: make a result that tiles: every padding in the network wraps, and sides are multiples of 16 px.
         init: "content", "noise", "style", or the path of an image to start from.

@@ -36,7 +36,7 @@ StyleTaps = Annotated[
     list[str] | None,
     typer.Option("--style-tap", help=f"NAME or NAME=WEIGHT, repeatable.  [default: {' '.join(STYLE_TAPS)}]"),
 ]
-Weighting = Annotated[str, typer.Option(help="What the weights mean: paper (literal equations), johnson or calibrated.")]
+Weighting = Annotated[str, typer.Option(help="What the weights mean: paper (its equations), johnson or calibrated.")]
 Pool = Annotated[str, typer.Option(help="Pooling: avg (the paper's) or max.")]
 Output = Annotated[
     Path,

@@ -82,6 +82,30 @@ def import_command(
     _print_network(import_network(file, name, layout=layout))
 
 
+@weights_app.command()
+def normalise(
+    name: Annotated[str, typer.Argument(help="A network from `impasto weights list`, or a file.", show_default=False)],
+    pictures: Annotated[
+        list[Path],
+        typer.Option("--images", help="Image files or folders of them, repeatable.", show_default=False),
+    ],
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", help="A name for the cache, or a file .onnx.", show_default=False),
+    ],
+) -> None:
+    """Scale a network so that every filter's mean activation over the images is 1 (Gatys et al., CVPR 2016).
+
+    What the network computes stays the same up to these factors.
+    """
+    from impasto.engine.normalising import normalise_network
+
+    path, count, silent = normalise_network(name, pictures, output)
+    _print_network(path)
+    note = f"; {silent} filters that none of them activates stay as they are" if silent else ""
+    print(f"normalised     mean activation 1 over {count} pictures{note}")
+
+
 def _row(info: "NetworkInfo") -> tuple[str, ...]:
     return (
         info.name,

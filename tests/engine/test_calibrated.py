@@ -48,7 +48,7 @@ def test_another_scale_of_the_activations_changes_nothing(files: Files) -> None:
 
 def test_another_size_changes_little(files: Files, tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
-    tile = [rng.integers(0, 255, (32, 32, 3)).astype(np.uint8) for _ in range(3)]
+    tile = [rng.integers(0, brightest, (32, 32, 3)).astype(np.uint8) for brightest in (60, 255, 160)]
     found = []
     for repeats in (2, 5):  # the same texture over a larger area: only borders differ
         paths = []
@@ -59,7 +59,7 @@ def test_another_size_changes_little(files: Files, tmp_path: Path) -> None:
             settings = Settings(size=0, content_weight=1.0, **SETTINGS)  # type: ignore[arg-type]
             found.append(dict(engine.evaluate(*paths, settings).terms))
     small, large = found
-    assert large == pytest.approx(small, rel=0.1)
+    assert large == pytest.approx(small, rel=0.15)
 
 
 def test_a_picture_that_is_its_own_content_and_style_scores_nothing(files: Files) -> None:
