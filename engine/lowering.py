@@ -28,4 +28,8 @@ def lower(model: "ir.Model", provider: Provider) -> "ir.Model":
         from impasto.export.lowering import lower_for_cpu
 
         lower_for_cpu(model)
+    if provider.name == "openvino" and provider.precision == "bf16":
+        from impasto.export.lowering import lower_for_openvino
+
+        lower_for_openvino(model)
     return model

@@ -1,4 +1,4 @@
-"""The CPU's rewrites: what they change, what they leave alone, and that the gradient stays."""
+"""The rewrites for one provider each: what they change, what they leave alone, and that the gradient stays."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ import onnxruntime as ort
 import pytest
 from onnx_ir.tape import Tape
 
-from impasto.export.lowering import lower_for_cpu
+from impasto.export.lowering import lower_for_cpu, lower_for_openvino
 from impasto.export.lowering.cpu import MASK_BETA, REWRITES
-from impasto.export.objective import build_objective
+from impasto.export.objective import build_objective, build_targets
 from tests.small_network import features_model
 
 WIDTHS = {"relu1_1": 16, "relu1_2": 32, "relu2_1": 16, "relu3_1": 16}
@@ -110,3 +110,37 @@ def test_a_mask_of_anything_but_a_relu_is_left_alone() -> None:
     model = ir.Model(graph, ir_version=10)
     lower_for_cpu(model)
     assert operators(model) == {"Greater": 1, "Where": 1}  # x may be negative or NaN
+
+
+def test_openvino_gets_gram_matrices_with_the_channels_last() -> None:
+    model = objective()
+    expected, before = run(model, feeds(model)), operators(model)
+    names = [value.name for value in model.graph.outputs]
+    lower_for_openvino(model)
+    onnx.checker.check_model(ir.to_proto(model), full_check=True)
+    after = operators(model)
+    assert after["Transpose"] == before["Transpose"] + 2 * 2  # to and from, for each of two style terms
+    assert after["MatMul"] == before["MatMul"]
+    assert [value.name for value in model.graph.outputs] == names
+    for plain, lowered in zip(expected, run(model, feeds(model)), strict=True):
+        np.testing.assert_allclose(lowered, plain, rtol=1e-5, atol=1e-6 * np.abs(plain).max())
+
+
+def test_openvino_keeps_the_plain_mask() -> None:
+    model = objective()
+    lower_for_openvino(model)
+    counts = operators(model)
+    assert counts["Where"] == counts["Greater"] == len(WIDTHS)
+    assert counts["HardSigmoid"] == 0
+
+
+def test_targets_are_lowered_too() -> None:
+    model = build_targets(features_model(widths=WIDTHS), style_taps=["relu1_2"], height=SIZE, width=SIZE)
+    expected = run(model, feeds(model))
+    lower_for_openvino(model)
+    assert [list(node.attributes["perm"].as_ints()) for node in model.graph if node.op_type == "Transpose"] == [
+        [0, 2, 3, 1],
+        [0, 2, 1],
+    ]
+    np.testing.assert_allclose(run(model, feeds(model))[0], expected[0], rtol=1e-5)
+    assert [value.name for value in model.graph.outputs] == ["gram_relu1_2"]

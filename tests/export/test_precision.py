@@ -93,9 +93,7 @@ def test_every_value_is_cast_at_most_once_and_never_back_and_forth() -> None:
     narrowed = narrow_convolutions(objective(), ir.DataType.FLOAT16)
     casts = [node for node in narrowed.graph if node.op_type == "Cast"]
     assert max(Counter((node.inputs[0], node.attributes["to"].as_int()) for node in casts).values()) == 1
-    assert not [
-        node for node in casts if (producer := (node.inputs[0] or casts[0]).producer()) and producer.op_type == "Cast"
-    ]
+    assert not [node for node in casts if node.inputs[0] is not None and node.inputs[0].producer() in casts]
 
 
 def test_float16_computes_what_float32_does() -> None:
