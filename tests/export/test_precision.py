@@ -116,7 +116,7 @@ def test_bfloat16_computes_what_float32_does() -> None:
     model = objective()
     values = feeds(model)
     plain, narrowed = (
-        ReferenceEvaluator(ir.to_proto(candidate)).run(None, values)
+        list(ReferenceEvaluator(ir.to_proto(candidate)).run(None, values))
         for candidate in (model, narrow_convolutions(model, ir.DataType.BFLOAT16))
     )
     np.testing.assert_allclose(narrowed[0], plain[0], rtol=5e-2)
