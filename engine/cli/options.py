@@ -13,7 +13,9 @@ Model = Annotated[
     str,
     typer.Option(help="A network from `impasto weights list`, a features .onnx, or a weights file; auto picks one."),
 ]
-Provider = Annotated[str, typer.Option(help="Where it runs: auto, tensorrt, cuda, openvino or cpu.")]
+Provider = Annotated[
+    str, typer.Option(help="Where it runs: auto, tensorrt, cuda, openvino or cpu; cuda:1 is the second GPU.")
+]
 Precision = Annotated[str, typer.Option(help="Of the convolutions: auto, fp32, tf32, fp16 or bf16.")]
 BuildEngines = Annotated[
     bool, typer.Option("--build-engines", help="TensorRT may build engines that its cache lacks: minutes, once.")

@@ -25,6 +25,7 @@ class Home(Protocol):
 
 HOMES: Mapping[str, Home] = {home.NAME: home for home in (tensorrt, cuda, openvino, cpu)}  # best first
 NAMES = (AUTO, *HOMES)
+_NUMBERED = (cuda.NAME, tensorrt.NAME)
 
 
 def availability(*, build_engines: bool = False) -> list[Availability]:
@@ -40,26 +41,34 @@ def choose(name: str = AUTO, precision: str = AUTO, *, build_engines: bool = Fal
     """Return the provider asked for, in the precision asked for.
 
     Args:
-        name: one of `NAMES`; "auto" is the best that works and has the precision.
+        name: one of `NAMES`; "auto" is the best that works and has the precision. "cuda:1" and "tensorrt:1" are the
+            second GPU.
         precision: one of `impasto.engine.precision.NAMES`; "auto" is the provider's own choice.
         build_engines: TensorRT may build engines that its cache lacks.
 
     Raises:
         ImpastoError: a name is unknown, the provider does not work here, or it lacks the precision.
     """
+    name, colon, index = name.partition(":")
     if name not in NAMES:
         raise ImpastoError(f"unknown provider {name!r}: allowed are {', '.join(NAMES)}")
+    if colon and (name not in _NUMBERED or not index.isdecimal()):
+        raise ImpastoError(f"bad provider {name}:{index}: only {' and '.join(_NUMBERED)} take a number, as cuda:1")
     if precision not in precisions.NAMES:
         raise ImpastoError(f"unknown precision {precision!r}: allowed are {', '.join(precisions.NAMES)}")
-    return _best(precision, build_engines) if name == AUTO else _named(name, precision, build_engines)
+    if name == AUTO:
+        return _best(precision, build_engines)
+    return _named(name, precision, int(index or 0))
 
 
 def safer(provider: Provider) -> Provider | None:
-    """Return the same provider in the next safer precision that it has here; None where there is none."""
-    name = provider.numbers.safer
+    """Return the same provider, options and all, in the next safer precision that it has here; None without one."""
+    home, name = HOMES[provider.name], provider.numbers.safer
     while name is not None:
-        if HOMES[provider.name].refusal(name) is None:
-            return HOMES[provider.name].provider(name)
+        if home.refusal(name) is None:
+            before, after = home.provider(provider.precision).options, home.provider(name).options
+            changed = {key: value for key, value in after.items() if before.get(key) != value}
+            return dataclasses.replace(provider, precision=name, options={**provider.options, **changed})
         name = precisions.PRECISIONS[name].safer
     return None
 
@@ -81,8 +90,8 @@ def _best(precision: str, build_engines: bool) -> Provider:
     raise ImpastoError(f"no provider here runs {precision}{_without(reasons)}; use --precision auto")
 
 
-def _named(name: str, precision: str, build_engines: bool) -> Provider:
-    found = _probe(name, build_engines or name == tensorrt.NAME)
+def _named(name: str, precision: str, device_index: int) -> Provider:
+    found = _probe(name, build_engines=True)  # to name it is leave enough
     if not found.works:
         raise ImpastoError(
             f"provider {name} does not work here: {found.reason}; use --provider auto or see `impasto doctor`"
@@ -91,7 +100,12 @@ def _named(name: str, precision: str, build_engines: bool) -> Provider:
     if lack is not None:
         allowed = ", ".join((AUTO, *supported(name)))
         raise ImpastoError(f"provider {name} has no {precision}: {lack}; allowed here are {allowed}")
-    return HOMES[name].provider(_taken(name, precision))
+    taken = _taken(name, precision)
+    if name == cuda.NAME:
+        return cuda.provider(taken, cuda.CudaSettings(device_index))
+    if name == tensorrt.NAME:
+        return tensorrt.provider(taken, tensorrt.TensorRtSettings(device_index))
+    return HOMES[name].provider(taken)
 
 
 def _taken(name: str, precision: str) -> str:

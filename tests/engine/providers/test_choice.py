@@ -1,5 +1,6 @@
 """Which provider is taken, what is said of it, and what is refused."""
 
+import dataclasses
 import types
 from collections.abc import Callable
 from typing import Any
@@ -175,5 +176,8 @@ def test_inputs_reach_a_provider_that_copies_them_when_they_are_bound() -> None:
 def test_the_engine_runs_in_the_precision_that_it_names(files: Files) -> None:
     with Engine(files.model, provider="cpu", precision="fp32") as engine:
         assert engine.provider.precision == "fp32"
+    own = dataclasses.replace(choose("cpu"), session_config={"session.set_denormal_as_zero": "1"})
+    with Engine(files.model, provider=own) as engine:
+        assert engine.provider is own
     with pytest.raises(ImpastoError, match="provider cpu has no bf16"):
         Engine(files.model, provider="cpu", precision="bf16")

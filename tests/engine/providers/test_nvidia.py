@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from impasto.engine import ImpastoError
-from impasto.engine.providers import choose, cuda, nvidia, tensorrt
+from impasto.engine.providers import choose, cuda, nvidia, safer, tensorrt
 
 H200 = nvidia.Gpu(0, "NVIDIA H200", (9, 0))
 
@@ -115,3 +115,29 @@ def test_libraries_that_do_not_load_say_so(gpu: Callable[..., None]) -> None:
     gpu((9, 0), failure="its libraries do not load (libcudnn.so.9); pip install 'impasto[cuda]'")
     with pytest.raises(ImpastoError, match=r"^provider cuda does not work here: its libraries do not load"):
         choose("cuda")
+
+
+def test_a_gpu_is_named_by_its_number(gpu: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu((9, 0), (9, 0))
+    monkeypatch.setattr(tensorrt, "library_version", lambda: "10.13.2")
+    for name in ("cuda", "tensorrt"):
+        chosen = choose(f"{name}:1")
+        assert (chosen.device_index, chosen.options["device_id"]) == (1, "1")
+        assert choose(name).device_index == 0
+    with pytest.raises(ImpastoError, match="no GPU 2: allowed are 0 to 1"):
+        choose("cuda:2")
+
+
+@pytest.mark.parametrize("name", ["cpu:0", "auto:1", "cuda:", "cuda:x", "cuda:-1"])
+def test_other_numbers_are_refused(name: str) -> None:
+    with pytest.raises(ImpastoError, match=r"only cuda and tensorrt take a number, as cuda:1"):
+        choose(name)
+
+
+def test_a_safer_precision_keeps_the_options(gpu: Callable[..., None]) -> None:
+    gpu((9, 0), (9, 0))
+    provider = cuda.provider("tf32", cuda.CudaSettings(device_index=1, memory_limit_mib=64))
+    found = safer(provider)
+    assert found is not None
+    assert (found.precision, found.device_index, found.options["use_tf32"]) == ("fp32", 1, "0")
+    assert {**found.options, "use_tf32": "1"} == provider.options
