@@ -31,7 +31,7 @@ class Engine:
 
     Args:
         model: as `impasto.engine.network.load_network` takes it.
-        provider: "auto" or a name that `impasto doctor` shows.
+        provider: "auto", a name that `impasto doctor` shows, or a provider with options of its own.
         precision: of the convolutions: "auto" (the fastest that keeps float32's range), or as
             `impasto.engine.precision.NAMES` says.
         threads: of the CPU; 0 is one per core.
@@ -45,14 +45,17 @@ class Engine:
         self,
         model: str | Path = "auto",
         *,
-        provider: str = "auto",
+        provider: str | providers.Provider = "auto",
         precision: str = "auto",
         threads: int = 0,
         build_engines: bool = False,
     ) -> None:
         if threads < 0:
             raise ImpastoError(f"bad threads {threads}: allowed are 0 (one per core) and more")
-        self.provider = providers.choose(provider, precision, build_engines=build_engines)
+        if isinstance(provider, providers.Provider):
+            self.provider = provider
+        else:
+            self.provider = providers.choose(provider, precision, build_engines=build_engines)
         self.network = load_network(model)
         self._threads = threads
         self._compiler = Compiler(self.network, self.provider, threads)
