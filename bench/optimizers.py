@@ -110,7 +110,7 @@ def main() -> None:
 
     record: dict[str, Any] = {"what": __doc__, "conditions": conditions(arguments.threads), "runs": []}
     content, style = (square(path, arguments.side) for path in (arguments.content, arguments.style))
-    with Engine(arguments.model, threads=arguments.threads) as engine:
+    with Engine(arguments.model, provider="cpu", threads=arguments.threads) as engine:
         record["network"] = {"name": engine.network.name, "sha256": engine.network.sha256}
         for init in ("content", "noise"):
             settings = Settings(size=0, init=init, seed=arguments.seed, content_weight=ALPHA)

@@ -7,6 +7,7 @@ import typer
 
 from impasto.engine.cli.check import check
 from impasto.engine.cli.doctor import doctor
+from impasto.engine.cli.engines import engines_app
 from impasto.engine.cli.evaluate import evaluate
 from impasto.engine.cli.gradient import gradient
 from impasto.engine.cli.show import show
@@ -50,6 +51,7 @@ app.command()(gradient)
 app.command()(show)
 app.command()(doctor)
 app.add_typer(weights_app, name="weights")
+app.add_typer(engines_app, name="engines")
 
 
 def main() -> None:

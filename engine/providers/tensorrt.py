@@ -22,7 +22,7 @@ PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
 _LIBRARY = "nvinfer_10.dll" if sys.platform == "win32" else "libnvinfer.so.10"
 _FIX = "install TensorRT 10's libraries (libnvinfer) from NVIDIA"
-_ENGINE = "*.engine"
+ENGINE = "*.engine"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def probe(*, build: bool = False) -> Availability:
     failure = nvidia.load_failure(NAME, ORT_NAME, _FIX)
     if failure is not None:
         return Availability(NAME, False, failure)
-    if not build and not any(engine_dir(found[0], version).glob(_ENGINE)):
+    if not build and not any(engine_dir(found[0], version).glob(ENGINE)):
         return Availability(NAME, False, "no engine is built yet; use --build-engines")
     return Availability(NAME, True, f"{found[0].name}, TensorRT {version}")
 
@@ -126,7 +126,12 @@ def options(folder: Path, precision: str, settings: TensorRtSettings) -> dict[st
 def engine_dir(gpu: nvidia.Gpu, version: str) -> Path:
     """Return the folder of one GPU model's engines for one version of TensorRT; it may not exist."""
     model = "-".join(gpu.name.lower().split())
-    return cache_dir() / "tensorrt" / f"{model}-sm{gpu.compute[0]}{gpu.compute[1]}-{version}"
+    return engines_dir() / f"{model}-sm{gpu.compute[0]}{gpu.compute[1]}-{version}"
+
+
+def engines_dir() -> Path:
+    """Return the folder of all engines; it may not exist."""
+    return cache_dir() / "tensorrt"
 
 
 @functools.cache

@@ -1,0 +1,174 @@
+"""Reconstructions from white noise, as in figure 1 of the paper, beside PyTorch's L-BFGS at equal evaluations.
+
+    python -m impasto.bench.reconstructions CONTENT STYLE -o bench/results/reconstructions.json
+
+Content: from each of the five taps at 128 px. Style: from all five taps at 192 px, the literal loss. Every optimiser
+minimises the very same ONNX Runtime objective from the same noise:
+
+    impasto             what `impasto reconstruct` does: pixels held within 0..1, a history of 20
+    impasto history 10  the same with the rival's history
+    torch               torch.optim.LBFGS, history 10, no line search, pixels on 0..255, tolerances off
+    torch strong_wolfe  the same with its line search
+
+A fraction is the lowest loss so far over the loss of the noise. The error of a content reconstruction is the mean
+|difference| to the image that was reconstructed, in grey levels, of what a file would hold (before rounding).
+What the output file has already is not run again.
+"""
+
+import argparse
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from impasto.bench.conditions import conditions
+from impasto.engine import Engine, Settings
+from impasto.engine.descent import PIXEL_RANGE
+from impasto.engine.images import Picture, read_image
+from impasto.engine.lbfgs import LbfgsSettings, lbfgs
+from impasto.engine.objective import Objective
+from impasto.engine.outcome import Budget, Vector
+from impasto.engine.reconstruction import RECONSTRUCTION_HISTORY, content_reconstruction, style_reconstruction
+
+TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+HISTORY = 10  # torch's in most programs for style transfer
+PIXEL = np.float32(255.0)
+MARKS = (1, 50, 100, 200, 300, 500)
+
+
+class BudgetSpent(Exception):  # noqa: N818 - ends an optimiser that has no exact budget of its own
+    """The objective was run as often as allowed."""
+
+
+class Recorded:
+    """An objective that keeps every loss and the best image, and stops at its budget."""
+
+    def __init__(self, objective: Objective, evaluations: int) -> None:
+        self._objective = objective
+        self._evaluations = evaluations
+        self.losses: list[float] = []
+        self.best: Vector = np.empty(0, np.float32)
+
+    def __call__(self, x: Vector) -> tuple[float, Vector]:
+        """Return loss and gradient at x."""
+        if len(self.losses) == self._evaluations:
+            raise BudgetSpent
+        loss, gradient = self._objective(x)
+        if not self.losses or loss < min(self.losses):
+            self.best = x.copy()
+        self.losses.append(loss)
+        return loss, gradient
+
+
+def run_impasto(objective: Recorded, x: Vector, evaluations: int, *, history: int = RECONSTRUCTION_HISTORY) -> None:
+    """Minimise with this project's L-BFGS, as `impasto reconstruct` does."""
+    settings = LbfgsSettings(history_size=history, bounds=PIXEL_RANGE)
+    for _ in lbfgs(objective, x, settings, Budget(evaluations=evaluations)):
+        pass
+
+
+def run_torch(objective: Recorded, x: Vector, evaluations: int, *, line_search: str | None = None) -> None:
+    """Minimise with torch.optim.LBFGS."""
+    import torch
+
+    pixels = torch.tensor(x * PIXEL, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [pixels],
+        max_iter=evaluations,
+        max_eval=evaluations,
+        history_size=HISTORY,
+        tolerance_grad=-1,
+        tolerance_change=-1,
+        line_search_fn=line_search,
+    )
+
+    def closure() -> torch.Tensor:
+        loss, gradient = objective(np.asarray(pixels.detach().numpy() / PIXEL, np.float32))
+        pixels.grad = torch.tensor(gradient / PIXEL)
+        return torch.tensor(loss)
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+
+
+def run_torch_wolfe(objective: Recorded, x: Vector, evaluations: int) -> None:
+    """Minimise with torch.optim.LBFGS and its line search."""
+    run_torch(objective, x, evaluations, line_search="strong_wolfe")
+
+
+OPTIMIZERS: Mapping[str, Callable[[Recorded, Vector, int], None]] = {
+    "impasto": run_impasto,
+    "impasto history 10": partial(run_impasto, history=HISTORY),
+    "torch": run_torch,
+    "torch strong_wolfe": run_torch_wolfe,
+}
+
+
+def run_one(name: str, objective: Objective, start: Vector, evaluations: int, image: Vector | None) -> dict[str, Any]:
+    """Return what one optimiser comes to on one objective."""
+    recorded = Recorded(objective, evaluations)
+    with contextlib.suppress(BudgetSpent):
+        OPTIMIZERS[name](recorded, start, evaluations)
+    curve = np.minimum.accumulate(recorded.losses) / recorded.losses[0]
+    row: dict[str, Any] = {
+        "evaluations": len(curve),
+        "fraction": float(curve[-1]),
+        "fraction_after": {str(mark): float(curve[min(mark, len(curve)) - 1]) for mark in MARKS if mark <= evaluations},
+    }
+    if image is not None:
+        row["mean_error_grey_levels"] = float(np.abs(np.clip(recorded.best, *PIXEL_RANGE) - image).mean() * PIXEL)
+    return row
+
+
+def fitted(path: Path, side_px: int) -> Picture:
+    """Return an image with its long side so many px."""
+    from impasto.engine.images import fit_long_side
+
+    picture = read_image(path)
+    return picture.resized(*fit_long_side(picture.height, picture.width, side_px))
+
+
+def main() -> None:
+    """Run the reconstructions and write them down."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("content", type=Path)
+    parser.add_argument("style", type=Path)
+    parser.add_argument("--model", default="vgg19")
+    parser.add_argument("--content-side", type=int, default=128, help="long side, px")
+    parser.add_argument("--style-side", type=int, default=192, help="long side, px")
+    parser.add_argument("--optimizer", action="append", choices=list(OPTIMIZERS), help="repeatable; default all")
+    parser.add_argument("--evaluations", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    record: dict[str, Any] = {"what": __doc__, "conditions": conditions(arguments.threads), "runs": {}}
+    if arguments.output.is_file():
+        record["runs"] = json.loads(arguments.output.read_text())["runs"]
+    scene, painting = fitted(arguments.content, arguments.content_side), fitted(arguments.style, arguments.style_side)
+    record["images"] = {picture.name: [picture.width, picture.height] for picture in (scene, painting)}
+    limits: dict[str, Any] = {"size": 0, "seed": arguments.seed}
+    cases: dict[str, tuple[Settings, Picture]] = {
+        f"content {tap}": (content_reconstruction([tap], **limits), scene) for tap in TAPS
+    }
+    cases["style, all five taps"] = (style_reconstruction(TAPS, **limits), painting)
+    with Engine(arguments.model, provider="cpu", precision="fp32", threads=arguments.threads) as engine:
+        record["network"] = {"name": engine.network.name, "sha256": engine.network.sha256}
+        for case, (settings, picture) in cases.items():
+            rows = record["runs"].setdefault(case, {})
+            for name in arguments.optimizer or OPTIMIZERS:
+                if name not in rows:
+                    image = picture.pixels.transpose(2, 0, 1).reshape(-1) if settings.active_content_taps else None
+                    inputs = (None, picture.pixels) if image is None else (picture.pixels, None)
+                    objective, x = engine.objective(*inputs, settings)
+                    start = np.clip(x, *PIXEL_RANGE)
+                    rows[name] = run_one(name, objective, start, arguments.evaluations, image)
+                    print(case, name, json.dumps(rows[name]), flush=True)
+                    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

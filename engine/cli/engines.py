@@ -1,0 +1,63 @@
+"""`impasto engines`: what TensorRT has built, and building ahead of a run."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from impasto.engine.cli import options
+from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
+
+engines_app = typer.Typer(no_args_is_help=True, help="TensorRT's engines: build them ahead, list them, delete them.")
+
+
+@engines_app.command("build")
+def build(
+    content: options.Content,
+    style: options.Style,
+    model: options.Model = "auto",
+    size: options.Size = 512,
+    style_size: options.StyleSize = None,
+    content_tap: options.ContentTaps = None,
+    style_tap: options.StyleTaps = None,
+    pool: options.Pool = "avg",
+    precision: options.Precision = "auto",
+    provider: Annotated[str, typer.Option(help="tensorrt; tensorrt:1 is the second GPU.")] = "tensorrt",
+) -> None:
+    """Build the engines that a transfer of CONTENT in the style of STYLE needs: minutes, once per size."""
+    from impasto.engine.render import Engine
+
+    settings = Settings(
+        size=size,
+        style_size=style_size,
+        content_taps=options.taps(content_tap, CONTENT_TAPS),
+        style_taps=options.taps(style_tap, STYLE_TAPS),
+        pool=pool,
+    )
+    with Engine(model, provider=provider, precision=precision, build_engines=True) as engine:
+        score = engine.evaluate(content, content, style, settings)
+        print(f"ready on {engine.provider.name} in {engine.provider.precision}; loss at the start {score.loss:.6g}")
+
+
+@engines_app.command("list")
+def list_(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False) -> None:
+    """Show the engines in the cache: GPU and version, precision and graph, size."""
+    from impasto.engine.providers.engine_cache import list_engines
+
+    found = list_engines()
+    if as_json:
+        print(json.dumps([{"machine": item.machine, "name": item.name, "megabytes": item.megabytes} for item in found]))
+        return
+    for item in found:
+        print(f"{item.machine}  {item.name}  {item.megabytes:.1f} MB")
+    if not found:
+        print("no engines; `impasto engines build CONTENT STYLE` makes them, on a machine with TensorRT")
+
+
+@engines_app.command("clear")
+def clear() -> None:
+    """Delete all engines and timings; they are built again when they are needed."""
+    from impasto.engine.providers.engine_cache import clear_engines
+
+    count, megabytes = clear_engines()
+    print(f"{count} engines deleted, {megabytes:.1f} MB given back")

@@ -1,0 +1,55 @@
+"""`impasto engines` where there is no GPU: the cache is a folder like any other."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from impasto.engine.providers import nvidia, tensorrt
+from tests.engine.command_line import run
+from tests.engine.conftest import Files
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def put_engine() -> Path:
+    folder = tensorrt.engine_dir(nvidia.Gpu(0, "NVIDIA H200", (9, 0)), "10.13.2")
+    folder.mkdir(parents=True)
+    (folder / "impasto_fp16_123_0_sm90.engine").write_bytes(bytes(2_500_000))
+    (folder / "sm90.timing").write_bytes(bytes(500_000))
+    return folder
+
+
+def test_an_empty_cache_says_how_to_fill_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "impasto engines build" in run(capsys, "engines", "list").out
+    assert run(capsys, "engines", "list", "--json").out == "[]\n"
+    assert run(capsys, "engines", "clear").out == "0 engines deleted, 0.0 MB given back\n"
+
+
+def test_engines_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    put_engine()
+    line = "nvidia-h200-sm90-10.13.2  impasto_fp16_123_0_sm90  2.5 MB\n"
+    assert run(capsys, "engines", "list").out == line
+    (entry,) = json.loads(run(capsys, "engines", "list", "--json").out)
+    assert entry == {"machine": "nvidia-h200-sm90-10.13.2", "name": "impasto_fp16_123_0_sm90", "megabytes": 2.5}
+
+
+def test_engines_are_deleted_with_their_timings(capsys: pytest.CaptureFixture[str], cache: Path) -> None:
+    folder = put_engine()
+    other = cache / "networks"
+    other.mkdir()
+    assert run(capsys, "engines", "clear").out == "1 engines deleted, 3.0 MB given back\n"
+    assert not folder.exists()
+    assert other.is_dir()
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="there is a GPU")
+def test_building_without_a_gpu_is_one_line(capsys: pytest.CaptureFixture[str], files: Files) -> None:
+    ended = run(capsys, "engines", "build", files.content, files.style, "--model", files.model)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith("error: provider tensorrt does not work here: no NVIDIA driver")
+    assert ended.err.count("\n") == 1
