@@ -10,6 +10,7 @@ from impasto.engine.cli.doctor import doctor
 from impasto.engine.cli.engines import engines_app
 from impasto.engine.cli.evaluate import evaluate
 from impasto.engine.cli.gradient import gradient
+from impasto.engine.cli.reconstruct import reconstruct_app
 from impasto.engine.cli.show import show
 from impasto.engine.cli.transfer import transfer
 from impasto.engine.cli.weights import weights_app
@@ -50,6 +51,7 @@ app.command()(check)
 app.command()(gradient)
 app.command()(show)
 app.command()(doctor)
+app.add_typer(reconstruct_app, name="reconstruct")
 app.add_typer(weights_app, name="weights")
 app.add_typer(engines_app, name="engines")
 

@@ -15,7 +15,7 @@ import typer
 from impasto.engine.cli.progress import Progress, grouped
 from impasto.engine.clock import seconds_since_process_start
 from impasto.engine.events import Event, Iteration, OnEvent, PrecisionChanged, Started
-from impasto.engine.settings import Settings
+from impasto.engine.settings import SEAMLESS_STEP_PX, Settings
 
 if TYPE_CHECKING:
     from impasto.engine.render import Engine
@@ -103,6 +103,8 @@ class Job:
 
         if isinstance(event, Started):
             check_writable(self._output, bits=self._bits, size=(event.height, event.width))
+            if settings.seamless:
+                self.say(f"seamless: {event.width}x{event.height} px, both sides multiples of {SEAMLESS_STEP_PX}")
             if settings.weighting != "paper":
                 self.say(f"weighting {settings.weighting}: {event.conversion}")
         if isinstance(event, PrecisionChanged):

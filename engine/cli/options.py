@@ -40,6 +40,7 @@ StyleTaps = Annotated[
 ]
 Weighting = Annotated[str, typer.Option(help="What the weights mean: paper (its equations), johnson or calibrated.")]
 Pool = Annotated[str, typer.Option(help="Pooling: avg (the paper's) or max.")]
+Seamless = Annotated[bool, typer.Option("--seamless", help="The result tiles; its sides become multiples of 16 px.")]
 Output = Annotated[
     Path,
     typer.Option(
