@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from impasto.engine import processor, providers, run_cache
+from impasto.engine.providers import nvidia
 from impasto.models.store import FULL, cache_dir, list_networks, network_path
 from impasto.models.version import VERSION
 
@@ -27,8 +28,8 @@ def examine() -> Mapping[str, Mapping[str, str]]:
     return {
         "Providers": _providers(),
         "Networks": _networks(),
-        "Machine": _machine(),
-        "Versions": _versions(),
+        "Machine": machine(),
+        "Versions": versions(),
     }
 
 
@@ -57,7 +58,8 @@ def _kept() -> str:
     return f"{run_cache.size_bytes() / 1e6:.0f} MB in {places}"
 
 
-def _machine() -> dict[str, str]:
+def machine() -> dict[str, str]:
+    """Return what the machine is: system, processors, threads, memory."""
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -65,6 +67,7 @@ def _machine() -> dict[str, str]:
         "bfloat16": processor.bf16_flag() or "no instructions for it known",
         "threads": str(threads),
         "memory": _memory(),
+        "graphics": ", ".join(gpu.name for gpu in nvidia.gpus()) or nvidia.no_gpu(),
     }
 
 
@@ -77,11 +80,12 @@ def _memory() -> str:
     return f"{kib['MemTotal'] / 2**20:.1f} GiB, {kib['MemAvailable'] / 2**20:.1f} GiB free"
 
 
-def _versions() -> dict[str, str]:
-    versions = {"impasto": VERSION, "python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """Return the versions of this package, of Python and of what a run uses."""
+    found = {"impasto": VERSION, "python": platform.python_version()}
     for name in DISTRIBUTIONS:
         try:
-            versions[name] = metadata.version(name)
+            found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
+            found[name] = "not installed"
+    return found

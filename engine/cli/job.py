@@ -31,11 +31,22 @@ class Render(Protocol):
         """Run, telling of events and asking whether to stop."""
 
 
+class Watcher(Protocol):
+    """Something that follows a run and leaves a file or a picture of it."""
+
+    def take(self, event: Event) -> None:
+        """Take over one event."""
+
+    def finish(self, result: "Result") -> str:
+        """Do what is left to do, and say in a line what came out, or nothing."""
+
+
 class Job:
     """Runs once and writes one file.
 
     Attributes:
         say: prints a line on stderr, unless it is empty or the user wants quiet.
+        watchers: told of every event after the job itself, and of the result.
     """
 
     def __init__(self, output: Path, *, bits: int, save_every: int, quiet: bool, as_json: bool) -> None:
@@ -57,7 +68,8 @@ class Job:
         self._output, self._bits, self._save_every = output, bits, save_every
         self._quiet, self._as_json = quiet, as_json
         self._process_start_s = seconds_since_process_start() - time.perf_counter()  # on the latter's scale
-        self.say = _silent if quiet else _say
+        self.say = silent if quiet else say
+        self.watchers: list[Watcher] = []
 
     def run(
         self, engine: "Engine", settings: Settings, render: Render, interrupted: list[bool], *, iterations: int
@@ -86,14 +98,17 @@ class Job:
                 if isinstance(event, Started):
                     self.say(next(remarks, ""))
                 self._take(event, settings)
+                for watcher in self.watchers:
+                    watcher.take(event)
 
             result = render(on_event=on_event, cancel=lambda: bool(interrupted))
         result.save(self._output, bits=self._bits)
+        left = [watcher.finish(result) for watcher in self.watchers]
         if self._as_json:
             first_iteration_s = call_s + result.setup_s
             _print_json({**result.summary(), "first_iteration_s": first_iteration_s, "output": str(self._output)})
         elif not self._quiet:
-            print(_in_words(result, self._output))
+            print("\n".join(filter(None, [_in_words(result, self._output), *left])))
         if interrupted:
             raise typer.Exit(INTERRUPTED)
 
@@ -134,12 +149,13 @@ def interruptible() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Print a line on stderr, unless it is empty."""
     if line:
         print(line, file=sys.stderr)
 
 
-def _silent(line: str) -> None:
+def silent(line: str) -> None:
     """Keep a line from a user who wants quiet."""
 
 

@@ -65,6 +65,10 @@ Bounded = Annotated[
 ]
 Bits = Annotated[int, typer.Option(help="Per channel in the file: 8 or 16.")]
 SaveEvery = Annotated[int, typer.Option(help="Also write OUTPUT-000050.png and so on, every N iterations; 0 is never.")]
+Report = Annotated[
+    Path | None,
+    typer.Option(help="Also write a page: pictures, loss curves, settings, command. .html", show_default=False),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON line per iteration on stdout, then a summary.")]
 

@@ -9,6 +9,7 @@ import typer
 
 from impasto.engine.cli import options
 from impasto.engine.cli.job import Job, interruptible
+from impasto.engine.cli.watching import watch
 from impasto.engine.reconstruction import RECONSTRUCTION_HISTORY, content_reconstruction, style_reconstruction
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
 from impasto.models.errors import ImpastoError
@@ -46,6 +47,7 @@ def content(
     bounded: options.Bounded = Settings.bounded,
     bits: options.Bits = 8,
     save_every: options.SaveEvery = 0,
+    report: options.Report = None,
     provider: options.Provider = "auto",
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
@@ -73,6 +75,7 @@ def content(
         bounded=bounded,
     )
     job = Job(output, bits=bits, save_every=save_every, quiet=quiet, as_json=as_json)
+    watch(job, content=image, style=None, report=report)
     with (
         interruptible() as interrupted,
         Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine,
@@ -104,6 +107,7 @@ def style(
     bounded: options.Bounded = Settings.bounded,
     bits: options.Bits = 8,
     save_every: options.SaveEvery = 0,
+    report: options.Report = None,
     provider: options.Provider = "auto",
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
@@ -135,6 +139,7 @@ def style(
         bounded=bounded,
     )
     job = Job(output, bits=bits, save_every=save_every, quiet=quiet, as_json=as_json)
+    watch(job, content=None, style=image, report=report)
     with (
         interruptible() as interrupted,
         Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine,

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from impasto.engine.words import in_words
+
 
 def show(
     image: Annotated[
@@ -32,17 +34,4 @@ def show(
 def _print_group(console: Console, title: str, values: Mapping[str, Any]) -> None:
     console.print(title, style="bold", markup=False)
     for name, value in values.items():
-        console.print(f"  {name:<16} {_in_words(value)}", markup=False)
-
-
-def _in_words(value: object) -> str:
-    """Write a value as one would on the command line."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return " ".join(str(key) if item is None else f"{key}={_in_words(item)}" for key, item in value.items()) or "-"
-    if isinstance(value, list):
-        return " ".join(_in_words(item) for item in value) or "-"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        console.print(f"  {name:<16} {in_words(value)}", markup=False)

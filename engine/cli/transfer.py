@@ -8,6 +8,7 @@ import typer
 
 from impasto.engine.cli import options
 from impasto.engine.cli.job import Job, interruptible
+from impasto.engine.cli.watching import watch
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
 from impasto.models.errors import ImpastoError
 from impasto.models.store import EMBEDDED, FULL, list_networks
@@ -46,6 +47,7 @@ def transfer(
     ] = 0,
     bits: options.Bits = 8,
     save_every: options.SaveEvery = 0,
+    report: options.Report = None,
     provider: options.Provider = "auto",
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
@@ -82,6 +84,7 @@ def transfer(
         bounded=bounded,
     )
     job = Job(output, bits=bits, save_every=save_every, quiet=quiet, as_json=as_json)
+    watch(job, content=content, style=style, report=report)
     open_engine = partial(Engine, provider=provider, precision=precision, threads=threads, build_engines=build_engines)
     with interruptible() as interrupted, open_engine(EMBEDDED if refine and model == "auto" else model) as engine:
         finish = _finisher(open_engine, engine.network, refine, job.say)

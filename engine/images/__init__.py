@@ -3,6 +3,8 @@
 Pillow is imported in this package and nowhere else.
 """
 
+from impasto.engine.images.atomic import check_place, write_atomically
+from impasto.engine.images.embedding import encode_for_page, thumbnail
 from impasto.engine.images.errors import ImageError
 from impasto.engine.images.metadata import read_metadata
 from impasto.engine.images.picture import Picture, from_nchw, require_min_side, to_nchw
@@ -15,14 +17,18 @@ __all__ = [
     "ImageError",
     "Picture",
     "Source",
+    "check_place",
     "check_writable",
+    "encode_for_page",
     "fit_long_side",
     "from_nchw",
     "read_image",
     "read_metadata",
     "require_min_side",
     "resize",
+    "thumbnail",
     "to_nchw",
     "write_array",
+    "write_atomically",
     "write_image",
 ]

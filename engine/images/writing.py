@@ -85,7 +85,7 @@ def write_image(
     if path.suffix.lower() in ARRAY_EXTENSIONS:
         write_array(path, pixels * np.float32(FILE_SCALE))
         return
-    samples = _quantise(pixels if alpha is None else np.dstack([pixels, alpha]), bits)
+    samples = quantise(pixels if alpha is None else np.dstack([pixels, alpha]), bits)
     check_place(path)
     write_atomically(path, _ENCODERS[path.suffix.lower()](samples, metadata))
 
@@ -125,7 +125,8 @@ def _check_size(path: Path, height: int, width: int) -> None:
         )
 
 
-def _quantise(values: FloatArray, bits: int) -> AnyArray:
+def quantise(values: FloatArray, bits: int) -> AnyArray:
+    """Return values of 0..1 as the nearest levels, uint8 or uint16; values outside are clipped."""
     levels = np.clip(values, 0, 1) * np.float32(2**bits - 1)
     np.rint(levels, out=levels)
     return levels.astype(np.uint8) if bits == 8 else levels.astype(np.uint16)
@@ -139,7 +140,8 @@ def _encode_tiff(samples: AnyArray, metadata: Metadata | None) -> bytes:
     return encode_tiff(samples, _srgb_profile(), None if metadata is None else as_description(metadata))
 
 
-def _encode_jpeg(samples: AnyArray, metadata: Metadata | None) -> bytes:
+def encode_jpeg(samples: AnyArray, metadata: Metadata | None) -> bytes:
+    """Return a JPEG file of uint8 samples; alpha is left out."""
     return _save(samples[:, :, :3], metadata, "JPEG", quality=_JPEG_QUALITY, subsampling="4:4:4", optimize=True)
 
 
@@ -170,8 +172,8 @@ _PROFILE_DATE = b"".join(number.to_bytes(2, "big") for number in (2000, 1, 1, 0,
 
 _ENCODERS: Mapping[str, Callable[[AnyArray, Metadata | None], bytes]] = {
     ".png": _encode_png,
-    ".jpg": _encode_jpeg,
-    ".jpeg": _encode_jpeg,
+    ".jpg": encode_jpeg,
+    ".jpeg": encode_jpeg,
     ".webp": _encode_webp,
     ".tif": _encode_tiff,
     ".tiff": _encode_tiff,

@@ -1,0 +1,47 @@
+"""Images for a page or a terminal: bytes in memory, at the size of a screen."""
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from impasto.engine.images.picture import Picture
+from impasto.engine.images.png import encode_png
+from impasto.engine.images.resizing import fit_long_side
+from impasto.engine.images.writing import encode_jpeg, quantise
+
+FloatArray = npt.NDArray[np.float32]
+ByteArray = npt.NDArray[np.uint8]
+
+
+def encode_for_page(picture: Picture, most_px: int) -> tuple[str, bytes]:
+    """Return an image file for a page: JPEG of quality 95 and full chroma resolution, or PNG where there is alpha.
+
+    Args:
+        picture: of any size.
+        most_px: its longer side is reduced to this many pixels, where it is longer.
+
+    Returns:
+        The media type, as image/jpeg, and the file.
+    """
+    long_side_px = min(max(picture.height, picture.width), most_px)
+    shown = picture.resized(*fit_long_side(picture.height, picture.width, long_side_px))
+    if shown.alpha is None:
+        return "image/jpeg", encode_jpeg(quantise(shown.pixels, 8), None)
+    return "image/png", encode_png(quantise(np.dstack([shown.pixels, shown.alpha]), 8))
+
+
+def thumbnail(pixels: FloatArray, height: int, width: int) -> ByteArray:
+    """Return an image at the size of a screen, each pixel the mean of those that it stands for; made to be quick.
+
+    Args:
+        pixels: float32 H x W x 3, RGB, 0..1; values outside are clipped.
+        height: of the result, px, 1 or more.
+        width: of the result, px, 1 or more.
+
+    Returns:
+        uint8 height x width x 3.
+    """
+    samples = quantise(pixels, 8)
+    if samples.shape[:2] == (height, width):
+        return samples.astype(np.uint8, copy=False)
+    return np.array(Image.fromarray(samples).resize((width, height), Image.Resampling.BOX), np.uint8)

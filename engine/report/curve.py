@@ -1,0 +1,74 @@
+"""The course of a run, from its events."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
+from impasto.engine.thinning import Thinned
+
+MOST_POINTS = 1000  # about 20 kB of page a term and chart
+
+
+@dataclass(frozen=True)
+class Point:
+    """The run after one iteration; the names are those of `impasto.engine.events.Iteration`."""
+
+    iteration: int
+    evaluations: int
+    seconds: float
+    loss: float
+    terms: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that changed between two points.
+
+    Attributes:
+        evaluations: done before it.
+        seconds: passed before it.
+        text: what it was.
+    """
+
+    evaluations: int
+    seconds: float
+    text: str
+
+
+class Curve:
+    """Collects losses: `curve.take` is an `on_event` callback, and no more than `MOST_POINTS` points are kept.
+
+    Attributes:
+        started: the run's latest beginning (a refinement begins twice); None before the first.
+        marks: where the network or the precision changed.
+    """
+
+    def __init__(self) -> None:
+        self.started: Started | None = None
+        self.marks: list[Mark] = []
+        self._thinned: Thinned[Point] = Thinned(MOST_POINTS - 1)
+        self._last: Point | None = None
+
+    def take(self, event: Event) -> None:
+        """Take over one event."""
+        if isinstance(event, Iteration):
+            terms = dict(event.terms)
+            self._last = Point(event.iteration, event.evaluations, event.seconds, event.loss, terms)
+            self._thinned.add(event.iteration, self._last)
+        elif isinstance(event, PrecisionChanged):
+            self._mark(event.after)
+        elif isinstance(event, Started):
+            if self.started is not None:
+                self._mark(event.model)
+            self.started = event
+
+    def points(self) -> list[Point]:
+        """Return the iterations in order, the last one in any case."""
+        points = self._thinned.items()
+        if self._last is not None and (not points or points[-1] is not self._last):
+            points.append(self._last)
+        return points
+
+    def _mark(self, text: str) -> None:
+        evaluations, seconds = (self._last.evaluations, self._last.seconds) if self._last else (0, 0.0)
+        self.marks.append(Mark(evaluations, seconds, text))
