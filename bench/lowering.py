@@ -44,7 +44,7 @@ def evaluation(model: str, size: int, threads: int, rewrites: Sequence[str]) -> 
     session = Session(Graph(whole(graph)), providers.choose("cpu"), threads)
     rng = np.random.default_rng(0)
     for name, array in session.inputs.items():
-        session.set(name, rng.random(array.shape, np.float32))
+        session.set(name, np.asarray(rng.random(array.shape, np.float32)))
     return lambda: session.run()["d_image"]
 
 
