@@ -9,6 +9,7 @@ from impasto.engine.cli.check import check
 from impasto.engine.cli.doctor import doctor
 from impasto.engine.cli.engines import engines_app
 from impasto.engine.cli.evaluate import evaluate
+from impasto.engine.cli.figure import figure
 from impasto.engine.cli.gradient import gradient
 from impasto.engine.cli.reconstruct import reconstruct_app
 from impasto.engine.cli.show import show
@@ -48,6 +49,7 @@ def options(
 app.command()(transfer)
 app.command()(evaluate)
 app.command()(check)
+app.command()(figure)
 app.command()(gradient)
 app.command()(show)
 app.command()(doctor)

@@ -1,0 +1,95 @@
+"""`impasto figure`: the paper's figures, each with one command."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from impasto.engine.cli import options
+from impasto.engine.cli.job import INTERRUPTED, interruptible, say, silent
+from impasto.engine.settings import Settings
+
+EVALUATIONS = 300
+SIZE_PX = 256
+
+
+def figure(
+    number: Annotated[
+        int,
+        typer.Argument(
+            help="1: reconstructions; 2: one photograph, several paintings; 3: style taps against alpha/beta.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for cells, sheet, page and figure.json.", show_default=False)
+    ],
+    content: Annotated[Path | None, typer.Option(help="The content image.", show_default=False)] = None,
+    style: Annotated[
+        list[Path] | None, typer.Option(help="The style image; for figure 2 repeatable.", show_default=False)
+    ] = None,
+    size: Annotated[int, typer.Option(help="Long side of every cell, px.")] = SIZE_PX,
+    evaluations: Annotated[int, typer.Option(help="Runs of loss and gradient for every cell.")] = EVALUATIONS,
+    ratio: Annotated[float, typer.Option(help="alpha/beta of figure 2; the paper has 1e-3 and 1e-4.")] = 1e-4,
+    model: options.Model = "auto",
+    pool: options.Pool = "avg",
+    init: Annotated[str, typer.Option(help="Start from noise, content, style, or an image FILE.")] = "noise",
+    seed: options.Seed = Settings.seed,
+    provider: options.Provider = "auto",
+    precision: options.Precision = "auto",
+    build_engines: options.BuildEngines = False,
+    threads: options.Threads = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per cell on stdout.")] = False,
+) -> None:
+    """Make a figure of the paper: every cell as an image, a labelled sheet, a page and figure.json.
+
+    Interrupted in any way, the same command goes on with the first cell that was not finished.
+    """
+    from impasto.engine.cli.figure_progress import FigureProgress
+    from impasto.engine.figures import Cell, make_figure, plan_figure
+    from impasto.engine.render import Engine
+
+    plan = plan_figure(
+        number,
+        content,
+        style or [],
+        ratio=ratio,
+        size=size,
+        iterations=evaluations,
+        evaluations=evaluations,
+        pool=pool,
+        init=init,
+        seed=seed,
+    )
+    tell = silent if quiet else say
+    start_s, found = time.perf_counter(), 0
+    with (
+        interruptible() as interrupted,
+        Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine,
+    ):
+        tell(engine.network.choice)
+        tell("" if as_json else engine.provider.choice)
+        with FigureProgress(plan, evaluations, hidden=quiet or as_json) as progress:
+
+            def on_cell(cell: Cell, before: int, finished: bool) -> None:
+                nonlocal found
+                found += finished
+                progress.begin(cell, before, finished)
+                if as_json:
+                    line = {"cell": cell.name, "number": before + 1, "of": len(plan.cells), "finished": finished}
+                    print(json.dumps(line), flush=True)
+
+            whole = make_figure(
+                engine, plan, output, on_cell=on_cell, on_event=progress.show, cancel=lambda: bool(interrupted)
+            )
+    if not whole:
+        tell(f"{output}: interrupted; the same command goes on")
+        raise typer.Exit(INTERRUPTED)
+    if not quiet and not as_json:
+        seconds = time.perf_counter() - start_s
+        print(
+            f"{output / 'sheet.png'} and figure.html: {len(plan.cells)} cells, {found} of them found, {seconds:.0f} s"
+        )

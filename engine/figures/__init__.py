@@ -1,0 +1,6 @@
+"""The figures of Gatys et al., arXiv:1508.06576: their cells, how they are made and resumed, the sheet and the page."""
+
+from impasto.engine.figures.making import make_figure
+from impasto.engine.figures.plan import FIGURES, Cell, Plan, plan_figure
+
+__all__ = ["FIGURES", "Cell", "Plan", "make_figure", "plan_figure"]

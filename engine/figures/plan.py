@@ -1,0 +1,163 @@
+"""What the figures of the paper's arXiv version consist of.
+
+1: content reconstructions from five taps, style reconstructions from five nested sets of taps, from white noise.
+2: one content image in the style of several paintings.
+3: one pair; rows are the nested sets (w_l = 1 / taps of the set), columns are alpha / beta.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
+from impasto.engine.settings import STYLE_TAPS, Settings
+from impasto.models.errors import ImpastoError
+
+FIGURES = (1, 2, 3)
+RATIOS = (1e-5, 1e-4, 1e-3, 1e-2)
+NESTED = tuple(STYLE_TAPS[: count + 1] for count in range(len(STYLE_TAPS)))
+FIGURE_2_COLUMNS = 3
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture of a figure.
+
+    Attributes:
+        name: of its file, without the extension.
+        row: from 0.
+        column: from 0.
+        caption: what is written below it.
+        description: what it shows, for readers who do not see it.
+        content: the content image, or None.
+        style: the style image, or None.
+        settings: of the run.
+    """
+
+    name: str
+    row: int
+    column: int
+    caption: str
+    description: str
+    content: Path | None
+    style: Path | None
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A figure that can be made.
+
+    Attributes:
+        number: in the paper.
+        title: what it shows.
+        rows: titles, "" for none.
+        columns: titles above the cells; empty for none.
+        originals: an image that stands before the cells of each row, or None; `insets` draws styles into the cells.
+        insets: whether each cell shows its style image in a corner.
+        cells: row by row, so that neighbours share a compiled graph.
+    """
+
+    number: int
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    originals: tuple[Path | None, ...]
+    insets: bool
+    cells: tuple[Cell, ...]
+
+
+def plan_figure(
+    number: int,
+    content: Path | None,
+    styles: Sequence[Path],
+    *,
+    ratio: float = 1e-4,
+    **settings: Any,
+) -> Plan:
+    """Return the plan of a figure.
+
+    Args:
+        number: 1, 2 or 3.
+        content: the content image.
+        styles: the style images: one, for figure 2 any number.
+        ratio: alpha / beta of figure 2.
+        settings: of `Settings`, the same for all cells; they start from noise unless these say otherwise.
+
+    Raises:
+        ImpastoError: no such figure, images are missing or too many, or a setting is out of range.
+    """
+    if number not in FIGURES:
+        raise ImpastoError(f"no figure {number}: allowed are {', '.join(map(str, FIGURES))}")
+    if number != 2 and len(styles) > 1:
+        raise ImpastoError(f"figure {number} has one style image, not {len(styles)}: give --style once")
+    if number == 1:
+        return _figure_1(content, styles[0] if styles else None, settings)
+    if content is None or not styles:
+        missing = " and ".join(what for what, is_there in (("--content", content), ("--style", styles)) if not is_there)
+        raise ImpastoError(f"figure {number} needs a content image and a style image: give {missing}")
+    if number == 2:
+        return _figure_2(content, styles, ratio, settings)
+    return _figure_3(content, styles[0], settings)
+
+
+def _figure_1(content: Path | None, style: Path | None, settings: dict[str, Any]) -> Plan:
+    if content is None and style is None:
+        raise ImpastoError("figure 1 needs a content image, a style image, or both: give --content or --style")
+    rows: list[str] = []
+    originals: list[Path] = []
+    cells: list[Cell] = []
+    if content is not None:
+        rows.append("Content\nreconstructions")
+        originals.append(content)
+        for column, tap in enumerate(STYLE_TAPS):
+            description = f"{content.name} reconstructed from its features at {tap}"
+            chosen = content_reconstruction([tap], **settings)
+            cells.append(Cell(f"content-{tap}", 0, column, tap, description, content, None, chosen))
+    if style is not None:
+        row = len(rows)
+        rows.append("Style\nreconstructions")
+        originals.append(style)
+        for column, taps in enumerate(NESTED):
+            description = f"A texture with the Gram matrices of {style.name} at {_set(taps)}"
+            chosen = style_reconstruction(taps, **settings)
+            cells.append(Cell(f"style-{taps[-1]}", row, column, _set(taps), description, None, style, chosen))
+    return Plan(1, "Content and style reconstructions", tuple(rows), (), tuple(originals), False, tuple(cells))
+
+
+def _figure_2(content: Path, styles: Sequence[Path], ratio: float, settings: dict[str, Any]) -> Plan:
+    chosen = Settings(content_weight=ratio, style_weight=1.0, **{"init": "noise", **settings})
+    cells = []
+    for index, style in enumerate(styles):
+        row, column = divmod(index, FIGURE_2_COLUMNS)
+        description = f"{content.name} in the style of {style.name}"
+        cells.append(Cell(f"{index + 1}-{style.stem}", row, column, style.stem, description, content, style, chosen))
+    rows = ("",) * (cells[-1].row + 1)
+    originals = (content, *(None for _ in rows[1:]))
+    title = f"One photograph in several styles, alpha/beta {_power(ratio)}"
+    return Plan(2, title, rows, (), originals, True, tuple(cells))
+
+
+def _figure_3(content: Path, style: Path, settings: dict[str, Any]) -> Plan:
+    cells = []
+    for row, taps in enumerate(NESTED):
+        for column, ratio in enumerate(RATIOS):
+            chosen = Settings(style_taps=taps, content_weight=ratio, style_weight=1.0, **{"init": "noise", **settings})
+            name, caption = f"{taps[-1]}-{_power(ratio)}", ""
+            description = f"{content.name} in the style of {style.name}: style taps {_set(taps)}, alpha/beta "
+            cells.append(Cell(name, row, column, caption, description + _power(ratio), content, style, chosen))
+    rows = tuple(("" if row == 0 else "+ ") + taps[-1] for row, taps in enumerate(NESTED))
+    columns = tuple(f"alpha/beta {_power(ratio)}" for ratio in RATIOS)
+    title = "Style taps (rows, each with those above it) against alpha/beta (columns)"
+    return Plan(3, title, rows, columns, (None,) * len(rows), False, tuple(cells))
+
+
+def _set(taps: Sequence[str]) -> str:
+    return taps[0] if len(taps) == 1 else f"{taps[0]} to {taps[-1]}"
+
+
+def _power(ratio: float) -> str:
+    """Write 0.0001 as 1e-4."""
+    mantissa, exponent = f"{ratio:.6e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"

@@ -1,0 +1,54 @@
+"""The figure as one labelled picture."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from impasto.engine.figures.plan import Plan
+from impasto.engine.figures.record import Record
+from impasto.engine.images import Picture, fit_long_side, read_image, write_image
+from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
+
+
+def write_sheet(plan: Plan, record: Record, path: Path, made_with: Mapping[str, Any]) -> None:
+    """Write the sheet of a figure whose cells are all finished.
+
+    Raises:
+        ImpastoError: it cannot be written.
+    """
+    pictures = {cell.name: read_image(record.image(cell)) for cell in plan.cells}
+    long_side_px = max(max(picture.height, picture.width) for picture in pictures.values())
+    rows = []
+    for index, title in enumerate(plan.rows):
+        original = plan.originals[index]
+        row: list[Labelled | None] = []
+        if any(plan.originals):
+            row.append(Labelled(_fitted(original, long_side_px), original.name) if original else None)
+        for cell in plan.cells:
+            if cell.row == index:
+                inset = _fitted(cell.style, long_side_px) if plan.insets and cell.style else None
+                row.append(Labelled(pictures[cell.name].pixels, cell.caption, inset))
+        rows.append(SheetRow(title, row))
+    columns = ["", *plan.columns] if plan.columns and any(plan.originals) else plan.columns
+    sheet = draw_sheet(f"Figure {plan.number}. {plan.title}", columns, rows, note(plan, record, made_with))
+    write_image(path, sheet)
+
+
+def note(plan: Plan, record: Record, made_with: Mapping[str, Any]) -> str:
+    """Say in a line how the cells were made."""
+    settings = plan.cells[0].settings
+    evaluations = sorted({entry["evaluations"] for entry in record.cells.values()})
+    counted = " to ".join(str(count) for count in dict.fromkeys((evaluations[0], evaluations[-1])))
+    images = dict.fromkeys(path.name for cell in plan.cells for path in (cell.content, cell.style) if path is not None)
+    return (
+        f"{', '.join(images)}; {made_with['model']} on {made_with['provider']}, {made_with['precision']}; "
+        f"{settings.size} px, {counted} evaluations, {settings.pool} pooling, from {settings.init}, "
+        f"seed {settings.seed}; impasto {made_with['impasto']}"
+    )
+
+
+def _fitted(path: Path, long_side_px: int) -> np.ndarray:
+    picture: Picture = read_image(path)
+    return picture.resized(*fit_long_side(picture.height, picture.width, long_side_px)).pixels
