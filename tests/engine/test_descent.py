@@ -6,9 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from impasto.engine import Engine, Event, ImpastoError, Iteration, PrecisionChanged, Settings, providers
+from impasto.engine import Engine, Event, ImpastoError, Iteration, PrecisionChanged, Settings, descent, providers
+from impasto.engine.lbfgs import LbfgsSettings
+from impasto.engine.minimisation import Minimisation
 from impasto.engine.objective import Objective
-from impasto.engine.outcome import Vector
+from impasto.engine.outcome import Budget, Evaluate, Vector
 from tests.engine.command_line import run
 from tests.engine.conftest import TAPS, Files
 
@@ -119,3 +121,22 @@ def test_safer_precisions_are_those_that_the_provider_has() -> None:
     found = providers.safer(narrow)
     assert found is not None
     assert found.precision == "fp32"
+
+
+@pytest.mark.parametrize(("precision", "noise"), [("fp32", 1e-5), ("bf16", 2e-3)])
+def test_the_line_search_bears_the_precisions_rounding(
+    files: Files, monkeypatch: pytest.MonkeyPatch, precision: str, noise: float
+) -> None:
+    asked: list[LbfgsSettings] = []
+    plain = descent.lbfgs
+
+    def spy(evaluate: Evaluate, x: Vector, settings: LbfgsSettings, budget: Budget) -> Minimisation:
+        asked.append(settings)
+        return plain(evaluate, x, settings, budget)
+
+    monkeypatch.setattr(descent, "lbfgs", spy)
+    provider = dataclasses.replace(providers.choose("cpu"), precision=precision)
+    with Engine(files.model, provider=provider, threads=1) as engine:
+        engine.transfer(files.content, files.style, dataclasses.replace(SETTINGS, iterations=1))
+    assert [settings.loss_noise for settings in asked] == [noise]
+    assert asked[0].first_step_mean_change == pytest.approx(descent.GREY_LEVEL)
