@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from impasto.engine import Engine, Event, ImpastoError, Iteration, PrecisionChanged, Settings, descent, providers
-from impasto.engine.lbfgs import LbfgsSettings
+from impasto.engine.lbfgs import LbfgsSettings, lbfgs
 from impasto.engine.minimisation import Minimisation
 from impasto.engine.objective import Objective
 from impasto.engine.outcome import Budget, Evaluate, Vector
@@ -128,11 +128,10 @@ def test_the_line_search_bears_the_precisions_rounding(
     files: Files, monkeypatch: pytest.MonkeyPatch, precision: str, noise: float
 ) -> None:
     asked: list[LbfgsSettings] = []
-    plain = descent.lbfgs
 
     def spy(evaluate: Evaluate, x: Vector, settings: LbfgsSettings, budget: Budget) -> Minimisation:
         asked.append(settings)
-        return plain(evaluate, x, settings, budget)
+        return lbfgs(evaluate, x, settings, budget)
 
     monkeypatch.setattr(descent, "lbfgs", spy)
     provider = dataclasses.replace(providers.choose("cpu"), precision=precision)
