@@ -45,6 +45,8 @@ class Job:
     """Runs once and writes one file.
 
     Attributes:
+        output: the file.
+        save_every: also a file every so many iterations; 0 is never.
         say: prints a line on stderr, unless it is empty or the user wants quiet.
         watchers: told of every event after the job itself, and of the result.
     """
@@ -65,7 +67,8 @@ class Job:
         from impasto.engine.images import check_writable
 
         check_writable(output, bits=bits)
-        self._output, self._bits, self._save_every = output, bits, save_every
+        self.output, self.save_every = output, save_every
+        self._bits = bits
         self._quiet, self._as_json = quiet, as_json
         self._process_start_s = seconds_since_process_start() - time.perf_counter()  # on the latter's scale
         self.say = silent if quiet else say
@@ -102,13 +105,13 @@ class Job:
                     watcher.take(event)
 
             result = render(on_event=on_event, cancel=lambda: bool(interrupted))
-        result.save(self._output, bits=self._bits)
+        result.save(self.output, bits=self._bits)
         left = [watcher.finish(result) for watcher in self.watchers]
         if self._as_json:
             first_iteration_s = call_s + result.setup_s
-            _print_json({**result.summary(), "first_iteration_s": first_iteration_s, "output": str(self._output)})
+            _print_json({**result.summary(), "first_iteration_s": first_iteration_s, "output": str(self.output)})
         elif not self._quiet:
-            print("\n".join(filter(None, [_in_words(result, self._output), *left])))
+            print("\n".join(filter(None, [_in_words(result, self.output), *left])))
         if interrupted:
             raise typer.Exit(INTERRUPTED)
 
@@ -117,7 +120,7 @@ class Job:
         from impasto.engine.images import check_writable, write_image
 
         if isinstance(event, Started):
-            check_writable(self._output, bits=self._bits, size=(event.height, event.width))
+            check_writable(self.output, bits=self._bits, size=(event.height, event.width))
             if settings.seamless:
                 self.say(f"seamless: {event.width}x{event.height} px, both sides multiples of {SEAMLESS_STEP_PX}")
             if settings.weighting != "paper":
@@ -129,8 +132,8 @@ class Job:
         if isinstance(event, Iteration):
             if self._as_json:
                 _print_json(_as_line(event))
-            if self._save_every and event.iteration % self._save_every == 0:
-                write_image(_numbered(self._output, event.iteration), event.snapshot(), bits=self._bits)
+            if self.save_every and event.iteration % self.save_every == 0:
+                write_image(_numbered(self.output, event.iteration), event.snapshot(), bits=self._bits)
 
 
 @contextmanager

@@ -69,6 +69,13 @@ Report = Annotated[
     Path | None,
     typer.Option(help="Also write a page: pictures, loss curves, settings, command. .html", show_default=False),
 ]
+Animation = Annotated[
+    Path | None,
+    typer.Option(
+        help="Also write a film of the run: .webp .gif .png; a frame every --save-every iterations, else up to 60.",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON line per iteration on stdout, then a summary.")]
 

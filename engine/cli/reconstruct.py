@@ -48,6 +48,7 @@ def content(
     bits: options.Bits = 8,
     save_every: options.SaveEvery = 0,
     report: options.Report = None,
+    animation: options.Animation = None,
     provider: options.Provider = "auto",
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
@@ -75,7 +76,7 @@ def content(
         bounded=bounded,
     )
     job = Job(output, bits=bits, save_every=save_every, quiet=quiet, as_json=as_json)
-    watch(job, content=image, style=None, report=report)
+    watch(job, content=image, style=None, report=report, animation=animation)
     with (
         interruptible() as interrupted,
         Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine,
@@ -108,6 +109,7 @@ def style(
     bits: options.Bits = 8,
     save_every: options.SaveEvery = 0,
     report: options.Report = None,
+    animation: options.Animation = None,
     provider: options.Provider = "auto",
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
@@ -139,7 +141,7 @@ def style(
         bounded=bounded,
     )
     job = Job(output, bits=bits, save_every=save_every, quiet=quiet, as_json=as_json)
-    watch(job, content=None, style=image, report=report)
+    watch(job, content=None, style=image, report=report, animation=animation)
     with (
         interruptible() as interrupted,
         Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine,

@@ -48,6 +48,7 @@ def transfer(
     bits: options.Bits = 8,
     save_every: options.SaveEvery = 0,
     report: options.Report = None,
+    animation: options.Animation = None,
     provider: options.Provider = "auto",
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
@@ -84,7 +85,7 @@ def transfer(
         bounded=bounded,
     )
     job = Job(output, bits=bits, save_every=save_every, quiet=quiet, as_json=as_json)
-    watch(job, content=content, style=style, report=report)
+    watch(job, content=content, style=style, report=report, animation=animation)
     open_engine = partial(Engine, provider=provider, precision=precision, threads=threads, build_engines=build_engines)
     with interruptible() as interrupted, open_engine(EMBEDDED if refine and model == "auto" else model) as engine:
         finish = _finisher(open_engine, engine.network, refine, job.say)

@@ -3,6 +3,7 @@
 Pillow is imported in this package and nowhere else.
 """
 
+from impasto.engine.images.animation import check_animation, write_animation
 from impasto.engine.images.atomic import check_place, write_atomically
 from impasto.engine.images.embedding import encode_for_page, thumbnail
 from impasto.engine.images.errors import ImageError
@@ -17,6 +18,7 @@ __all__ = [
     "ImageError",
     "Picture",
     "Source",
+    "check_animation",
     "check_place",
     "check_writable",
     "encode_for_page",
@@ -28,6 +30,7 @@ __all__ = [
     "resize",
     "thumbnail",
     "to_nchw",
+    "write_animation",
     "write_array",
     "write_atomically",
     "write_image",

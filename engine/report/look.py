@@ -66,7 +66,8 @@ pre { margin: 0; padding: .75rem 1rem; background: var(--panel); border: 1px sol
 @media (max-width: 40rem) {
   svg text { font-size: 20px; }
   th, td { padding-right: .5rem; }
-  .number, .scroll th { white-space: nowrap; font-size: .85rem; }
+  .number, .scroll th { white-space: nowrap; font-size: .8rem; padding-right: .3rem; }
+  svg.swatch { width: 1.5rem; margin-right: .2rem; }
 }
 @media print { .compare input { display: none; } }
 """
