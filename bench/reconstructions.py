@@ -162,8 +162,8 @@ def main() -> None:
             for name in arguments.optimizer or OPTIMIZERS:
                 if name not in rows:
                     image = picture.pixels.transpose(2, 0, 1).reshape(-1) if settings.active_content_taps else None
-                    inputs = (None, picture.pixels) if image is None else (picture.pixels, None)
-                    objective, x = engine.objective(*inputs, settings)
+                    content, style = (None, picture.pixels) if image is None else (picture.pixels, None)
+                    objective, x = engine.objective(content, style, settings)
                     start = np.clip(x, *PIXEL_RANGE)
                     rows[name] = run_one(name, objective, start, arguments.evaluations, image)
                     print(case, name, json.dumps(rows[name]), flush=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
     from impasto.engine.images import Picture
+    from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
     from impasto.engine.render import Engine
     from impasto.engine.result import Evaluation, Result
     from impasto.engine.settings import Settings, Tap
@@ -28,6 +29,8 @@ _HOMES = {
     "Settings": "settings",
     "Started": "events",
     "Tap": "settings",
+    "content_reconstruction": "reconstruction",
+    "style_reconstruction": "reconstruction",
 }
 
 __all__ = [
@@ -42,6 +45,8 @@ __all__ = [
     "Settings",
     "Started",
     "Tap",
+    "content_reconstruction",
+    "style_reconstruction",
 ]
 
 

@@ -63,7 +63,7 @@ class _Layout:
         self._title, self._columns, self._rows, self._note = title, columns, rows, note
         pictures = [picture for row in rows for picture in row.pictures if picture is not None]
         self._count = max(len(row.pictures) for row in rows)
-        self._cell = max(picture.pixels.shape[1] for picture in pictures)
+        self._cell = int(max(picture.pixels.shape[1] for picture in pictures))
         self._gap = max(4, self._cell // 24)
         across = self._count * (self._cell + self._gap)
         size = max(SMALLEST_FONT_PX, round(across / LETTERS_ACROSS))

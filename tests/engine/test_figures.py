@@ -140,7 +140,7 @@ def test_a_killed_figure_goes_on_and_ends_the_same(capsys: pytest.CaptureFixture
     folder = inputs.folder / "killed"
     code = "from impasto.engine.cli import main; main()"
     rng = np.random.default_rng(4)
-    finished = []
+    finished: list[int] = []
     for _ in range(3):
         process = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, inputs.command(3, "killed", "--json"))],

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from impasto.engine import Engine, ImpastoError, Settings
@@ -10,6 +11,7 @@ from impasto.engine.images import read_image
 from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
 from impasto.models.store import atomic_file
 from tests.engine.conftest import Files
+from tests.small_network import features_model
 
 STYLE = ("relu1_1", "relu2_1")
 
@@ -54,6 +56,20 @@ def test_it_is_the_transfer_with_a_weight_of_nothing(engine: Engine, files: File
     alone = engine.transfer(files.content, None, content_reconstruction(["relu2_1"], size=0, iterations=5))
     with_style = engine.transfer(files.content, files.style, plain)
     np.testing.assert_array_equal(alone.picture.pixels, with_style.picture.pixels)
+
+
+def test_nothing_beyond_the_deepest_tap_is_computed(files: Files) -> None:
+    """A network whose third convolution is nothing but NaN reconstructs from the first two."""
+    model = features_model()
+    broken = model.graph.initializers["relu3_1.weight"]
+    assert broken.const_value is not None
+    broken.const_value = ir.tensor(np.full_like(broken.const_value.numpy(), np.nan), name=broken.name)
+    ir.save(model, files.folder / "broken.onnx")
+    with Engine(files.folder / "broken.onnx", provider="cpu", threads=1) as engine:
+        result = engine.transfer(None, files.style, style_reconstruction(STYLE, size=48, iterations=2))
+        assert np.isfinite(result.picture.pixels).all()
+        with pytest.raises(ImpastoError, match="not finite at the starting point"):
+            engine.transfer(None, files.style, style_reconstruction([*STYLE, "relu3_1"], size=48, iterations=2))
 
 
 @pytest.mark.parametrize(
