@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -47,6 +47,7 @@ class Job:
     Attributes:
         output: the file.
         save_every: also a file every so many iterations; 0 is never.
+        as_json: whether stdout gets a line per iteration.
         say: prints a line on stderr, unless it is empty or the user wants quiet.
         watchers: told of every event after the job itself, and of the result.
     """
@@ -69,10 +70,15 @@ class Job:
         check_writable(output, bits=bits)
         self.output, self.save_every = output, save_every
         self._bits = bits
-        self._quiet, self._as_json = quiet, as_json
+        self._quiet, self.as_json = quiet, as_json
         self._process_start_s = seconds_since_process_start() - time.perf_counter()  # on the latter's scale
         self.say = silent if quiet else say
         self.watchers: list[Watcher] = []
+        self._progress: Progress | None = None
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Keep the bar off the terminal while something else is written there."""
+        return self._progress.aside() if self._progress else nullcontext()
 
     def run(
         self, engine: "Engine", settings: Settings, render: Render, interrupted: list[bool], *, iterations: int
@@ -92,9 +98,10 @@ class Job:
         """
         self.say(engine.network.choice)
         # Said once, when the images are known to be sound; as JSON it is in the summary.
-        remarks = iter(() if self._as_json else (engine.provider.choice,))
+        remarks = iter(() if self.as_json else (engine.provider.choice,))
         call_s = self._process_start_s + time.perf_counter()
-        with Progress(iterations, hidden=self._quiet or self._as_json) as progress:
+        with Progress(iterations, hidden=self._quiet or self.as_json) as progress:
+            self._progress = progress
 
             def on_event(event: Event) -> None:
                 progress.show(event)
@@ -105,9 +112,10 @@ class Job:
                     watcher.take(event)
 
             result = render(on_event=on_event, cancel=lambda: bool(interrupted))
+        self._progress = None
         result.save(self.output, bits=self._bits)
         left = [watcher.finish(result) for watcher in self.watchers]
-        if self._as_json:
+        if self.as_json:
             first_iteration_s = call_s + result.setup_s
             _print_json({**result.summary(), "first_iteration_s": first_iteration_s, "output": str(self.output)})
         elif not self._quiet:
@@ -130,7 +138,7 @@ class Job:
                 f"values in {event.before} are not finite; going on from iteration {event.iteration} in {event.after}"
             )
         if isinstance(event, Iteration):
-            if self._as_json:
+            if self.as_json:
                 _print_json(_as_line(event))
             if self.save_every and event.iteration % self.save_every == 0:
                 write_image(_numbered(self.output, event.iteration), event.snapshot(), bits=self._bits)

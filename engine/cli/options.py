@@ -76,6 +76,14 @@ Animation = Annotated[
         show_default=False,
     ),
 ]
+Preview = Annotated[bool, typer.Option("--preview", help="Draw the image in the terminal as it changes.")]
+PreviewAs = Annotated[
+    str | None,
+    typer.Option(
+        help="The same in one way: kitty, iterm, sixel, blocks (24-bit) or blocks256.  [default: the terminal's]",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON line per iteration on stdout, then a summary.")]
 

@@ -1,6 +1,7 @@
 """What a person sees while a run goes on: a bar with the loss terms, the speed and the time left."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -42,6 +43,18 @@ class Progress:
                 loss=f"loss {event.loss:.4g} ({grouped(event.terms)})",
                 rate=f"{rate:.2f} evaluations/s",
             )
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the bar off the terminal while something else is written there, and put it back below that."""
+        if self._bar.disable:
+            yield
+            return
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.start()
 
     def __enter__(self) -> Self:
         self._bar.start()

@@ -49,6 +49,8 @@ def content(
     save_every: options.SaveEvery = 0,
     report: options.Report = None,
     animation: options.Animation = None,
+    preview: options.Preview = False,
+    preview_as: options.PreviewAs = None,
     provider: options.Provider = "auto",
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
@@ -76,7 +78,15 @@ def content(
         bounded=bounded,
     )
     job = Job(output, bits=bits, save_every=save_every, quiet=quiet, as_json=as_json)
-    watch(job, content=image, style=None, report=report, animation=animation)
+    watch(
+        job,
+        content=image,
+        style=None,
+        report=report,
+        animation=animation,
+        preview=preview,
+        preview_as=preview_as,
+    )
     with (
         interruptible() as interrupted,
         Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine,
@@ -110,6 +120,8 @@ def style(
     save_every: options.SaveEvery = 0,
     report: options.Report = None,
     animation: options.Animation = None,
+    preview: options.Preview = False,
+    preview_as: options.PreviewAs = None,
     provider: options.Provider = "auto",
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
@@ -141,7 +153,15 @@ def style(
         bounded=bounded,
     )
     job = Job(output, bits=bits, save_every=save_every, quiet=quiet, as_json=as_json)
-    watch(job, content=None, style=image, report=report, animation=animation)
+    watch(
+        job,
+        content=None,
+        style=image,
+        report=report,
+        animation=animation,
+        preview=preview,
+        preview_as=preview_as,
+    )
     with (
         interruptible() as interrupted,
         Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine,

@@ -49,6 +49,8 @@ def transfer(
     save_every: options.SaveEvery = 0,
     report: options.Report = None,
     animation: options.Animation = None,
+    preview: options.Preview = False,
+    preview_as: options.PreviewAs = None,
     provider: options.Provider = "auto",
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
@@ -85,7 +87,15 @@ def transfer(
         bounded=bounded,
     )
     job = Job(output, bits=bits, save_every=save_every, quiet=quiet, as_json=as_json)
-    watch(job, content=content, style=style, report=report, animation=animation)
+    watch(
+        job,
+        content=content,
+        style=style,
+        report=report,
+        animation=animation,
+        preview=preview,
+        preview_as=preview_as,
+    )
     open_engine = partial(Engine, provider=provider, precision=precision, threads=threads, build_engines=build_engines)
     with interruptible() as interrupted, open_engine(EMBEDDED if refine and model == "auto" else model) as engine:
         finish = _finisher(open_engine, engine.network, refine, job.say)

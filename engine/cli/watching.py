@@ -18,6 +18,8 @@ def watch(
     style: Path | None,
     report: Path | None = None,
     animation: Path | None = None,
+    preview: bool = False,
+    preview_as: str | None = None,
 ) -> None:
     """Add to a job what was asked for.
 
@@ -27,9 +29,11 @@ def watch(
         style: likewise.
         report: the page to write, or None.
         animation: the film to write, or None.
+        preview: whether to draw in the terminal.
+        preview_as: how, as `impasto.engine.preview.KINDS` says, whatever the former; None is the terminal's own way.
 
     Raises:
-        ImpastoError: a file cannot be written where it is wanted.
+        ImpastoError: a file cannot be written where it is wanted, or two would be in one place.
     """
     if report is not None:
         from impasto.engine.report import Report
@@ -42,3 +46,13 @@ def watch(
         if animation.resolve() == job.output.resolve():
             raise ImpastoError(f"--animation and --output are both {animation}: give them two names")
         job.watchers.append(Animation(animation, every=job.save_every))
+    if preview or preview_as is not None:
+        from impasto.engine.preview import AUTO, Preview, open_preview
+
+        if job.as_json and sys.stdout.isatty():
+            raise ImpastoError("--preview and --json both write to the terminal: send stdout to a file, or drop one")
+        opened = open_preview(preview_as or AUTO, aside=job.aside)
+        if isinstance(opened, Preview):
+            job.watchers.append(opened)
+        else:
+            job.say(f"no preview: {opened}")

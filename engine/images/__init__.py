@@ -5,7 +5,7 @@ Pillow is imported in this package and nowhere else.
 
 from impasto.engine.images.animation import check_animation, write_animation
 from impasto.engine.images.atomic import check_place, write_atomically
-from impasto.engine.images.embedding import encode_for_page, thumbnail
+from impasto.engine.images.embedding import encode_for_page, reduce_colours, thumbnail
 from impasto.engine.images.errors import ImageError
 from impasto.engine.images.metadata import read_metadata
 from impasto.engine.images.picture import Picture, from_nchw, require_min_side, to_nchw
@@ -26,6 +26,7 @@ __all__ = [
     "from_nchw",
     "read_image",
     "read_metadata",
+    "reduce_colours",
     "require_min_side",
     "resize",
     "thumbnail",
