@@ -5,7 +5,7 @@
 Content: from each of the five taps at 128 px. Style: from all five taps at 192 px, the literal loss. Every optimiser
 minimises the very same ONNX Runtime objective from the same noise:
 
-    impasto             what `impasto reconstruct` does: pixels held within 0..1, a history of 20
+    impasto             what `impasto reconstruct` does: pixels held within 0..1, a history of 40
     impasto history 10  the same with the rival's history
     torch               torch.optim.LBFGS, history 10, no line search, pixels on 0..255, tolerances off
     torch strong_wolfe  the same with its line search
@@ -140,6 +140,7 @@ def main() -> None:
     parser.add_argument("--content-side", type=int, default=128, help="long side, px")
     parser.add_argument("--style-side", type=int, default=192, help="long side, px")
     parser.add_argument("--optimizer", action="append", choices=list(OPTIMIZERS), help="repeatable; default all")
+    parser.add_argument("--case", default="", help="only those whose name begins so: content, content relu4_1, style")
     parser.add_argument("--evaluations", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0)
@@ -157,7 +158,8 @@ def main() -> None:
     cases["style, all five taps"] = (style_reconstruction(TAPS, **limits), painting)
     with Engine(arguments.model, provider="cpu", precision="fp32", threads=arguments.threads) as engine:
         record["network"] = {"name": engine.network.name, "sha256": engine.network.sha256}
-        for case, (settings, picture) in cases.items():
+        for case in filter(lambda name: name.startswith(arguments.case), cases):
+            settings, picture = cases[case]
             rows = record["runs"].setdefault(case, {})
             for name in arguments.optimizer or OPTIMIZERS:
                 if name not in rows:
