@@ -9,6 +9,8 @@ import typer
 
 from impasto.engine.cli import options
 from impasto.engine.cli.job import INTERRUPTED, interruptible, say, silent
+from impasto.engine.cli.watching import typed_command
+from impasto.engine.events import Event
 from impasto.engine.settings import Settings
 
 EVALUATIONS = 300
@@ -41,6 +43,10 @@ def figure(
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Also write a page: every cell with its loss curves. .html", show_default=False),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per cell on stdout.")] = False,
 ) -> None:
@@ -49,7 +55,7 @@ def figure(
     Interrupted in any way, the same command goes on with the first cell that was not finished.
     """
     from impasto.engine.cli.figure_progress import FigureProgress
-    from impasto.engine.figures import Cell, make_figure, plan_figure
+    from impasto.engine.figures import Cell, FigureReport, make_figure, plan_figure
     from impasto.engine.render import Engine
 
     plan = plan_figure(
@@ -64,6 +70,7 @@ def figure(
         init=init,
         seed=seed,
     )
+    page = None if report is None else FigureReport(report, plan, output, command=typed_command())
     tell = silent if quiet else say
     start_s, found = time.perf_counter(), 0
     with (
@@ -78,13 +85,22 @@ def figure(
                 nonlocal found
                 found += finished
                 progress.begin(cell, before, finished)
+                if page is not None:
+                    page.begin(cell)
                 if as_json:
                     line = {"cell": cell.name, "number": before + 1, "of": len(plan.cells), "finished": finished}
                     print(json.dumps(line), flush=True)
 
+            def on_event(event: Event) -> None:
+                progress.show(event)
+                if page is not None:
+                    page.take(event)
+
             whole = make_figure(
-                engine, plan, output, on_cell=on_cell, on_event=progress.show, cancel=lambda: bool(interrupted)
+                engine, plan, output, on_cell=on_cell, on_event=on_event, cancel=lambda: bool(interrupted)
             )
+    if page is not None:
+        page.finish()
     if not whole:
         tell(f"{output}: interrupted; the same command goes on")
         raise typer.Exit(INTERRUPTED)
@@ -92,4 +108,5 @@ def figure(
         seconds = time.perf_counter() - start_s
         print(
             f"{output / 'sheet.png'} and figure.html: {len(plan.cells)} cells, {found} of them found, {seconds:.0f} s"
+            + (f"\n{report}: report" if report else "")
         )

@@ -38,8 +38,7 @@ def watch(
     if report is not None:
         from impasto.engine.report import Report
 
-        command = shlex.join(["impasto", *sys.argv[1:]])
-        job.watchers.append(Report(report, content=content, style=style, command=command))
+        job.watchers.append(Report(report, content=content, style=style, command=typed_command()))
     if animation is not None:
         from impasto.engine.animation import Animation
 
@@ -56,3 +55,8 @@ def watch(
             job.watchers.append(opened)
         else:
             job.say(f"no preview: {opened}")
+
+
+def typed_command() -> str:
+    """Return the command that is running, quoted for a shell."""
+    return shlex.join(["impasto", *sys.argv[1:]])

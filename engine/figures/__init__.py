@@ -2,5 +2,6 @@
 
 from impasto.engine.figures.making import make_figure
 from impasto.engine.figures.plan import FIGURES, Cell, Plan, plan_figure
+from impasto.engine.figures.report import FigureReport
 
-__all__ = ["FIGURES", "Cell", "Plan", "make_figure", "plan_figure"]
+__all__ = ["FIGURES", "Cell", "FigureReport", "Plan", "make_figure", "plan_figure"]

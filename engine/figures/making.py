@@ -65,7 +65,12 @@ def make_figure(
             on_cell(cell, index, finished)
         if finished:
             continue
-        result = engine.transfer(cell.content, cell.style, cell.settings, on_event=on_event, cancel=cancel)
+        try:
+            result = engine.transfer(cell.content, cell.style, cell.settings, on_event=on_event, cancel=cancel)
+        except ImpastoError:
+            if cancel is not None and cancel():  # before the first evaluation, so that there is no result
+                return False
+            raise
         if cancel is not None and cancel():
             return False
         record.add(cell, result)

@@ -61,6 +61,7 @@ th, td { text-align: left; font-weight: normal; padding: .25rem .75rem .25rem 0;
 td { overflow-wrap: anywhere; }
 thead th { border-top: 0; color: var(--faint); }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+summary { cursor: pointer; padding: .5rem 0; }
 pre { margin: 0; padding: .75rem 1rem; background: var(--panel); border: 1px solid var(--edge); border-radius: 4px;
   white-space: pre-wrap; overflow-wrap: anywhere; font: .9rem/1.5 ui-monospace, monospace; }
 @media (max-width: 40rem) {

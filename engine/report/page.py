@@ -52,7 +52,13 @@ def image(file: tuple[str, bytes], alt: str, extra: str = "") -> str:
 
 
 def comparison(
-    name: str, before: tuple[str, bytes], after: tuple[str, bytes], labels: tuple[str, str], size: tuple[int, int]
+    name: str,
+    before: tuple[str, bytes],
+    after: tuple[str, bytes],
+    *,
+    labels: tuple[str, str],
+    alts: tuple[str, str],
+    size: tuple[int, int],
 ) -> str:
     """Return two images on top of each other and a slider that moves the border between them.
 
@@ -60,7 +66,8 @@ def comparison(
         name: the id of the slider.
         before: media type and file of the image on the left.
         after: of the image on the right, which gives the proportions.
-        labels: what they are, as plain text.
+        labels: what they are in a word or two, as plain text.
+        alts: what is to be seen on them, as plain text.
         size: height and width, px, of the image on the right.
     """
     height, width = size
@@ -68,8 +75,8 @@ def comparison(
     shown_px = max(width, 512)
     return f"""<div class="compare" style="width: min({shown_px}px, calc(85vh * {width} / {height}))">
 <div class="frame" style="aspect-ratio: {width} / {height}">
-{image(after, labels[1], ' class="after" draggable="false"')}
-{image(before, labels[0], ' class="before" draggable="false"')}
+{image(after, alts[1], ' class="after" draggable="false"')}
+{image(before, alts[0], ' class="before" draggable="false"')}
 <span class="divider" aria-hidden="true"></span>
 </div>
 <input type="range" id="{name}" min="0" max="100" value="50" autocomplete="off"
@@ -87,3 +94,21 @@ def table(caption: str, rows: Mapping[str, str]) -> str:
     """Return names and values as a table of two columns."""
     lines = [f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows.items()]
     return "\n".join(["<table>", f"<caption>{escape(caption)}</caption>", *lines, "</table>"])
+
+
+def tables(content: Mapping[str, Mapping[str, str]]) -> str:
+    """Return tables of two columns beside each other, by caption."""
+    columns = "".join(f"<div>{table(caption, rows)}</div>" for caption, rows in content.items())
+    return f'<div class="columns">{columns}</div>'
+
+
+def command_section(command: str) -> list[str]:
+    """Return a section that shows a command; nothing where there is none."""
+    if not command:
+        return []
+    return [
+        '<section aria-labelledby="command">',
+        '<h2 id="command">The command</h2>',
+        f"<pre><code>{escape(command)}</code></pre>",
+        "</section>",
+    ]

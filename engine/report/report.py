@@ -1,6 +1,5 @@
 """One run as a page: follows its events, and writes the file when it has ended."""
 
-from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
@@ -8,8 +7,7 @@ from impasto.engine import images
 from impasto.engine.events import Event, Started
 from impasto.engine.examination import machine, versions
 from impasto.engine.images import Picture, Source
-from impasto.engine.report import page
-from impasto.engine.report.charts import Chart, swatch
+from impasto.engine.report import losses, page
 from impasto.engine.report.curve import Curve
 from impasto.engine.result import Result
 from impasto.engine.words import in_words
@@ -17,7 +15,6 @@ from impasto.models.errors import ImpastoError
 
 EXTENSIONS = (".html", ".htm")
 MOST_PX = 1600  # longer sides are reduced, for the page's sake
-TOTAL = "loss"
 
 File = tuple[str, bytes]
 
@@ -85,34 +82,45 @@ class Report:
 
     def html(self, result: Result) -> str:
         """Return the page."""
-        names = [picture.name for picture, _ in self._inputs.values()]
-        title = f"{' in the style of '.join(names) if len(names) == 2 else ''.join(names)} · impasto"
+        title = self._title()
         parts = [
             "<header>",
-            f"<h1>{escape(title.removesuffix(' · impasto') or 'A run of impasto')}</h1>",
+            f"<h1>{escape(title)}</h1>",
             f'<p class="faint">{escape(_summary(result))}</p>',
             "</header>",
             "<main>",
-            *self._pictures(result),
+            *self._pictures(result, f"The result: {title}"),
             *self._losses(result),
             *self._facts(result),
             "</main>",
         ]
-        return page.page(title, parts)
+        return page.page(f"{title} · impasto", parts)
 
-    def _pictures(self, result: Result) -> list[str]:
+    def _title(self) -> str:
+        names = {kind: picture.name for kind, (picture, _) in self._inputs.items()}
+        if len(names) == 2:
+            return f"{names['content']} in the style of {names['style']}"
+        return "".join(f"{name}, its {kind} reconstructed" for kind, name in names.items()) or "A run of impasto"
+
+    def _pictures(self, result: Result, what: str) -> list[str]:
         picture = result.picture
         after = images.encode_for_page(picture, MOST_PX)
         if self._inputs:
             kind, (_, before) = next(iter(self._inputs.items()))
-            labels = (f"{kind} image", "result")
-            shown = page.comparison("slider", before, after, labels, (picture.height, picture.width))
+            shown = page.comparison(
+                "slider",
+                before,
+                after,
+                labels=(f"{kind} image", "result"),
+                alts=(f"The {kind} image {self._inputs[kind][0].name}", what),
+                size=(picture.height, picture.width),
+            )
         else:
-            shown = page.figure(after, "result", "result")
+            shown = page.figure(after, what, "result")
         figures = [
             page.figure(
                 file,
-                f"{kind} image {source.name}",
+                f"The {kind} image {source.name}",
                 f"{kind} image: {source.name}, {source.width} × {source.height} px here",
             )
             for kind, (source, file) in self._inputs.items()
@@ -125,60 +133,22 @@ class Report:
         ]
 
     def _losses(self, result: Result) -> list[str]:
-        points = self._curve.points()
-        names = [TOTAL, *result.terms]
-        lines = {
-            name: [(point, point.loss if name == TOTAL else point.terms.get(name, 0.0)) for point in points]
-            for name in names
-        }
-        by_evaluations = {name: [(float(at.evaluations), y) for at, y in line] for name, line in lines.items()}
-        by_seconds = {name: [(at.seconds, y) for at, y in line] for name, line in lines.items()}
-        marks = self._curve.marks
-        charts = (
-            Chart(
-                "evaluations",
-                "Loss and its terms over evaluations",
-                "evaluations of loss and gradient",
-                by_evaluations,
-                [(float(mark.evaluations), mark.text) for mark in marks],
-            ),
-            Chart(
-                "seconds",
-                "Loss and its terms over time",
-                "seconds since the run was asked for",
-                by_seconds,
-                [(mark.seconds, mark.text) for mark in marks],
-            ),
-        )
-        figures = [f"<figure><h3>{escape(chart.title)}</h3>{chart.svg()}</figure>" for chart in charts]
         return [
             '<section aria-labelledby="losses">',
             '<h2 id="losses">Losses</h2>',
-            f'<div class="columns">{"".join(figures)}</div>',
-            _legend(names, result),
+            losses.charts("", self._curve.points(), self._curve.marks, list(result.terms)),
+            losses.legend(result.initial_terms, result.terms, result.loss),
             "</section>",
         ]
 
     def _facts(self, result: Result) -> list[str]:
-        installed = {name: version for name, version in versions().items() if version != "not installed"}
-        tables = (
-            ("Settings", {name: in_words(value) for name, value in result.settings.as_dict().items()}),
-            ("Run", self._run(result)),
-            ("Machine", machine()),
-            ("Versions", installed),
-        )
-        columns = "".join(f"<div>{page.table(caption, rows)}</div>" for caption, rows in tables)
-        command = [
-            '<section aria-labelledby="command">',
-            '<h2 id="command">The command</h2>',
-            f"<pre><code>{escape(self._command)}</code></pre>",
-            "</section>",
-        ]
+        settings = {name: in_words(value) for name, value in result.settings.as_dict().items()}
+        tables = {"Settings": settings, "Run": self._run(result), **surroundings()}
         return [
-            *(command if self._command else []),
+            *page.command_section(self._command),
             '<section aria-labelledby="facts">',
             '<h2 id="facts">Settings and machine</h2>',
-            f'<div class="columns">{columns}</div>',
+            page.tables(tables),
             "</section>",
         ]
 
@@ -206,27 +176,10 @@ def _summary(result: Result) -> str:
     )
 
 
-def _legend(names: list[str], result: Result) -> str:
-    """Return the legend of both charts: a table with each line's first and last value."""
-    first = {TOTAL: sum(result.initial_terms.values()), **result.initial_terms}
-    last: Mapping[str, float] = {TOTAL: result.loss, **result.terms}
-    rows = [
-        f'<tr><th scope="row">{swatch(index)}{escape(name)}</th>'
-        f'<td class="number">{_number(first.get(name))}</td><td class="number">{_number(last[name])}</td>'
-        f'<td class="number">{_share(last[name], result.loss)}</td></tr>'
-        for index, name in enumerate(names)
-    ]
-    heads = "".join(f'<th scope="col" class="number">{text}</th>' for text in ("at the start", "at the end", "share"))
-    return "\n".join(
-        [
-            '<div class="scroll" role="region" aria-label="Losses as numbers" tabindex="0"><table>',
-            "<caption>The lines of both charts; the terms are weighted and add up to the loss</caption>",
-            f'<thead><tr><th scope="col">line</th>{heads}</tr></thead>',
-            "<tbody>",
-            *rows,
-            "</tbody></table></div>",
-        ]
-    )
+def surroundings() -> dict[str, dict[str, str]]:
+    """Return what a run depends on that is not its own: tables of the machine and of what is installed."""
+    installed = {name: version for name, version in versions().items() if version != "not installed"}
+    return {"Machine": machine(), "Versions": installed}
 
 
 def _as_shown(source: Source, kind: str, height: int, width: int) -> tuple[Picture, File]:
@@ -238,11 +191,3 @@ def _as_shown(source: Source, kind: str, height: int, width: int) -> tuple[Pictu
         most_px = min(max(picture.height, picture.width), max(height, width))
         picture = picture.resized(*images.fit_long_side(picture.height, picture.width, most_px))
     return picture, images.encode_for_page(picture, MOST_PX)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.5g}"
-
-
-def _share(value: float, loss: float) -> str:
-    return f"{100 * value / loss:.1f} %" if loss else "-"

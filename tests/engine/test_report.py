@@ -126,7 +126,7 @@ def test_names_are_escaped(files: Files) -> None:
     document = pages.read(html)
     assert len(document.every("script")) == 1
     assert document.every("h1")[0].text == f"{nasty.name} in the style of style.png"
-    assert f"content image {nasty.name}" in [image.attributes["alt"] for image in document.every("img")]
+    assert f"The content image {nasty.name}" in [image.attributes["alt"] for image in document.every("img")]
 
 
 def test_a_run_that_was_stopped_has_its_page(files: Files) -> None:
@@ -149,12 +149,9 @@ def test_style_alone_is_compared_with_the_style_image(files: Files) -> None:
     with Engine(files.model, provider="cpu") as engine:
         result = engine.transfer(None, files.style, settings, on_event=report.take)
     document = pages.read(report.html(result))
-    assert document.every("h1")[0].text == "style.png"
-    assert [image.attributes["alt"] for image in document.every("img")] == [
-        "result",
-        "style image",
-        "style image style.png",
-    ]
+    assert document.every("h1")[0].text == "style.png, its style reconstructed"
+    alts = [image.attributes["alt"] for image in document.every("img")]
+    assert alts == ["The result: style.png, its style reconstructed", *["The style image style.png"] * 2]
     assert "aspect-ratio: 96 / 64" in report.html(result)
     assert "<pre>" not in report.html(result)  # no command was given
 
@@ -190,7 +187,7 @@ def test_reconstructions_have_reports(capsys: pytest.CaptureFixture[str], files:
     assert ended.status == 0, ended.err
     document = pages.read(page.read_text())
     alts = [image.attributes["alt"] for image in document.every("img")]
-    assert alts == ["result", f"{kind} image", f"{kind} image style.png"]
+    assert alts == [f"The result: style.png, its {kind} reconstructed", *[f"The {kind} image style.png"] * 2]
     assert document.every("code")[0].text.startswith(f"impasto reconstruct {kind} ")
 
 

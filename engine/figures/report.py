@@ -1,0 +1,165 @@
+"""The report of a figure: every cell against its original, with its losses over evaluations and seconds.
+
+The course of a cell is kept in the folder, so that a figure that was interrupted has the courses of all its cells in
+the end; as long as each start asks for a report.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from impasto.engine import images
+from impasto.engine.events import Event
+from impasto.engine.figures.plan import Cell, Plan
+from impasto.engine.figures.record import ASKED, CELLS, FILE_NAME
+from impasto.engine.report import Curve, check_report_path, losses, page, surroundings
+from impasto.engine.report.curve import Mark, Point
+from impasto.engine.words import in_words
+from impasto.models.errors import ImpastoError
+
+COURSES = "courses"
+MOST_PX = 512
+
+Course = tuple[list[Point], list[Mark]]
+
+
+class FigureReport:
+    """Makes the page of a figure: `begin` with every cell, `take` with every event, then `finish`."""
+
+    def __init__(self, path: str | Path, plan: Plan, folder: Path, *, command: str = "") -> None:
+        """Refuse a path that cannot be written.
+
+        Args:
+            path: .html or .htm; it may be in the figure's folder before that is there.
+            plan: of the figure.
+            folder: where it is made.
+            command: that makes it, quoted for a shell.
+
+        Raises:
+            ImpastoError: as `impasto.engine.report.check_report_path`.
+        """
+        self._path = Path(path)
+        if self._path.parent == folder and not folder.exists():
+            _make_folder(folder)
+        check_report_path(self._path)
+        self._plan, self._folder, self._command = plan, folder, command
+        self._cell: Cell | None = None
+        self._curve = Curve()
+
+    def begin(self, cell: Cell) -> None:
+        """Take note that another cell begins; the one before it is finished.
+
+        Raises:
+            ImpastoError: the course of that one cannot be kept.
+        """
+        self._keep()
+        self._cell, self._curve = cell, Curve()
+
+    def take(self, event: Event) -> None:
+        """Take over one event of the cell that is being made."""
+        self._curve.take(event)
+
+    def finish(self) -> None:
+        """Write the page of what is there; cells that are not finished are left out.
+
+        Raises:
+            ImpastoError: it cannot be written.
+        """
+        self._keep()
+        images.write_atomically(self._path, self._html().encode())
+
+    def _keep(self) -> None:
+        points = self._curve.points()
+        if self._cell is None or not points:
+            return
+        _make_folder(self._folder / COURSES)
+        course = {"points": [asdict(point) for point in points], "marks": [asdict(mark) for mark in self._curve.marks]}
+        images.write_atomically(self._course_path(self._cell), json.dumps(course).encode())
+
+    def _course_path(self, cell: Cell) -> Path:
+        return self._folder / COURSES / f"{cell.name}.json"
+
+    def _html(self) -> str:
+        record = json.loads((self._folder / FILE_NAME).read_bytes())
+        asked, entries = record[ASKED], record[CELLS]
+        finished = [cell for cell in self._plan.cells if self._is_there(entries.get(cell.name))]
+        title = f"Figure {self._plan.number}. {self._plan.title}"
+        facts = {name: in_words(value) for name, value in asked.items() if name != "settings"}
+        parts = [
+            f"<header><h1>{escape(title)}</h1>",
+            f'<p class="faint">{len(finished)} of {len(self._plan.cells)} cells are finished.</p></header>',
+            "<main>",
+            *(self._section(cell, entries[cell.name]) for cell in finished),
+            *page.command_section(self._command),
+            '<section aria-labelledby="facts"><h2 id="facts">Figure and machine</h2>',
+            page.tables({"Figure": facts, **surroundings()}),
+            "</section></main>",
+        ]
+        return page.page(f"{title} · impasto", parts)
+
+    def _is_there(self, entry: Mapping[str, Any] | None) -> bool:
+        return entry is not None and (self._folder / entry["file"]).is_file()
+
+    def _section(self, cell: Cell, entry: Mapping[str, Any]) -> str:
+        """Return a cell's pictures, losses and settings."""
+        name = self._identity(cell)
+        points, marks = self._course(cell, entry)
+        drawn = (
+            losses.charts(f"{name}-", points, marks, list(entry["terms"]))
+            if points
+            else "<p>It was made by a start that did not ask for a report, so its course is not known.</p>"
+        )
+        ended = f"{entry['evaluations']} evaluations in {entry['seconds']:.1f} s"
+        settings = {name: in_words(value) for name, value in entry["settings"].items()}
+        return "\n".join(
+            [
+                f'<section aria-labelledby="{name}">',
+                f'<h2 id="{name}">{escape(cell.description)}</h2>',
+                f'<p class="faint">{ended}, loss {entry["loss"]:.5g}</p>',
+                self._comparison(cell, entry),
+                drawn,
+                losses.legend(entry["initial_terms"], entry["terms"], entry["loss"]),
+                f"<details><summary>Settings</summary>{page.table('Settings of this cell', settings)}</details>",
+                "</section>",
+            ]
+        )
+
+    def _comparison(self, cell: Cell, entry: Mapping[str, Any]) -> str:
+        after = images.encode_for_page(images.read_image(self._folder / entry["file"]), MOST_PX)
+        kind, original = ("content", cell.content) if cell.content is not None else ("style", cell.style)
+        if original is None:
+            return page.figure(after, cell.description, cell.description)
+        before = images.encode_for_page(images.read_image(original), MOST_PX)
+        return page.comparison(
+            f"{self._identity(cell)}-slider",
+            before,
+            after,
+            labels=(f"{kind} image", "result"),
+            alts=(f"The {kind} image {original.name}", cell.description),
+            size=(entry["height"], entry["width"]),
+        )
+
+    def _identity(self, cell: Cell) -> str:
+        """Return an id for the page; names come from files and may hold anything."""
+        return f"cell-{self._plan.cells.index(cell) + 1}"
+
+    def _course(self, cell: Cell, entry: Mapping[str, Any]) -> Course:
+        """Return a cell's course; empty where there is none, or where it is that of another run."""
+        try:
+            course = json.loads(self._course_path(cell).read_bytes())
+            points = [Point(**point) for point in course["points"]]
+            marks = [Mark(**mark) for mark in course["marks"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return [], []
+        belongs = points and (points[-1].loss, points[-1].iteration) == (entry["loss"], entry["iterations"])
+        return (points, marks) if belongs else ([], [])
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImpastoError(f"cannot make the folder {folder}: {error.strerror}") from error

@@ -1,0 +1,109 @@
+"""The report of a figure."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from PIL import Image
+
+from tests.engine import pages
+from tests.engine.command_line import run
+from tests.small_network import VGG_WIDTHS, features_model
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[object]:
+    """Figure 2 with two styles, one of which has an awkward name; in the folder `figure`."""
+    rng = np.random.default_rng(0)
+    names = ("scene.png", "a <b> 'c'.png", "second.png")
+    for name in names:
+        Image.fromarray(rng.integers(0, 255, (44, 48, 3)).astype(np.uint8)).save(tmp_path / name)
+    ir.save(features_model(widths=VGG_WIDTHS), tmp_path / "narrow.onnx")
+    scene, first, second = (tmp_path / name for name in names)
+    return [
+        "figure", 2, "-o", tmp_path / "figure", "--content", scene, "--style", first, "--style", second,
+        "--model", tmp_path / "narrow.onnx", "--provider", "cpu", "--size", 40, "--threads", 1,
+    ]  # fmt: skip
+
+
+def test_every_cell_has_pictures_and_its_course(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[object]
+) -> None:
+    path = tmp_path / "figure" / "report.html"
+    ended = run(capsys, *command, "--evaluations", 6, "--report", path)
+    assert ended.status == 0, ended.err
+    assert ended.out.splitlines()[1] == f"{path}: report"
+    html = path.read_text()
+    document = pages.read(html)
+    ids = [element.attributes["id"] for element in document.elements if "id" in element.attributes]
+    assert len(ids) == len(set(ids))
+    assert not any(" " in name for name in ids)
+    images = document.every("img")
+    assert len(images) == 4
+    assert all(image.attributes["alt"] and image.attributes["src"].startswith("data:") for image in images)
+    assert len(document.every("input")) == 2
+    assert "<b>" not in html
+    charts = pages.charts(html)
+    cells = json.loads((tmp_path / "figure" / "figure.json").read_text())["cells"]
+    assert len(charts) == 4
+    for chart, cell in zip(charts[::2], cells.values(), strict=True):
+        lines = pages.polylines(chart)
+        assert len(lines) == 1 + len(cell["terms"])
+        assert lines[0][-1][0] == pytest.approx(6, abs=0.05)
+        assert lines[0][-1][1] == pytest.approx(cell["loss"], rel=0.03)
+
+
+def test_an_interrupted_figure_has_what_there_is_and_then_the_rest(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[object]
+) -> None:
+    path = tmp_path / "report.html"
+    whole = [*command, "--evaluations", 300, "--report", path]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from impasto.engine.cli import main; main()", *map(str, whole)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    record = tmp_path / "figure" / "figure.json"
+    while not (record.is_file() and json.loads(record.read_text())["cells"]):
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("the second cell was finished before the signal came")
+    assert process.returncode == 130, err
+    assert "1 of 2 cells are finished" in path.read_text()
+    assert len(pages.charts(path.read_text())) == 2
+    assert run(capsys, *whole).status == 0
+    assert "2 of 2 cells are finished" in path.read_text()
+    assert len(pages.charts(path.read_text())) == 4  # the first one's course was kept
+
+
+def test_a_course_of_another_run_is_not_shown(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[object]
+) -> None:
+    path = tmp_path / "report.html"
+    run(capsys, *command, "--evaluations", 3, "--report", path)
+    for course in (tmp_path / "figure" / "courses").iterdir():
+        content = json.loads(course.read_text())
+        content["points"][-1]["loss"] *= 2
+        course.write_text(json.dumps(content))
+    run(capsys, *command, "--evaluations", 3, "--report", path)
+    assert pages.charts(path.read_text()) == []
+    assert path.read_text().count("its course is not known") == 2
+
+
+def test_a_bad_path_is_found_before_the_first_cell(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[object]
+) -> None:
+    ended = run(capsys, *command, "--report", tmp_path / "missing" / "report.html")
+    assert (ended.status, len(ended.err.splitlines())) == (2, 1)
+    assert "create it first" in ended.err
+    assert not (tmp_path / "figure").exists()
