@@ -57,7 +57,7 @@ def main() -> None:
 def pairs(folder: Path, inputs: Path) -> Iterator[tuple[str, Path, Path]]:
     """Yield (name, content, style); all pictures are brought to one square size, so that literal sums compare."""
     files = {path.stem: path for path in sorted(folder.glob("*.jpg"))}
-    photographs = {PHOTOGRAPH: Image.open(files.pop(PHOTOGRAPH))}
+    photographs: dict[str, Image.Image] = {PHOTOGRAPH: Image.open(files.pop(PHOTOGRAPH))}
     photographs |= {name: Image.fromarray(photograph(name)) for name in FROM_SCIKIT_IMAGE}
     for content_name, content in photographs.items():
         for style_name, path in files.items():

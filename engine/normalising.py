@@ -10,7 +10,8 @@ import onnx_ir as ir
 from impasto.engine import images
 from impasto.engine.network import load_network
 from impasto.export.normalisation import normalise
-from impasto.export.tap_graph import SMALLEST_SIDE_PX, available_taps
+from impasto.export.tap_graph import available_taps
+from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
 from impasto.models.store import atomic_file, network_file
 

@@ -17,20 +17,19 @@ def narrow(model: ir.Model) -> None:
         ValueError: a weight does not fit into float16.
     """
     graph = model.graph
-    for value in list(graph.initializers.values()):
+    for name, value in list(graph.initializers.items()):
         tensor = value.const_value
         if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < SMALLEST_ENTRIES:
             continue
         with np.errstate(over="ignore"):
             halves = tensor.numpy().astype(np.float16)
         if not np.isfinite(halves).all():
-            raise ValueError(f"{value.name} has values beyond float16")
-        stored = ir.val(f"{value.name}{SUFFIX}", const_value=ir.tensor(halves, name=f"{value.name}{SUFFIX}"))
+            raise ValueError(f"{name} has values beyond float16")
+        stored = ir.val(f"{name}{SUFFIX}", const_value=ir.tensor(halves, name=f"{name}{SUFFIX}"))
         graph.register_initializer(stored)
-        cast = ir.node("Cast", [stored], {"to": ir.DataType.FLOAT}, name=f"{value.name}.cast")
+        cast = ir.node("Cast", [stored], {"to": ir.DataType.FLOAT}, name=f"{name}.cast")
         wide = cast.outputs[0]
         value.replace_all_uses_with(wide)
-        name = value.name
         del graph.initializers[name]
         wide.name, wide.dtype, wide.shape = name, ir.DataType.FLOAT, value.shape
         graph.insert_before(graph[0], cast)
@@ -46,11 +45,10 @@ def widen(model: ir.Model) -> None:
         wide = node.outputs[0]
         if stored.dtype != ir.DataType.FLOAT16 or wide.dtype != ir.DataType.FLOAT or wide.is_graph_output():
             continue
-        name = wide.name
-        tensor = ir.tensor(stored.const_value.numpy().astype(np.float32), name=name)
-        initializer = ir.val(name, ir.DataType.FLOAT, tensor.shape, const_value=tensor)
+        array = stored.const_value.numpy().astype(np.float32)
+        initializer = ir.val(wide.name, ir.DataType.FLOAT, array.shape, const_value=ir.tensor(array, name=wide.name))
         wide.replace_all_uses_with(initializer)
         graph.remove(node, safe=True)
         graph.register_initializer(initializer)
-        if not stored.uses():
+        if not stored.uses() and stored.name is not None:
             del graph.initializers[stored.name]

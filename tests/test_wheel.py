@@ -68,7 +68,14 @@ def test_installed_it_runs_beside_decoys(wheel: Path, tmp_path: Path) -> None:
     )
     assert version.stdout == f"impasto {VERSION}\n"
     content, style = (REPOSITORY / "examples" / name for name in ("harbour.jpg", "swirls.jpg"))
-    picture = [tmp_path / "env" / "bin" / "impasto", "transfer", content, style, "-o", tmp_path / "out.png"]
+    picture: list[str | Path] = [
+        tmp_path / "env" / "bin" / "impasto",
+        "transfer",
+        content,
+        style,
+        "-o",
+        tmp_path / "out.png",
+    ]
     empty_home = {"HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
     made = subprocess.run(
         [*picture, "--size", "96", "--iterations", "2"],

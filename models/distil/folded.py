@@ -75,7 +75,7 @@ def further_readouts(student: Student, teacher: Callable[[torch.Tensor], Tensors
     """
     taps = [tap for tap in student.network.taps if tap not in TAPS]
     moments: Tensors = {}
-    for batch in images.split(FITTED_BATCH):
+    for batch in torch.split(images, FITTED_BATCH):
         own, wanted = student.features(batch), teacher(batch)
         for tap in taps:
             f, target = (value.transpose(0, 1).flatten(1).double() for value in (own[tap], wanted[tap]))

@@ -7,14 +7,14 @@ from scipy.optimize import minimize
 from impasto.engine import Engine, Settings
 from impasto.engine.adam import AdamSettings, adam
 from impasto.engine.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.outcome import Budget, Outcome, Vector
+from impasto.engine.outcome import Budget, Evaluate, Outcome, Vector
 from tests.engine.conftest import Files
 from tests.oracles.problems import gram_matching, rosenbrock
 
 BOUNDS = (0.0, 1.0)
 
 
-def recorded(evaluate, points: list[Vector]):  # type: ignore[no-untyped-def]
+def recorded(evaluate: Evaluate, points: list[Vector]) -> Evaluate:
     def call(x: Vector) -> tuple[float, Vector]:
         points.append(x.copy())
         return evaluate(x)
@@ -22,7 +22,7 @@ def recorded(evaluate, points: list[Vector]):  # type: ignore[no-untyped-def]
     return call
 
 
-def quadratic(seed: int, n: int = 60):  # type: ignore[no-untyped-def]
+def quadratic(seed: int, n: int = 60) -> Evaluate:
     """A convex quadratic whose minimum lies partly outside 0..1, with condition number about 1e3."""
     rng = np.random.default_rng(seed)
     q, _ = np.linalg.qr(rng.standard_normal((n, n)))
@@ -36,13 +36,10 @@ def quadratic(seed: int, n: int = 60):  # type: ignore[no-untyped-def]
     return evaluate
 
 
-def projected_gradient(x: Vector, gradient: Vector) -> Vector:
-    return np.clip(x - gradient, *BOUNDS) - x
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_a_quadratic_ends_where_scipy_does(seed: int) -> None:
-    evaluate, points = quadratic(seed), []
+    points: list[Vector] = []
+    evaluate = quadratic(seed)
     x0 = np.random.default_rng(seed + 100).uniform(-0.5, 1.5, 60).astype(np.float32)  # partly outside
     run = lbfgs(recorded(evaluate, points), x0, LbfgsSettings(bounds=BOUNDS), Budget(evaluations=400))
     losses = [step.loss for step in run]
@@ -89,7 +86,8 @@ def test_gram_matching_is_nearly_as_low_as_without_bounds() -> None:
 
 
 def test_adam_stays_between_bounds() -> None:
-    evaluate, points = quadratic(7), []
+    points: list[Vector] = []
+    evaluate = quadratic(7)
     run = adam(
         recorded(evaluate, points), np.full(60, 2, np.float32), AdamSettings(bounds=BOUNDS), Budget(iterations=60)
     )

@@ -57,7 +57,7 @@ def test_another_size_changes_little(files: Files, tmp_path: Path) -> None:
             Image.fromarray(np.tile(part, (repeats, repeats, 1))).save(paths[-1])
         with Engine(files.model, provider="cpu") as engine:
             settings = Settings(size=0, content_weight=1.0, **SETTINGS)  # type: ignore[arg-type]
-            found.append(dict(engine.evaluate(*paths, settings).terms))
+            found.append(dict(engine.evaluate(paths[0], paths[1], paths[2], settings).terms))
     small, large = found
     assert large == pytest.approx(small, rel=0.15)
 

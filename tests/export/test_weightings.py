@@ -1,5 +1,7 @@
 """Coefficients of the terms, against the conventions written out on arrays."""
 
+from typing import TypedDict
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,15 @@ TERMS = (
     Term("style", "relu2_1", channels=6, positions=20),
     Term("tv", "image", channels=3, positions=320),
 )
-WEIGHTS = {"content_weight": 5.0, "style_weight": 100.0, "tv_weight": 1e-3}
+
+
+class Weights(TypedDict):
+    content_weight: float
+    style_weight: float
+    tv_weight: float
+
+
+WEIGHTS: Weights = {"content_weight": 5.0, "style_weight": 100.0, "tv_weight": 1e-3}
 
 
 def features(channels: int, positions: int, seed: int) -> np.ndarray:
