@@ -128,11 +128,12 @@ class FigureReport:
         )
 
     def _comparison(self, cell: Cell, entry: Mapping[str, Any]) -> str:
-        after = images.encode_for_page(images.read_image(self._folder / entry["file"]), MOST_PX)
+        most_px = min(MOST_PX, max(entry["height"], entry["width"]))
+        after = images.encode_for_page(images.read_image(self._folder / entry["file"]), most_px)
         kind, original = ("content", cell.content) if cell.content is not None else ("style", cell.style)
         if original is None:
             return page.figure(after, cell.description, cell.description)
-        before = images.encode_for_page(images.read_image(original), MOST_PX)
+        before = images.encode_for_page(images.read_image(original), most_px)
         return page.comparison(
             f"{self._identity(cell)}-slider",
             before,

@@ -44,12 +44,14 @@ img { display: block; max-width: 100%; height: auto; }
 .frame .before { position: absolute; inset: 0; clip-path: inset(0 calc(100% - var(--split)) 0 0); }
 .frame .divider { position: absolute; top: 0; bottom: 0; left: var(--split); width: 4px; margin-left: -2px;
   background: #fff; border-inline: 1px solid #000; }
+.compare { margin-bottom: 1rem; }
 .compare input { width: 100%; height: 1.75rem; margin: .25rem 0; accent-color: var(--line-1); }
 .ends { display: flex; justify-content: space-between; gap: 1rem; }
 :focus-visible { outline: 3px solid var(--line-1); outline-offset: 2px; }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--text); font: 14px system-ui, sans-serif; }
 .line { fill: none; stroke-width: 2; stroke-linejoin: round; }
+.line-0 { stroke-width: 3; }
 .grid { stroke: var(--edge); fill: none; }
 .mark { stroke: var(--faint); stroke-dasharray: 4 3; fill: none; }
 svg.swatch { display: inline-block; width: 2.25rem; margin-right: .5rem; vertical-align: middle; }

@@ -1,0 +1,88 @@
+"""Reports, films and previews as parts of a run: what Ctrl-C leaves, and that other runs do not pay."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from tests.engine import pages
+from tests.engine.command_line import run
+from tests.engine.conftest import TAPS, Files
+
+LOADED = """
+import sys
+from impasto.engine.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+parts = ("report", "preview", "animation", "figures")
+print([name for name in sys.modules if name.startswith(tuple(f"impasto.engine.{part}" for part in parts))])
+"""
+
+
+def command(files: Files, *more: object) -> list[str]:
+    chosen = ("--model", files.model, "--size", 0, "--provider", "cpu", *TAPS, "-o", files.folder / "out.png")
+    return [str(item) for item in ("transfer", files.content, files.style, *chosen, *more)]
+
+
+def test_a_run_without_them_loads_none_of_them(files: Files) -> None:
+    def loaded(*more: object) -> str:
+        arguments = command(files, "--iterations", 1, *more)
+        ended = subprocess.run([sys.executable, "-c", LOADED, *arguments], check=True, capture_output=True, text=True)
+        return ended.stdout.splitlines()[-1]
+
+    assert loaded() == "[]"
+    assert "impasto.engine.animation" in loaded("--animation", files.folder / "film.gif")  # the counter-check
+
+
+def test_ctrl_c_leaves_report_and_film_of_what_there_is(files: Files) -> None:
+    page, film = files.folder / "out.html", files.folder / "film.gif"
+    arguments = command(files, "--iterations", 10_000_000, "--json", "--report", page, "--animation", film)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from impasto.engine.cli import main; main()", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for _ in range(3):
+        json.loads(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    iterations = json.loads(out.splitlines()[-1])["iterations"]
+    assert iterations >= 3
+    lines = pages.polylines(pages.charts(page.read_text())[0])
+    assert len(lines[0]) == iterations or 500 <= len(lines[0]) <= 1000
+    assert "it was cancelled" in page.read_text()
+    with Image.open(film) as opened:
+        assert getattr(opened, "n_frames", 1) > 1
+
+
+def test_all_of_them_at_once(capsys: pytest.CaptureFixture[str], files: Files) -> None:
+    page, film = files.folder / "out.html", files.folder / "film.webp"
+    ended = run(capsys, *command(files, "--iterations", 3, "--report", page, "--animation", film, "--preview"))
+    assert ended.status == 0
+    assert ended.out.splitlines()[2:] == [f"{page}: report", f"{film}: 3 frames"]
+    assert ended.err.splitlines()[0] == "no preview: stderr is not a terminal"
+
+
+def test_a_refinement_is_marked_in_the_charts(
+    capsys: pytest.CaptureFixture[str], files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second network is the small one under the name that refinements look for."""
+    networks = files.folder / "cache" / "networks"
+    networks.mkdir(parents=True)
+    (networks / "vgg19.onnx").write_bytes(files.model.read_bytes())
+    monkeypatch.setenv("IMPASTO_CACHE", str(files.folder / "cache"))
+    page = files.folder / "out.html"
+    ended = run(capsys, *command(files, "--iterations", 3, "--refine", 3, "--report", page))
+    assert ended.status == 0, ended.err
+    for chart in pages.charts(page.read_text()):
+        (mark,) = (element for element in chart.iter("path") if element.attrib["class"] == "mark")
+        assert mark.attrib["d"].startswith("M")
+        assert "vgg19" in [element.text for element in chart.iter("text")]
