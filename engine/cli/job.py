@@ -16,6 +16,7 @@ from impasto.engine.cli.progress import Progress, grouped
 from impasto.engine.clock import seconds_since_process_start
 from impasto.engine.events import Event, Iteration, OnEvent, PrecisionChanged, Started
 from impasto.engine.settings import SEAMLESS_STEP_PX, Settings
+from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
     from impasto.engine.render import Engine
@@ -111,7 +112,13 @@ class Job:
                 for watcher in self.watchers:
                     watcher.take(event)
 
-            result = render(on_event=on_event, cancel=lambda: bool(interrupted))
+            try:
+                result = render(on_event=on_event, cancel=lambda: bool(interrupted))
+            except ImpastoError:
+                if not interrupted:
+                    raise
+                say("stopped before the first evaluation: nothing was written")
+                raise typer.Exit(INTERRUPTED) from None
         self._progress = None
         result.save(self.output, bits=self._bits)
         left = [watcher.finish(result) for watcher in self.watchers]

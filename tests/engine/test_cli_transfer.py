@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,16 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     from impasto.models.version import VERSION
 
     assert run(capsys, "--version").out == f"impasto {VERSION}\n"
+
+
+def test_ctrl_c_before_the_first_evaluation_exits_130_and_writes_nothing(
+    capsys: pytest.CaptureFixture[str], files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("impasto.engine.cli.transfer.interruptible", lambda: nullcontext([True]))
+    ended = run(capsys, *transfer(files, "-o", files.folder / "out.png", "--quiet"))
+    assert (ended.status, ended.out) == (130, "")
+    assert ended.err == "stopped before the first evaluation: nothing was written\n"
+    assert not (files.folder / "out.png").exists()
 
 
 def test_ctrl_c_saves_what_there_is_and_exits_130(files: Files) -> None:
