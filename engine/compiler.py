@@ -45,8 +45,8 @@ class Compiler:
         with ThreadPoolExecutor(1) as background:
             style = background.submit(prepare, painting, (), form.style_taps)
             compiling = background.submit(self._compile, form)
-            targets = prepare(scene, form.content_taps, ())()
-            targets |= style.result()()
+            content = prepare(scene, form.content_taps, ())()
+            targets = {**content, **style.result()()}  # neither is changed: both may be on their way to the cache
             compiled = compiling.result()
         self._source.keep()
         powers = {

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 OBJECTIVE, TARGETS = "objective", "targets"
-_FORMAT = 1  # of what is kept
+_FORMAT = 2  # of what is kept
 _OPTIMISED = "graph.onnx"
 
 

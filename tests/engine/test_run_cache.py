@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,14 @@ def test_new_pictures_of_a_known_size_build_nothing_and_are_not_taken_for_the_ol
     forbid(monkeypatch)
     assert same(score(files), expected)
     assert expected.terms != old.terms
+
+
+def test_targets_of_earlier_terms_stay_out_of_runs_with_fewer(files: Files) -> None:
+    score(files)
+    fewer = Settings(size=0, content_taps=("relu2_1",), style_taps=("relu3_1",))
+    assert set(score(files, fewer).terms) == {"content_relu2_1", "style_relu3_1"}
+    assert set(score(files, replace(fewer, style_weight=0)).terms) == {"content_relu2_1"}
+    assert set(score(files, replace(fewer, content_weight=0)).terms) == {"style_relu3_1"}
 
 
 def test_the_second_start_needs_no_graph_library(files: Files) -> None:
