@@ -5,7 +5,7 @@
 Content: from each of the five taps at 128 px. Style: from all five taps at 192 px, the literal loss. Every optimiser
 minimises the very same ONNX Runtime objective from the same noise:
 
-    impasto             what `impasto reconstruct` does: pixels held within 0..1, a history of 40
+    impasto             what `impasto reconstruct` does: pixels held within 0..1, a history of 20
     impasto history 10  the same with the rival's history
     torch               torch.optim.LBFGS, history 10, no line search, pixels on 0..255, tolerances off
     torch strong_wolfe  the same with its line search
