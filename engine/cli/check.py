@@ -21,7 +21,7 @@ def check(
     style: options.Style,
     image: Annotated[
         Path | None,
-        typer.Option(help="Where to evaluate, such as a finished picture.  [default: the content image]"),
+        typer.Option(help="Where to evaluate, such as a finished picture. (default: the content image)"),
     ] = None,
     model: options.Model = "auto",
     size: options.Size = 512,

@@ -23,20 +23,20 @@ BuildEngines = Annotated[
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 is one per core.")]
 Size = Annotated[int, typer.Option(help="Long side of the result, px; 0 keeps the content image's own size.")]
 StyleSize = Annotated[
-    int | None, typer.Option(help="Long side of the style image, px; 0 keeps its own.  [default: as --size]")
+    int | None, typer.Option(help="Long side of the style image, px; 0 keeps its own. (default: as --size)")
 ]
-ContentWeight = Annotated[float | None, typer.Option(help="alpha.  [default: the weighting's; paper 1e-4]")]
-StyleWeight = Annotated[float | None, typer.Option(help="beta.  [default: the weighting's; paper 1]")]
+ContentWeight = Annotated[float | None, typer.Option(help="alpha. (default: the weighting's; paper 1e-4)")]
+StyleWeight = Annotated[float | None, typer.Option(help="beta. (default: the weighting's; paper 1)")]
 TvWeight = Annotated[
-    float | None, typer.Option(help="Smoothness (total variation).  [default: the weighting's; paper 0]")
+    float | None, typer.Option(help="Smoothness (total variation). (default: the weighting's; paper 0)")
 ]
 ContentTaps = Annotated[
     list[str] | None,
-    typer.Option("--content-tap", help=f"NAME or NAME=WEIGHT, repeatable.  [default: {' '.join(CONTENT_TAPS)}]"),
+    typer.Option("--content-tap", help=f"NAME or NAME=WEIGHT, repeatable. (default: {' '.join(CONTENT_TAPS)})"),
 ]
 StyleTaps = Annotated[
     list[str] | None,
-    typer.Option("--style-tap", help=f"NAME or NAME=WEIGHT, repeatable.  [default: {' '.join(STYLE_TAPS)}]"),
+    typer.Option("--style-tap", help=f"NAME or NAME=WEIGHT, repeatable. (default: {' '.join(STYLE_TAPS)})"),
 ]
 Weighting = Annotated[str, typer.Option(help="What the weights mean: paper (its equations), johnson or calibrated.")]
 Pool = Annotated[str, typer.Option(help="Pooling: avg (the paper's) or max.")]
@@ -52,7 +52,7 @@ Output = Annotated[
 ]
 Iterations = Annotated[int, typer.Option(help="Steps of the optimiser at most.")]
 Evaluations = Annotated[
-    int | None, typer.Option(help="Runs of loss and gradient at most.  [default: no limit of its own]")
+    int | None, typer.Option(help="Runs of loss and gradient at most. (default: no limit of its own)")
 ]
 TimeoutS = Annotated[float | None, typer.Option(help="Stop after so many seconds and keep the result.")]
 History = Annotated[int, typer.Option(help="Curvature pairs that L-BFGS keeps.")]
@@ -61,7 +61,10 @@ Seed = Annotated[int, typer.Option(help="Of the noise.")]
 Optimizer = Annotated[str, typer.Option(help="lbfgs or adam.")]
 LearningRate = Annotated[float, typer.Option(help="Of adam, grey levels a step.")]
 Bounded = Annotated[
-    bool, typer.Option(help="Keep pixels within what a file can hold; otherwise they are cut off at the end.")
+    bool,
+    typer.Option(
+        "--bounded/--unbounded", help="Keep pixels within what a file can hold; otherwise they are cut off at the end."
+    ),
 ]
 Bits = Annotated[int, typer.Option(help="Per channel in the file: 8 or 16.")]
 SaveEvery = Annotated[int, typer.Option(help="Also write OUTPUT-000050.png and so on, every N iterations; 0 is never.")]
@@ -80,7 +83,7 @@ Preview = Annotated[bool, typer.Option("--preview", help="Draw the image in the 
 PreviewAs = Annotated[
     str | None,
     typer.Option(
-        help="The same in one way: kitty, iterm, sixel, blocks (24-bit) or blocks256.  [default: the terminal's]",
+        help="The same in one way: kitty, iterm, sixel, blocks (24-bit) or blocks256. (default: the terminal's)",
         show_default=False,
     ),
 ]

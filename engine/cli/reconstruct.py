@@ -18,7 +18,7 @@ Image = Annotated[Path, typer.Argument(help="The image whose features are to be 
 Start = Annotated[str, typer.Option(help="Start from noise or an image FILE.")]
 Iterations = Annotated[
     int | None,
-    typer.Option(help=f"Steps of the optimiser at most.  [default: as --evaluations, else {Settings.iterations}]"),
+    typer.Option(help=f"Steps of the optimiser at most. (default: as --evaluations, else {Settings.iterations})"),
 ]
 
 reconstruct_app = typer.Typer(help="Show what a network's taps hold of an image.", no_args_is_help=True)
@@ -30,7 +30,7 @@ def content(
     output: options.Output,
     tap: Annotated[
         list[str] | None,
-        typer.Option("--tap", help=f"NAME or NAME=WEIGHT, repeatable.  [default: {' '.join(CONTENT_TAPS)}]"),
+        typer.Option("--tap", help=f"NAME or NAME=WEIGHT, repeatable. (default: {' '.join(CONTENT_TAPS)})"),
     ] = None,
     model: options.Model = "auto",
     size: options.Size = 512,

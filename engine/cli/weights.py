@@ -73,7 +73,7 @@ def import_command(
     name: Annotated[str, typer.Option(help="Under which the network is found afterwards.", show_default=False)],
     layout: Annotated[
         str | None,
-        typer.Option(help=f"Of a weights file: {', '.join(LAYOUTS)}.  [default: found out]", show_default=False),
+        typer.Option(help=f"Of a weights file: {', '.join(LAYOUTS)}. (default: found out)", show_default=False),
     ] = None,
 ) -> None:
     """Make a network ready for use from a file that you have."""
