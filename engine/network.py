@@ -109,6 +109,8 @@ def _read(path: Path) -> tuple["ir.Model", bool]:
             ir.external_data.load_to_model(features)
     except Exception as error:
         raise ImpastoError(f"not an ONNX model: {path} ({type(error).__name__}); expected a features model") from error
+    if not features.graph.outputs:
+        raise ImpastoError(f"not a features model: {path} has no outputs; expected one per tap")
     widen(features)
     hold_weights(features)
     return features, whole

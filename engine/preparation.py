@@ -39,7 +39,13 @@ def read_pictures(content: Source | None, style: Source | None, settings: Settin
         long_side_px = settings.size and max(scene.height, scene.width)
     if painting is None:
         return scene, Picture(scene.pixels, None, "")
-    return scene, _tileable(_sized(painting, long_side_px), settings)
+    sized = _tileable(_sized(painting, long_side_px), settings)
+    if settings.active_style_taps and min(sized.height, sized.width) < SMALLEST_SIDE_PX:
+        raise ImpastoError(
+            f"style image too small: {_size(sized)} px once scaled, the network needs at least {SMALLEST_SIDE_PX} px on "
+            "each side; give a larger --style-size"
+        )
+    return scene, sized
 
 
 def read_scored(image: Source, scene: Picture, settings: Settings) -> Picture:
@@ -79,8 +85,14 @@ def initial_image(settings: Settings, scene: Picture, painting: Picture, given: 
         raise ImpastoError(f"cannot start from the {settings.init} image: there is none; take noise or a file")
     if settings.init == "content":
         return as_vector(scene.pixels)
-    start = painting if settings.init == "style" else images.read_image(Path(settings.init))
+    start = painting if settings.init == "style" else images.read_image(_start_file(settings.init))
     return as_vector(start.resized(scene.height, scene.width).pixels)
+
+
+def _start_file(init: str) -> Path:
+    if not Path(init).exists():
+        raise ImpastoError(f"unknown init {init!r}: allowed are content, noise, style or an image file; it is no file")
+    return Path(init)
 
 
 def as_vector(pixels: np.ndarray) -> np.ndarray:

@@ -22,6 +22,8 @@ from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
 from impasto.models.version import VERSION
 
+MOST_THREADS = 1024  # the runtime starts as many as it is told, however few the cores
+
 
 class Engine:
     """A network on a provider, ready for one transfer after another.
@@ -50,8 +52,8 @@ class Engine:
         threads: int = 0,
         build_engines: bool = False,
     ) -> None:
-        if threads < 0:
-            raise ImpastoError(f"bad threads {threads}: allowed are 0 (one per core) and more")
+        if not 0 <= threads <= MOST_THREADS:
+            raise ImpastoError(f"bad threads {threads}: allowed are 0 (one per core) to {MOST_THREADS}")
         if isinstance(provider, providers.Provider):
             self.provider = provider
         else:

@@ -40,6 +40,7 @@ def gradient_file(
         raise GradientError(f"cannot write {target}: there is no folder {target.parent}; make it first")
     result = gradient(_loaded(source), loss, wrt, shapes=shapes)
     _check_scalar(next(value for value in result.graph.outputs if value.name == loss))
+    _take_in_weights(result, source)
     _save(result, target)
     return result
 
@@ -64,13 +65,23 @@ def _check_scalar(loss: ir.Value) -> None:
         )
 
 
+def _take_in_weights(model: ir.Model, source: Path) -> None:
+    """Read the weights that are in other files."""
+    try:
+        ir.external_data.load_to_model(model)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
+        raise GradientError(
+            f"cannot read {source}: its weights are in another file ({reason}); put that file beside it"
+        ) from error
+
+
 def _save(model: ir.Model, target: Path) -> None:
     """Write the model beside the target, then put it in its place; an error leaves nothing behind."""
     weights = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
     is_large = sum(tensor.nbytes for tensor in weights) > PROTOBUF_LIMIT_BYTES
     part: Path | None = None
     try:
-        ir.external_data.load_to_model(model)
         handle, name = tempfile.mkstemp(dir=target.absolute().parent, prefix=f".{target.name}.", suffix=".tmp")
         os.close(handle)
         part = Path(name)

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,8 @@ def _read_safetensors(path: Path) -> WeightFile:
 
 def _read_npz(path: Path) -> WeightFile:
     try:
+        if not is_zipfile(path):
+            raise BadZipFile("not a .npz archive, or not all of one")
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return WeightFile({key: file[key] for key in file.files if _is_wanted(key)})
     except (OSError, ValueError, EOFError, AttributeError, TypeError, BadZipFile, zlib.error) as error:
@@ -76,6 +78,8 @@ def _read_pth(path: Path) -> WeightFile:
                 f"unsafe weights file: {path} holds Python objects beside tensors; "
                 "save the network's state_dict() and import that"
             ) from error
+        raise _damaged(path, ValueError("not what torch.save writes")) from error
+    except KeyError as error:  # of a byte that is no pickle's, in files of another kind
         raise _damaged(path, ValueError("not what torch.save writes")) from error
     except Exception as error:  # torch raises nearly anything for bytes that it does not understand
         raise _damaged(path, error) from error

@@ -17,6 +17,7 @@ from impasto.engine.clock import seconds_since_process_start
 from impasto.engine.events import Event, Iteration, OnEvent, PrecisionChanged, Started
 from impasto.engine.settings import SEAMLESS_STEP_PX, Settings
 from impasto.models.errors import ImpastoError
+from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
     from impasto.engine.render import Engine
@@ -64,10 +65,12 @@ class Job:
             as_json: a JSON line per iteration on stdout, then a summary.
 
         Raises:
-            ImpastoError: no file can be written there.
+            ImpastoError: no file can be written there, or `save_every` is negative.
         """
         from impasto.engine.images import check_writable
 
+        if save_every < 0:
+            raise ImpastoError(f"bad save_every {save_every}: allowed are 0 (never) and more iterations")
         check_writable(output, bits=bits)
         self.output, self.save_every = output, save_every
         self._bits = bits
@@ -97,9 +100,8 @@ class Job:
             ImpastoError: as the run, or the file cannot be written.
             typer.Exit: it was interrupted; the file has what there was.
         """
-        self.say(engine.network.choice)
-        # Said once, when the images are known to be sound; as JSON it is in the summary.
-        remarks = iter(() if self.as_json else (engine.provider.choice,))
+        # Said once, when the images are known to be sound; as JSON the provider is in the summary.
+        remarks = iter([(engine.network.choice, "" if self.as_json else engine.provider.choice)])
         call_s = self._process_start_s + time.perf_counter()
         with Progress(iterations, hidden=self._quiet or self.as_json) as progress:
             self._progress = progress
@@ -107,7 +109,8 @@ class Job:
             def on_event(event: Event) -> None:
                 progress.show(event)
                 if isinstance(event, Started):
-                    self.say(next(remarks, ""))
+                    for remark in next(remarks, ()):
+                        self.say(remark)
                 self._take(event, settings)
                 for watcher in self.watchers:
                     watcher.take(event)

@@ -88,7 +88,28 @@ def _no_weight(files: Files) -> Case:
 
 
 def _negative_threads(files: Files) -> Case:
-    return arguments(files, "--threads", "-2"), "bad threads -2: allowed are 0 (one per core) and more"
+    return arguments(files, "--threads", "-2"), "bad threads -2: allowed are 0 (one per core) to 1024"
+
+
+def _too_many_threads(files: Files) -> Case:
+    return arguments(files, "--threads", 100_000), "bad threads 100000: allowed are 0 (one per core) to 1024"
+
+
+def _negative_save_every(files: Files) -> Case:
+    return arguments(files, "--save-every", -1), "bad save_every -1: allowed are 0 (never) and more iterations"
+
+
+def _unknown_start(files: Files) -> Case:
+    return arguments(files, "--init", "nose"), (
+        "unknown init 'nose': allowed are content, noise, style or an image file; it is no file"
+    )
+
+
+def _style_thin_after_scaling(files: Files) -> Case:
+    return arguments(files, "--style-size", 40), (
+        "style image too small: 40x31 px once scaled, the network needs at least 32 px on each side; "
+        "give a larger --style-size"
+    )
 
 
 def _unknown_option(files: Files) -> Case:
@@ -116,6 +137,30 @@ def _not_a_model(files: Files) -> Case:
     path.write_text("hello")
     return [*arguments(files)[:3], "--model", path], (
         f"not an ONNX model: {path} (DecodeError); expected a features model"
+    )
+
+
+def _empty_model(files: Files) -> Case:
+    path = files.folder / "empty.onnx"
+    path.touch()
+    return [*arguments(files)[:3], "--model", path], (
+        f"not a features model: {path} has no outputs; expected one per tap"
+    )
+
+
+def _text_as_npz(files: Files) -> Case:
+    path = files.folder / "text.npz"
+    path.write_text("hello world, this is no archive")
+    return [*arguments(files)[:3], "--model", path], (
+        f"damaged or truncated weights file: {path} (not a .npz archive, or not all of one); get the file again"
+    )
+
+
+def _text_as_pth(files: Files) -> Case:
+    path = files.folder / "text.pth"
+    path.write_text("hello world, this is no pickle")
+    return [*arguments(files)[:3], "--model", path], (
+        f"damaged or truncated weights file: {path} (not what torch.save writes); get the file again"
     )
 
 
@@ -155,6 +200,15 @@ def test_a_mistake_is_one_line_and_status_2(
     ended = run(capsys, *command, *(["-o", output] if name != "missing_argument" else []))
     assert (ended.status, ended.out, ended.err) == (2, "", f"error: {message}\n")
     assert not output.exists()
+
+
+def test_what_auto_chose_is_not_said_before_a_mistake(
+    capsys: pytest.CaptureFixture[str], files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMPASTO_CACHE", str(files.folder / "cache"))
+    path = files.folder / "none.png"
+    ended = run(capsys, "transfer", path, files.style, "-o", files.folder / "out.png")
+    assert (ended.status, ended.out, ended.err) == (2, "", f"error: cannot read {path}: no such file\n")
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,18 @@ def test_weights_in_other_files_are_put_into_the_model(tmp_path: Path) -> None:
     assert run(ir.load(outside / "out.onnx"), {"x": ones, "z": ones}, "d_x")[1, 2] == 72
 
 
+def test_weights_in_a_file_that_is_missing(tmp_path: Path) -> None:
+    source = tmp_path / "model.onnx"
+    ir.save(parsed(BODY), source, external_data="weights.data", size_threshold_bytes=0)
+    (tmp_path / "weights.data").unlink()
+    with pytest.raises(GradientError) as caught:
+        gradient_file(source, tmp_path / "out.onnx", "loss", "x")
+    assert str(caught.value) == (
+        f"cannot read {source}: its weights are in another file (No such file or directory); put that file beside it"
+    )
+    assert files(tmp_path) == ["model.onnx"]
+
+
 def test_weights_beyond_protobufs_limit_are_put_beside_the_model(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
