@@ -42,8 +42,8 @@ def read_pictures(content: Source | None, style: Source | None, settings: Settin
     sized = _tileable(_sized(painting, long_side_px), settings)
     if settings.active_style_taps and min(sized.height, sized.width) < SMALLEST_SIDE_PX:
         raise ImpastoError(
-            f"style image too small: {_size(sized)} px once scaled, the network needs at least {SMALLEST_SIDE_PX} px on "
-            "each side; give a larger --style-size"
+            f"style image too small: {_size(sized)} px once scaled, the network needs at least "
+            f"{SMALLEST_SIDE_PX} px on each side; give a larger --style-size"
         )
     return scene, sized
 

@@ -1,5 +1,6 @@
 """The pipeline: two pictures and settings in, one picture out. The one place where the parts meet."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -22,7 +23,7 @@ from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
 from impasto.models.version import VERSION
 
-MOST_THREADS = 1024  # the runtime starts as many as it is told, however few the cores
+THREADS_PER_CORE = 8  # the runtime starts as many as it is told, and they all wait for the few that have a core
 
 
 class Engine:
@@ -52,8 +53,9 @@ class Engine:
         threads: int = 0,
         build_engines: bool = False,
     ) -> None:
-        if not 0 <= threads <= MOST_THREADS:
-            raise ImpastoError(f"bad threads {threads}: allowed are 0 (one per core) to {MOST_THREADS}")
+        most = THREADS_PER_CORE * (os.cpu_count() or 1)
+        if not 0 <= threads <= most:
+            raise ImpastoError(f"bad threads {threads}: allowed on this machine are 0 (one per core) to {most}")
         if isinstance(provider, providers.Provider):
             self.provider = provider
         else:

@@ -17,7 +17,6 @@ from impasto.engine.clock import seconds_since_process_start
 from impasto.engine.events import Event, Iteration, OnEvent, PrecisionChanged, Started
 from impasto.engine.settings import SEAMLESS_STEP_PX, Settings
 from impasto.models.errors import ImpastoError
-from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
     from impasto.engine.render import Engine

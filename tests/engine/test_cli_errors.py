@@ -1,5 +1,6 @@
 """Bad input: the exact line, exit status 2, no traceback, no half-written file."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.engine.conftest import TAPS, Files
 
 Case = tuple[list[object], str]
 SMALL_TAPS = "relu1_1, relu2_1, relu3_1"
+THREADS = f"allowed on this machine are 0 (one per core) to {8 * (os.cpu_count() or 1)}"
 READABLE = "readable are JPEG, PNG, WebP, TIFF, BMP and .npy: convert it first"
 
 
@@ -88,11 +90,11 @@ def _no_weight(files: Files) -> Case:
 
 
 def _negative_threads(files: Files) -> Case:
-    return arguments(files, "--threads", "-2"), "bad threads -2: allowed are 0 (one per core) to 1024"
+    return arguments(files, "--threads", "-2"), f"bad threads -2: {THREADS}"
 
 
 def _too_many_threads(files: Files) -> Case:
-    return arguments(files, "--threads", 100_000), "bad threads 100000: allowed are 0 (one per core) to 1024"
+    return arguments(files, "--threads", 100_000), f"bad threads 100000: {THREADS}"
 
 
 def _negative_save_every(files: Files) -> Case:
