@@ -67,7 +67,10 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):  # not one of the parser's own
             raise
-        _fail(f"{error.format_message().rstrip('.')}; see `impasto --help`")
+        message = error.format_message().rstrip(".")
+        if not message:  # no arguments: the help was shown
+            sys.exit(USAGE_ERROR)
+        _fail(f"{message}; see `impasto --help`")
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -213,6 +213,15 @@ def test_what_auto_chose_is_not_said_before_a_mistake(
     assert (ended.status, ended.out, ended.err) == (2, "", f"error: cannot read {path}: no such file\n")
 
 
+@pytest.mark.parametrize("command", [[], ["weights"]])
+def test_without_arguments_there_is_help_and_no_error_line(
+    capsys: pytest.CaptureFixture[str], command: list[object]
+) -> None:
+    ended = run(capsys, *command)
+    assert (ended.status, ended.err) == (2, "")
+    assert "Usage: impasto" in ended.out
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [
