@@ -41,7 +41,7 @@ def test_another_weighting_brings_its_own_defaults() -> None:
         ({"style_taps": ("relu1_1=-2",)}, "bad weight of relu1_1 -2: allowed are finite numbers of 0 or more"),
         ({"style_taps": ("relu1_1=x",)}, "bad tap 'relu1_1=x': expected NAME or NAME=WEIGHT, as relu4_2=0.5"),
         ({"style_taps": ("relu1_1", "conv1_1")}, "relu1_1 is given twice in style_taps: give each tap once"),
-        ({"weighting": "gatys"}, "unknown weighting 'gatys': allowed are paper, johnson"),
+        ({"weighting": "gatys"}, "unknown weighting 'gatys': allowed are paper, johnson, calibrated"),
         ({"pool": "median"}, "unknown pool 'median': allowed are avg, max"),
         ({"optimizer": "sgd"}, "unknown optimizer 'sgd': allowed are lbfgs, adam"),
         (
