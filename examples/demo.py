@@ -13,7 +13,18 @@ from impasto.models.store import EMBEDDED
 ROOT = Path(__file__).resolve().parent.parent
 CONTENT, STYLE = ROOT / "examples" / "harbour.jpg", ROOT / "examples" / "swirls.jpg"
 OUTPUT = ROOT / "demo.png"
-OPTIONS = ("--model", EMBEDDED, "--size", "512", "--iterations", "100", "--timeout-s", "24")
+OPTIONS = (
+    "--model",
+    EMBEDDED,
+    "--size",
+    "512",
+    "--weighting",
+    "calibrated",
+    "--iterations",
+    "100",
+    "--timeout-s",
+    "24",
+)
 
 
 def main() -> int:

@@ -122,8 +122,10 @@ def _span(taps: tuple[str, ...]) -> str:
 
 
 def _print_network(path: Path) -> None:
+    from impasto.engine.network import load_network
     from impasto.export.network_info import read_info
 
+    load_network(path)  # hashes and reads it, so that the first run need not
     info = read_info(path)
     print(f"network        {info.name}, {info.size_bytes / 1e6:.0f} MB, {path}")
     print(f"taps           {', '.join(info.taps)}")

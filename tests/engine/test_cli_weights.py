@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from impasto.engine.network_facts import recall
 from impasto.export import fetch
 from impasto.models.download import Patience
 from impasto.models.sources import SOURCES
@@ -73,11 +74,17 @@ def test_an_empty_cache(capsys: Capture, cache: Path) -> None:
     assert not cache.exists()
 
 
-def test_a_users_own_model_is_imported_and_listed(capsys: Capture, tmp_path: Path, cache: Path) -> None:
+def test_a_users_own_model_is_imported_and_listed(
+    capsys: Capture, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("IMPASTO_NO_CACHE", raising=False)
     ir.save(features_model(), tmp_path / "own.onnx")
     ended = run(capsys, "weights", "import", tmp_path / "own.onnx", "--name", "own")
     path = cache / "networks" / "own.onnx"
     assert ended.status == 0
+    facts = recall(path)
+    assert facts is not None
+    assert facts.taps == ("relu1_1", "relu2_1", "relu3_1")
     assert ended.out == (
         f"network        own, 0 MB, {path}\n"
         "taps           relu1_1, relu2_1, relu3_1\n"
