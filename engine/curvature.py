@@ -3,8 +3,8 @@
 With m pairs s_k (change of x) and y_k (change of the gradient) over n variables, the two-loop recursion (Nocedal and
 Wright, Numerical Optimization, 2006, algorithm 7.4) walks 4m times over vectors of n. The compact representation (Byrd,
 Nocedal and Schnabel, Mathematical Programming 63, 1994, theorem 2.2) gives the same direction from inner products alone
-and two products of the stacked pairs with a vector: one for the inner products with the new gradient, from which those
-with the new y follow as a difference, and one to put the direction together.
+and two products of the stacked pairs with a vector: one for the inner products with the new y, which also carry those
+with the gradient on, and one to put the direction together.
 """
 
 import math
@@ -58,16 +58,20 @@ class CurvatureHistory:
         """
         s_y, s_s, y_y = float(np.dot(s, y)), float(np.dot(s, s)), float(np.dot(y, y))
         taken = y_y > _LEAST_PRODUCT and s_y > max(least_cosine * math.sqrt(s_s) * math.sqrt(y_y), _LEAST_PRODUCT)
-        slot = self._store(s, y) if taken else None
+        if not taken:
+            self._rows_dot_gradient[: 2 * len(self._slots)] = self._rows[: 2 * len(self._slots)] @ gradient
+            return False
+        slot = self._store(s, y)
         filled = 2 * len(self._slots)
-        before = self._rows_dot_gradient[:filled].copy()
-        self._rows_dot_gradient[:filled] = self._rows[:filled] @ gradient
-        if slot is not None:
-            rows_dot_y = self._rows_dot_gradient[:filled] - before
-            self._s_dot_y[: filled // 2, slot] = rows_dot_y[0::2]
-            self._y_dot_y[: filled // 2, slot] = self._y_dot_y[slot, : filled // 2] = rows_dot_y[1::2]
-            self._s_dot_y[slot, slot], self._y_dot_y[slot, slot] = s_y, y_y
-        return taken
+        # The products with y themselves: as a difference of products with two gradients they would lose their digits
+        # where gradients are long and change little, and with them the direction its worth.
+        rows_dot_y = self._rows[:filled] @ y
+        self._rows_dot_gradient[:filled] += rows_dot_y
+        self._rows_dot_gradient[2 * slot : 2 * slot + 2] = np.dot(s, gradient), np.dot(y, gradient)
+        self._s_dot_y[: filled // 2, slot] = rows_dot_y[0::2]
+        self._y_dot_y[: filled // 2, slot] = self._y_dot_y[slot, : filled // 2] = rows_dot_y[1::2]
+        self._s_dot_y[slot, slot], self._y_dot_y[slot, slot] = s_y, y_y
+        return True
 
     def direction(self, gradient: Vector, out: Vector, held: NDArray[np.intp] | None = None) -> None:
         """Write -H g into out, where H is the inverse Hessian that the pairs imply; there must be one.
