@@ -5,10 +5,13 @@
 Content: from each of the five taps at 128 px. Style: from all five taps at 192 px, the literal loss. Every optimiser
 minimises the very same ONNX Runtime objective from the same noise:
 
-    impasto             what `impasto reconstruct` does: pixels held within 0..1, a history of 20
+    impasto             what `impasto reconstruct` does: pixels held within 0..1, a history of 20, for style 40
     impasto history 10  the same with the rival's history
     torch               torch.optim.LBFGS, history 10, no line search, pixels on 0..255, tolerances off
     torch strong_wolfe  the same with its line search
+
+The noise is that of `--init noise`, normal with the mean and deviation of photographs; one more style reconstruction
+starts from noise that is uniform over 0..1, from which other programs start: its loss, and so the fraction, differs.
 
 A fraction is the lowest loss so far over the loss of the noise. The error of a content reconstruction is the mean
 |difference| to the image that was reconstructed, in grey levels, of what a file would hold (before rounding).
@@ -19,7 +22,6 @@ import argparse
 import contextlib
 import json
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from impasto.engine.images import Picture, read_image
 from impasto.engine.lbfgs import LbfgsSettings, lbfgs
 from impasto.engine.objective import Objective
 from impasto.engine.outcome import Budget, Vector
-from impasto.engine.reconstruction import RECONSTRUCTION_HISTORY, content_reconstruction, style_reconstruction
+from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 HISTORY = 10  # torch's in most programs for style transfer
@@ -64,14 +66,19 @@ class Recorded:
         return loss, gradient
 
 
-def run_impasto(objective: Recorded, x: Vector, evaluations: int, *, history: int = RECONSTRUCTION_HISTORY) -> None:
+def run_impasto(objective: Recorded, x: Vector, evaluations: int, history: int) -> None:
     """Minimise with this project's L-BFGS, as `impasto reconstruct` does."""
     settings = LbfgsSettings(history_size=history, bounds=PIXEL_RANGE)
     for _ in lbfgs(objective, x, settings, Budget(evaluations=evaluations)):
         pass
 
 
-def run_torch(objective: Recorded, x: Vector, evaluations: int, *, line_search: str | None = None) -> None:
+def run_impasto_short(objective: Recorded, x: Vector, evaluations: int, history: int) -> None:
+    """Minimise with this project's L-BFGS and the rival's history."""
+    run_impasto(objective, x, evaluations, HISTORY)
+
+
+def run_torch(objective: Recorded, x: Vector, evaluations: int, history: int, line_search: str | None = None) -> None:
     """Minimise with torch.optim.LBFGS."""
     import torch
 
@@ -94,24 +101,26 @@ def run_torch(objective: Recorded, x: Vector, evaluations: int, *, line_search: 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
 
 
-def run_torch_wolfe(objective: Recorded, x: Vector, evaluations: int) -> None:
+def run_torch_wolfe(objective: Recorded, x: Vector, evaluations: int, history: int) -> None:
     """Minimise with torch.optim.LBFGS and its line search."""
-    run_torch(objective, x, evaluations, line_search="strong_wolfe")
+    run_torch(objective, x, evaluations, history, "strong_wolfe")
 
 
-OPTIMIZERS: Mapping[str, Callable[[Recorded, Vector, int], None]] = {
+OPTIMIZERS: Mapping[str, Callable[[Recorded, Vector, int, int], None]] = {
     "impasto": run_impasto,
-    "impasto history 10": partial(run_impasto, history=HISTORY),
+    "impasto history 10": run_impasto_short,
     "torch": run_torch,
     "torch strong_wolfe": run_torch_wolfe,
 }
 
 
-def run_one(name: str, objective: Objective, start: Vector, evaluations: int, image: Vector | None) -> dict[str, Any]:
+def run_one(
+    name: str, objective: Objective, start: Vector, evaluations: int, history: int, image: Vector | None
+) -> dict[str, Any]:
     """Return what one optimiser comes to on one objective."""
     recorded = Recorded(objective, evaluations)
     with contextlib.suppress(BudgetSpent):
-        OPTIMIZERS[name](recorded, start, evaluations)
+        OPTIMIZERS[name](recorded, start, evaluations, history)
     curve = np.minimum.accumulate(recorded.losses) / recorded.losses[0]
     row: dict[str, Any] = {
         "evaluations": len(curve),
@@ -155,7 +164,7 @@ def main() -> None:
     cases: dict[str, tuple[Settings, Picture]] = {
         f"content {tap}": (content_reconstruction([tap], **limits), scene) for tap in TAPS
     }
-    cases["style, all five taps"] = (style_reconstruction(TAPS, **limits), painting)
+    cases["style, all five taps"] = cases["style from uniform noise"] = (style_reconstruction(TAPS, **limits), painting)
     with Engine(arguments.model, provider="cpu", precision="fp32", threads=arguments.threads) as engine:
         record["network"] = {"name": engine.network.name, "sha256": engine.network.sha256}
         for case in filter(lambda name: name.startswith(arguments.case), cases):
@@ -167,7 +176,9 @@ def main() -> None:
                     content, style = (None, picture.pixels) if image is None else (picture.pixels, None)
                     objective, x = engine.objective(content, style, settings)
                     start = np.clip(x, *PIXEL_RANGE)
-                    rows[name] = run_one(name, objective, start, arguments.evaluations, image)
+                    if case == "style from uniform noise":
+                        start = np.random.default_rng(arguments.seed).random(x.size, np.float32)
+                    rows[name] = run_one(name, objective, start, arguments.evaluations, settings.history, image)
                     print(case, name, json.dumps(rows[name]), flush=True)
                     arguments.output.write_text(json.dumps(record, indent=1) + "\n")
 

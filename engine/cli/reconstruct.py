@@ -10,7 +10,12 @@ import typer
 from impasto.engine.cli import options
 from impasto.engine.cli.job import Job, interruptible
 from impasto.engine.cli.watching import watch
-from impasto.engine.reconstruction import RECONSTRUCTION_HISTORY, content_reconstruction, style_reconstruction
+from impasto.engine.reconstruction import (
+    CONTENT_HISTORY,
+    STYLE_HISTORY,
+    content_reconstruction,
+    style_reconstruction,
+)
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
 from impasto.models.errors import ImpastoError
 
@@ -37,7 +42,7 @@ def content(
     iterations: Iterations = None,
     evaluations: options.Evaluations = None,
     timeout_s: options.TimeoutS = None,
-    history: options.History = RECONSTRUCTION_HISTORY,
+    history: options.History = CONTENT_HISTORY,
     tv_weight: options.TvWeight = None,
     pool: options.Pool = "avg",
     init: Start = "noise",
@@ -108,7 +113,7 @@ def style(
     iterations: Iterations = None,
     evaluations: options.Evaluations = None,
     timeout_s: options.TimeoutS = None,
-    history: options.History = RECONSTRUCTION_HISTORY,
+    history: options.History = STYLE_HISTORY,
     tv_weight: options.TvWeight = None,
     pool: options.Pool = "avg",
     init: Start = "noise",
