@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
     from impasto.engine.images import Picture
+    from impasto.engine.many import Finished, Job
     from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
     from impasto.engine.render import Engine
     from impasto.engine.result import Evaluation, Result
@@ -22,7 +23,9 @@ _HOMES = {
     "Engine": "render",
     "Evaluation": "result",
     "Event": "events",
+    "Finished": "many",
     "Iteration": "events",
+    "Job": "many",
     "Picture": "images",
     "PrecisionChanged": "events",
     "Result": "result",
@@ -37,8 +40,10 @@ __all__ = [
     "Engine",
     "Evaluation",
     "Event",
+    "Finished",
     "ImpastoError",
     "Iteration",
+    "Job",
     "Picture",
     "PrecisionChanged",
     "Result",

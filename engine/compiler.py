@@ -1,17 +1,19 @@
 """From a network and settings to an objective that can be called: graphs built, compiled, and fed with targets."""
 
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
+import numpy as np
+
+from impasto.engine.evaluator import Evaluator
 from impasto.engine.form import Form
 from impasto.engine.images import Picture
-from impasto.engine.loss_scaling import LossScale
 from impasto.engine.network import Network
 from impasto.engine.objective import Objective
 from impasto.engine.providers import Provider
 from impasto.engine.session_source import OBJECTIVE, Opened, SessionSource
 from impasto.engine.settings import Settings
-from impasto.engine.target_source import TargetSource
+from impasto.engine.target_source import Targets, TargetSource
 from impasto.export.taps import find_tap
 from impasto.export.weightings import coefficients, conversion, target_power
 
@@ -27,6 +29,26 @@ class Compiler:
         self._targets = TargetSource(self._source, threads)
         self._kept: tuple[Form, Opened] | None = None
 
+    def form(self, settings: Settings, scene: Picture) -> Form:
+        """Return what a run needs of the graph; terms of weight 0 are left out.
+
+        Args:
+            settings: of the run.
+            scene: the content image, at the size of the result.
+
+        Raises:
+            ImpastoError: the network lacks a tap.
+        """
+        return Form(
+            content_taps=tuple(find_tap(self._taps, tap.name) for tap in settings.active_content_taps),
+            style_taps=tuple(find_tap(self._taps, tap.name) for tap in settings.active_style_taps),
+            height=scene.height,
+            width=scene.width,
+            pool=settings.pool,
+            seamless=settings.seamless,
+            tv=bool(settings.tv_weight),
+        )
+
     def objective(self, settings: Settings, scene: Picture, painting: Picture) -> tuple[Objective, str]:
         """Return the objective of a run, and its weights in the paper's own terms.
 
@@ -40,20 +62,62 @@ class Compiler:
         Raises:
             ImpastoError: the network lacks a tap, or an image is too small for it.
         """
-        form = self._form(settings, scene)
-        prepare = partial(self._targets.prepare, pool=form.pool, seamless=form.seamless)
+        form = self.form(settings, scene)
         with ThreadPoolExecutor(1) as background:
-            style = background.submit(prepare, painting, (), form.style_taps)
-            compiling = background.submit(self._compile, form)
-            content = prepare(scene, form.content_taps, ())()
+            style = background.submit(self._prepare_style, form, painting)
+            compiling = background.submit(self.evaluator, form)
+            content = self._prepare_content(form, scene)()
             targets = {**content, **style.result()()}  # neither is changed: both may be on their way to the cache
-            compiled = compiling.result()
+            evaluator = compiling.result()
+        weights = self._load(evaluator, 0, settings, targets)
+        return Objective(lambda x: evaluator({0: x})[0]), weights
+
+    def evaluator(self, form: Form) -> Evaluator:
+        """Return loss and gradient of as many images as the form's batch has; its samples are empty.
+
+        It is valid until the next one, or the next objective, is asked for.
+
+        Raises:
+            ImpastoError: the image is too small, or the session does not run on the provider.
+        """
+        opened = self._compile(form)
+        return Evaluator(opened.session, opened.terms, scaled=self._provider.precision == "fp16")
+
+    def load(self, evaluator: Evaluator, sample: int, settings: Settings, scene: Picture, painting: Picture) -> str:
+        """Compute a run's targets and give them to a sample, with the run's weights; return those in the paper's terms.
+
+        Args:
+            evaluator: of the run's form, but for the batch.
+            sample: of it.
+            settings: as for `objective`, as are the next two.
+            scene: the content image.
+            painting: the style image.
+
+        Raises:
+            ImpastoError: an image is too small for the network.
+        """
+        form = self.form(settings, scene)
+        targets = {**self._prepare_content(form, scene)(), **self._prepare_style(form, painting)()}
+        return self._load(evaluator, sample, settings, targets)
+
+    def close(self) -> None:
+        """Give the session's memory back, and wait for what is being kept for the next run."""
+        self._release()
+        self._source.finish()
+
+    def _prepare_content(self, form: Form, scene: Picture) -> Callable[[], Targets]:
+        return self._targets.prepare(scene, form.content_taps, (), pool=form.pool, seamless=form.seamless)
+
+    def _prepare_style(self, form: Form, painting: Picture) -> Callable[[], Targets]:
+        return self._targets.prepare(painting, (), form.style_taps, pool=form.pool, seamless=form.seamless)
+
+    def _load(self, evaluator: Evaluator, sample: int, settings: Settings, targets: Mapping[str, np.ndarray]) -> str:
+        """Give a sample its targets and weights; return the weights in the paper's own terms."""
         self._source.keep()
-        powers = {
-            term.name: target_power(term, targets[term.target][0]) for term in compiled.terms if term.target is not None
-        }
+        terms = evaluator.terms
+        powers = {term.name: target_power(term, targets[term.target][0]) for term in terms if term.target is not None}
         factors = coefficients(
-            compiled.terms,
+            terms,
             settings.weighting,
             content_weight=settings.content_weight or 0.0,
             style_weight=settings.style_weight or 0.0,
@@ -61,31 +125,13 @@ class Compiler:
             layer_weights=self._layer_weights(settings),
             powers=powers,
         )
-        scale = LossScale() if self._provider.precision == "fp16" else None
-        objective = Objective(compiled.session, compiled.terms, targets, factors, scale=scale)
-        return objective, conversion(compiled.terms, factors)
-
-    def close(self) -> None:
-        """Give the session's memory back, and wait for what is being kept for the next run."""
-        self._release()
-        self._source.finish()
+        evaluator.load(sample, targets, factors)
+        return conversion(terms, factors)
 
     def _release(self) -> None:
         if self._kept is not None:
             self._kept[1].session.close()
         self._kept = None
-
-    def _form(self, settings: Settings, scene: Picture) -> Form:
-        """Return what the run needs of the graph; terms of weight 0 are left out."""
-        return Form(
-            content_taps=tuple(find_tap(self._taps, tap.name) for tap in settings.active_content_taps),
-            style_taps=tuple(find_tap(self._taps, tap.name) for tap in settings.active_style_taps),
-            height=scene.height,
-            width=scene.width,
-            pool=settings.pool,
-            seamless=settings.seamless,
-            tv=bool(settings.tv_weight),
-        )
 
     def _layer_weights(self, settings: Settings) -> dict[str, float | None]:
         """Return the layer weights by term name."""

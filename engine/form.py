@@ -15,6 +15,7 @@ class Form:
         pool: "avg" or "max".
         seamless: whether the image counts as repeated without end.
         tv: whether there is a total variation term.
+        batch: images in one evaluation.
     """
 
     content_taps: tuple[str, ...]
@@ -24,3 +25,4 @@ class Form:
     pool: str
     seamless: bool = False
     tv: bool = False
+    batch: int = 1

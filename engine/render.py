@@ -1,9 +1,7 @@
 """The pipeline: two pictures and settings in, one picture out. The one place where the parts meet."""
 
 import os
-import time
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -11,11 +9,13 @@ from typing import Any, Self
 
 from impasto.engine import providers
 from impasto.engine.compiler import Compiler
-from impasto.engine.descent import GREY_LEVEL, Descent
-from impasto.engine.events import Iteration, OnEvent, PrecisionChanged, Started
+from impasto.engine.descent import GREY_LEVEL
+from impasto.engine.events import OnEvent, PrecisionChanged
 from impasto.engine.images import Picture, Source
+from impasto.engine.many import Finished, Job, OnJobEvent, transfers
 from impasto.engine.network import load_network
 from impasto.engine.objective import Objective
+from impasto.engine.one_run import Prepared, descend, prepare, started
 from impasto.engine.outcome import Vector
 from impasto.engine.preparation import as_pixels, as_vector, initial_image, read_pictures, read_scored
 from impasto.engine.result import Evaluation, Result
@@ -23,6 +23,7 @@ from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
 from impasto.models.version import VERSION
 
+GPU_BATCH, LARGEST_BATCH = 4, 64
 THREADS_PER_CORE = 8  # the runtime starts as many as it is told, and they all wait for the few that have a core
 
 
@@ -39,6 +40,11 @@ class Engine:
             `impasto.engine.precision.NAMES` says.
         threads: of the CPU; 0 is one per core.
         build_engines: TensorRT may build engines that its cache lacks, which takes minutes.
+
+    Attributes:
+        provider: in use.
+        network: likewise.
+        compiler: what makes its objectives.
 
     Raises:
         ImpastoError: no such network or provider, or a precision that the provider does not have here.
@@ -62,7 +68,7 @@ class Engine:
             self.provider = providers.choose(provider, precision, build_engines=build_engines)
         self.network = load_network(model)
         self._threads = threads
-        self._compiler = Compiler(self.network, self.provider, threads)
+        self.compiler = Compiler(self.network, self.provider, threads)
 
     def transfer(
         self,
@@ -93,61 +99,57 @@ class Engine:
             ImpastoError: an image cannot be read or is too small, the network lacks a tap, or the objective is not
                 finite at the start.
         """
-        called_s = time.perf_counter()
-        settings = settings or Settings()
         tell = on_event or _ignore
-        scene, painting = read_pictures(content, style, settings)
-        x = initial_image(settings, scene, painting, start)
-        objective, weights = self._compiler.objective(settings, scene, painting)
-        setup_s = time.perf_counter() - called_s
-        tell(
-            Started(
-                height=scene.height,
-                width=scene.width,
-                model=self.network.name,
-                provider=self.provider.name,
-                precision=self.provider.precision,
-                conversion=weights,
-                setup_s=setup_s,
-            )
-        )
+        prepared = prepare(content, style, settings or Settings(), start)
+        objective, conversion = self._objective(prepared)
+        tell(started(prepared, self.network.name, self.provider, conversion))
 
         def safer(iteration: int) -> tuple[Objective, float] | None:
             before = self.provider
             if not self._make_safer():
                 return None
             tell(PrecisionChanged(before.precision, self.provider.precision, iteration))
-            return self._compiler.objective(settings, scene, painting)[0], self.provider.numbers.loss_noise
+            return self._objective(prepared)[0], self.provider.numbers.loss_noise
 
-        loss_noise = self.provider.numbers.loss_noise
-        run = Descent(objective, loss_noise, x, settings, cancel=cancel, safer=safer)
-        initial_terms: Mapping[str, float] = {}
-        for step in run:
-            if not step.iteration:
-                initial_terms = run.terms
-            else:
-                snapshot = partial(as_pixels, step.x, scene.height, scene.width)
-                seconds = time.perf_counter() - called_s
-                tell(Iteration(step.iteration, step.evaluations, step.loss, run.terms, seconds, snapshot))
-        seconds = time.perf_counter() - called_s
-        outcome = run.outcome
-        if run.last is None or outcome is None:
-            raise ImpastoError(f"the run could not start: {outcome.message if outcome else 'it was left'}")
-        return Result(
-            picture=Picture(as_pixels(run.last.x, scene.height, scene.width), scene.alpha, scene.name),
-            loss=run.last.loss,
-            terms=run.terms,
-            initial_terms=initial_terms,
-            iterations=run.last.iteration,
-            evaluations=run.evaluations,
-            outcome=outcome.value,
-            message=outcome.message,
-            seconds=seconds,
-            setup_s=setup_s,
-            evaluations_s=run.evaluations_s,
-            settings=settings,
-            provenance=self._provenance(scene, painting),
+        return descend(
+            prepared,
+            objective,
+            self.provider.numbers.loss_noise,
+            tell=tell,
+            cancel=cancel,
+            safer=safer,
+            provenance=self.provenance,
         )
+
+    def transfer_many(
+        self,
+        jobs: Iterable[Job],
+        *,
+        batch: int | None = None,
+        on_event: OnJobEvent | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Iterator[Finished]:
+        """Run many transfers, several of one size in each evaluation, and yield each as soon as it has finished.
+
+        Every job keeps its own targets, weights, seed, budget and stopping, and its result is that of a single run
+        within the precision's rounding. A job that ends makes room for the next of its form (size, taps, pooling,
+        seamlessness); those of other forms have their turn afterwards. A job that fails does not disturb the others.
+
+        Args:
+            jobs: taken as they are needed, `impasto.engine.many.LOOK_AHEAD` ahead at most.
+            batch: jobs per evaluation at most; None is 1 on processors, which gain nothing from more, and
+                `GPU_BATCH` elsewhere. All places cost the same, whether they are taken or not.
+            on_event: called with a job's number from 0, the job, and what `transfer` would tell of it.
+            cancel: asked before every evaluation; True ends those that run with what there is, and begins no other.
+
+        Raises:
+            ImpastoError: the batch is out of range.
+        """
+        if batch is None:
+            batch = 1 if self.provider.device == "cpu" else GPU_BATCH
+        if not 1 <= batch <= LARGEST_BATCH:
+            raise ImpastoError(f"bad batch {batch}: allowed are 1 to {LARGEST_BATCH} jobs per evaluation")
+        return transfers(self, jobs, batch, on_event or _ignore, cancel or _never)
 
     def evaluate(
         self, image: Source, content: Source | None, style: Source | None, settings: Settings | None = None
@@ -166,7 +168,7 @@ class Engine:
         settings = settings or Settings()
         scene, painting = read_pictures(content, style, settings)
         scored = read_scored(image, scene, settings)
-        objective, _ = self._compiler.objective(settings, scene, painting)
+        objective, _ = self.compiler.objective(settings, scene, painting)
         loss, gradient = objective(as_vector(scored.pixels))
         per_pixel = as_pixels(gradient, scene.height, scene.width) * GREY_LEVEL
         return Evaluation(loss, objective.terms_of(loss), per_pixel, objective.seconds)
@@ -191,12 +193,12 @@ class Engine:
         """
         settings = settings or Settings()
         scene, painting = read_pictures(content, style, settings)
-        objective, _ = self._compiler.objective(settings, scene, painting)
+        objective, _ = self.compiler.objective(settings, scene, painting)
         return objective, initial_image(settings, scene, painting)
 
     def close(self) -> None:
         """Give the sessions' memory back."""
-        self._compiler.close()
+        self.compiler.close()
 
     def __enter__(self) -> Self:
         return self
@@ -206,17 +208,20 @@ class Engine:
     ) -> None:
         self.close()
 
+    def _objective(self, prepared: Prepared) -> tuple[Objective, str]:
+        return self.compiler.objective(prepared.settings, prepared.scene, prepared.painting)
+
     def _make_safer(self) -> bool:
         """Go over to the next safer precision that the provider has; return whether there is one."""
         safer = providers.safer(self.provider)
         if safer is None:
             return False
-        self._compiler.close()
+        self.compiler.close()
         self.provider = safer
-        self._compiler = Compiler(self.network, safer, self._threads)
+        self.compiler = Compiler(self.network, safer, self._threads)
         return True
 
-    def _provenance(self, scene: Picture, painting: Picture) -> dict[str, Any]:
+    def provenance(self, scene: Picture, painting: Picture) -> dict[str, Any]:
         """Return what a result says of its origin: nothing of time or place, so that equal runs give equal files."""
         return {
             "impasto": VERSION,
@@ -230,5 +235,10 @@ class Engine:
         }
 
 
-def _ignore(event: object) -> None:
+def _ignore(*_: object) -> None:
     """Take no notice of an event."""
+
+
+def _never() -> bool:
+    """Go on."""
+    return False

@@ -1,0 +1,216 @@
+"""Many transfers, several of one form in each evaluation.
+
+Every job's optimiser runs in a thread of its own up to its next evaluation. When all of them are there, their images
+are evaluated at once. So the optimisers are those of single runs, and work at the same time on what is theirs alone.
+"""
+
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from impasto.engine import providers
+from impasto.engine.evaluator import Evaluator
+from impasto.engine.events import Event
+from impasto.engine.form import Form
+from impasto.engine.objective import Objective
+from impasto.engine.one_run import Prepared, descend, prepare, started
+from impasto.engine.outcome import Vector
+from impasto.engine.pausing import Pausing, Returned
+from impasto.engine.result import Result
+from impasto.engine.waiting import LOOK_AHEAD, Job, Ready, Unusable, Waiting
+from impasto.models.errors import ImpastoError
+
+if TYPE_CHECKING:
+    from impasto.engine.render import Engine
+
+__all__ = ["LOOK_AHEAD", "Finished", "Job", "OnJobEvent", "transfers"]
+
+OnJobEvent = Callable[[int, Job, Event], None]
+_Request = Event | Vector  # to be told of; to be evaluated
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job that has ended.
+
+    Attributes:
+        index: the job's place in the order of all, from 0.
+        job: as it was given.
+        result: what came out; None where it failed.
+        error: why it failed; None where it did not.
+    """
+
+    index: int
+    job: Job
+    result: Result | None
+    error: ImpastoError | None = None
+
+
+class _NeedsSaferPrecision(Exception):  # noqa: N818 - a message to the loop, not an error
+    """A job's values are not finite, and there is a precision in which they may be."""
+
+
+def transfers(
+    engine: "Engine", jobs: Iterable[Job], batch: int, on_event: OnJobEvent, cancel: Callable[[], bool]
+) -> Iterator[Finished]:
+    """Run the jobs; see `Engine.transfer_many`.
+
+    Where a value is not finite, the job is begun again after the others of its form, alone, as `Engine.transfer` does
+    it: in the end it goes over to a safer precision, and the engine with it.
+    """
+
+    def read(job: Job) -> tuple[Form, Prepared]:
+        prepared = prepare(job.content, job.style, job.settings, job.start)
+        return engine.compiler.form(job.settings, prepared.scene), prepared
+
+    waiting = Waiting(jobs, read)
+    while not cancel() and (first := waiting.take()) is not None:
+        if isinstance(first, Unusable):
+            yield _failed(first, first.error)
+            continue
+        group = _Group(engine, waiting, first, on_event, cancel)
+        try:
+            yield from group.run(batch)
+        finally:
+            group.abandon()
+        for ready in group.repeated:
+            if not cancel():
+                yield _alone(engine, ready, on_event, cancel)
+
+
+class _Group:
+    """Jobs of one form under way, each in its place of the batch.
+
+    Attributes:
+        repeated: jobs that need a safer precision.
+    """
+
+    def __init__(
+        self, engine: "Engine", waiting: Waiting, first: Ready, on_event: OnJobEvent, cancel: Callable[[], bool]
+    ) -> None:
+        self.repeated: list[Ready] = []
+        self._engine, self._waiting, self._form = engine, waiting, first.form
+        self._entering = deque([first])
+        self._on_event, self._cancel = on_event, cancel
+        self._cancelled = False
+        self._running: dict[int, tuple[Ready, Pausing[_Request, Any, Result]]] = {}
+        self._points: dict[int, Vector] = {}
+
+    def run(self, batch: int) -> Iterator[Finished]:
+        """Run all jobs of the form; there are as many places as there are jobs to take them now."""
+        while len(self._entering) < batch and (found := self._waiting.take(self._form)) is not None:
+            if isinstance(found, Ready):
+                self._entering.append(found)
+            else:
+                yield _failed(found, found.error)
+        size = len(self._entering)
+        try:
+            evaluator = self._engine.compiler.evaluator(dataclasses.replace(self._form, batch=size))
+        except ImpastoError as error:
+            yield from (_failed(ready, error) for ready in self._entering)
+            return
+        while True:
+            for sample in range(size):
+                yield from self._reach_evaluation(evaluator, sample)
+            if not self._points:
+                return
+            self._evaluate(evaluator)
+
+    def abandon(self) -> None:
+        """End what is under way."""
+        for _, work in self._running.values():
+            work.abandon()
+
+    def _reach_evaluation(self, evaluator: Evaluator, sample: int) -> Iterator[Finished]:
+        """Bring a place to its next evaluation, by another job where one ends; it stays empty where none waits."""
+        while sample not in self._points:
+            if sample not in self._running:
+                ready = self._next()
+                if ready is None:
+                    return
+                if isinstance(ready, Unusable):
+                    yield _failed(ready, ready.error)
+                    continue
+                try:
+                    self._begin(evaluator, sample, ready)
+                except ImpastoError as error:
+                    yield _failed(ready, error)
+                    continue
+            yield from self._advance(sample)
+
+    def _next(self) -> Ready | Unusable | None:
+        """Return the job that has the next free place."""
+        if self._cancelled:
+            return None
+        return self._entering.popleft() if self._entering else self._waiting.take(self._form)
+
+    def _begin(self, evaluator: Evaluator, sample: int, ready: Ready) -> None:
+        """Load a job into a place and start its optimiser."""
+        engine, prepared = self._engine, ready.prepared
+        conversion = engine.compiler.load(evaluator, sample, prepared.settings, prepared.scene, prepared.painting)
+        self._on_event(ready.index, ready.job, started(prepared, engine.network.name, engine.provider, conversion))
+
+        def safer(_: int) -> None:
+            if providers.safer(engine.provider) is not None:
+                raise _NeedsSaferPrecision
+
+        def minimise(ask: Callable[[_Request], Any]) -> Result:
+            return descend(
+                prepared,
+                Objective(ask),
+                engine.provider.numbers.loss_noise,
+                tell=ask,
+                cancel=lambda: self._cancelled,
+                safer=safer,
+                provenance=engine.provenance,
+            )
+
+        self._running[sample] = ready, Pausing(minimise)
+
+    def _advance(self, sample: int) -> Iterator[Finished]:
+        """Let a job go on to its next event, evaluation or end."""
+        ready, work = self._running[sample]
+        try:
+            message = work.wait()
+        except _NeedsSaferPrecision:
+            self.repeated.append(ready)
+        except ImpastoError as error:
+            yield _failed(ready, error)
+        else:
+            if isinstance(message, Returned):
+                yield Finished(ready.index, ready.job, message.value)
+            elif isinstance(message.request, np.ndarray):
+                self._points[sample] = message.request
+                return
+            else:
+                self._on_event(ready.index, ready.job, message.request)
+                work.answer(None)
+                return
+        del self._running[sample]
+
+    def _evaluate(self, evaluator: Evaluator) -> None:
+        """Evaluate all images that wait for it, and let their jobs go on."""
+        scores = evaluator(self._points)
+        self._points.clear()
+        self._cancelled = self._cancelled or self._cancel()
+        for sample, score in scores.items():
+            self._running[sample][1].answer(score)
+
+
+def _failed(job: Ready | Unusable, error: ImpastoError) -> Finished:
+    return Finished(job.index, job.job, None, error)
+
+
+def _alone(engine: "Engine", ready: Ready, on_event: OnJobEvent, cancel: Callable[[], bool]) -> Finished:
+    """Run a job by itself."""
+    job, tell = ready.job, partial(on_event, ready.index, ready.job)
+    try:
+        result = engine.transfer(job.content, job.style, job.settings, start=job.start, on_event=tell, cancel=cancel)
+    except ImpastoError as error:
+        return _failed(ready, error)
+    return Finished(ready.index, job, result)
