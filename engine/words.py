@@ -14,3 +14,8 @@ def in_words(value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return " ".join(in_words(item) for item in value) or "-"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def one_line(error: BaseException | None) -> str:
+    """Return an error's message as one line."""
+    return " ".join(str(error).split())

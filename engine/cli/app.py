@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from impasto.engine.cli.batch import batch
 from impasto.engine.cli.check import check
 from impasto.engine.cli.doctor import doctor
 from impasto.engine.cli.engines import engines_app
 from impasto.engine.cli.evaluate import evaluate
 from impasto.engine.cli.figure import figure
 from impasto.engine.cli.gradient import gradient
+from impasto.engine.cli.later import Commands
 from impasto.engine.cli.reconstruct import reconstruct_app
 from impasto.engine.cli.show import show
 from impasto.engine.cli.transfer import transfer
@@ -22,6 +24,7 @@ USAGE_ERROR = 2
 
 app = typer.Typer(
     name="impasto",
+    cls=Commands,
     help="Neural style transfer by optimisation (Gatys, Ecker and Bethge 2015) on ONNX Runtime.",
     no_args_is_help=True,
     add_completion=False,
@@ -47,6 +50,7 @@ def options(
 
 
 app.command()(transfer)
+app.command()(batch)
 app.command()(evaluate)
 app.command()(check)
 app.command()(figure)
