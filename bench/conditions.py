@@ -1,43 +1,76 @@
 """Under what conditions a figure was measured: machine, versions, load."""
 
+import contextlib
 import datetime
 import os
 import platform
+import shutil
+import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from impasto.engine.examination import examine
+from impasto.engine import processor
+from impasto.engine.examination import machine, versions
 
 RIVALS = ("torch", "scipy")
+FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # that matter to convolutions
+_GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+_NVIDIA_FIELDS = ("name", "driver_version", "memory.total", "power.limit", "clocks.max.sm", "persistence_mode")
+_NVIDIA_TIMEOUT_S = 30.0
 
 
 def conditions(threads: int) -> dict[str, Any]:
-    """Return what a reader needs to judge a figure; the load is that of the last minute, before the measurement."""
-    report = examine()
-    versions = dict(report["Versions"])
+    """Return what a reader needs to judge a figure; the load is that of the last minute, before the measurement.
+
+    Args:
+        threads: that the run was told to use; 0 is one per core.
+    """
+    found = dict(versions())
     for name in RIVALS:
         try:
-            versions[name] = metadata.version(name)
+            found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
+            found[name] = "not installed"
+    here = machine()
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "system": platform.system(),
+        "release": platform.release(),
         "machine": platform.machine(),
-        "processor": report["Machine"]["processor"],
-        "processor_flags": _flags(),
+        "processor": here["processor"],
+        "processor_flags": [flag for flag in FLAGS if flag in processor.flags()],
+        "governor": _governor(),
         "cores": os.cpu_count(),
         "threads": threads,
-        "load_1_min": round(os.getloadavg()[0], 2),
-        "versions": versions,
+        "memory": here["memory"],
+        "gpus": nvidia_smi(),
+        "load_1_min": load(),
+        "versions": found,
     }
 
 
-def _flags() -> list[str]:
-    """Return which of the instruction sets that matter to convolutions the processor has."""
-    try:
-        line = next(x for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("flags"))
-    except (OSError, StopIteration):
+def load() -> float | None:
+    """Return how many processes wanted a core in the last minute; None where the system does not tell."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def nvidia_smi() -> list[dict[str, str]]:
+    """Return what NVIDIA's tool says of each GPU, driver and clocks included; none where there is no such tool."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
         return []
-    return [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in line.split()]
+    query = [program, f"--query-gpu={','.join(_NVIDIA_FIELDS)}", "--format=csv,noheader"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        said = subprocess.run(query, capture_output=True, text=True, check=True, timeout=_NVIDIA_TIMEOUT_S)  # noqa: S603
+        rows = [line.split(", ") for line in said.stdout.splitlines() if line.strip()]
+        return [dict(zip(_NVIDIA_FIELDS, row, strict=True)) for row in rows]
+    return []
+
+
+def _governor() -> str:
+    """Return how the processor's clock is governed, where Linux tells."""
+    try:
+        return _GOVERNOR.read_text().strip()
+    except OSError:
+        return "unknown"

@@ -1,0 +1,1 @@
+"""`impasto bench`: each command parses, measures, prints and writes."""

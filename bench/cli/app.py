@@ -1,0 +1,144 @@
+"""`impasto bench`: how fast, under what conditions, and against whom."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from impasto.bench.cli.options import Common, with_shared
+from impasto.bench.scenarios import SCENARIOS
+
+bench_app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Measure speed: one evaluation, whole runs, throughput, starts, and against PyTorch.",
+)
+
+Evaluations = Annotated[int, typer.Option(help="Runs of loss and gradient in one transfer.")]
+_ONE = 1  # a transfer is long, and one that is longer than the duration is enough
+
+
+@bench_app.command("evaluation")
+@with_shared()
+def evaluation(common: Common) -> None:
+    """Time single evaluations of loss and gradient, the device's end included."""
+    from impasto.bench import evaluation as benchmark
+    from impasto.bench.cli.running import run
+
+    what = "seconds for one evaluation of loss and gradient at the start, copies to and from the device included"
+    run("evaluation", what, common, partial(benchmark.measure, common.subject, common.effort))
+
+
+@bench_app.command("transfer")
+@with_shared()
+def transfer(common: Common, evaluations: Evaluations = 100) -> None:
+    """Time whole transfers, with the loss at the end and on the way there."""
+    from impasto.bench import transfer as benchmark
+    from impasto.bench.cli.running import run
+
+    what = "seconds for a whole transfer, as Engine.transfer does it; with a batch, for as many at once"
+    effort = replace(common.effort, least=_ONE)
+    measure = partial(benchmark.measure, common.subject, effort, evaluations=evaluations)
+    run("transfer", what, replace(common, effort=effort), measure, evaluations=evaluations)
+
+
+@bench_app.command("throughput")
+@with_shared()
+def throughput(
+    common: Common,
+    scenario: Annotated[
+        list[str] | None, typer.Option(help=f"Of MLPerf, repeatable. (default: {' '.join(SCENARIOS)})")
+    ] = None,
+    evaluations: Annotated[int, typer.Option(help="Runs of loss and gradient in one query, which is a transfer.")] = 20,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Queries a second that the server scenario gets. (default: 0.7 of what it can answer)"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the server scenario's arrivals.")] = 0,
+) -> None:
+    """Time queries as MLPerf's scenarios put them: single-stream, offline, server.
+
+    --batch is the offline scenario's; the other two have one query at work.
+    """
+    from impasto.bench import throughput as benchmark
+    from impasto.bench.cli.running import run
+
+    what = "latencies of queries from arrival to answer, a query being one transfer; queueing included"
+    load = benchmark.Load(tuple(scenario or SCENARIOS), evaluations, rate, seed)
+    measure = partial(benchmark.measure, common.subject, common.effort, load=load)
+    asked = {"scenarios": list(load.names), "evaluations": evaluations, "rate_per_s": rate, "seed": seed}
+    run("throughput", what, common, measure, **asked)
+
+
+@bench_app.command("cold-start")
+@with_shared("batch", "warm_up")
+def cold_start(common: Common) -> None:
+    """Time processes from their start to the first iteration: with an empty cache, another style, and once more."""
+    from impasto.bench import cold_start as benchmark
+    from impasto.bench.cli.running import run
+
+    what = "seconds from the start of a process to its first iteration; the file cache of the system is warm"
+    effort = replace(common.effort, least=3)
+    run("cold-start", what, replace(common, effort=effort), partial(benchmark.measure, common.subject, effort))
+
+
+@bench_app.command("compare")
+@with_shared("batch", "provider", "precision")
+def compare(
+    common: Common,
+    provider: Annotated[
+        list[str] | None,
+        typer.Option(help="auto, tensorrt, cuda, openvino or cpu, repeatable: each takes part. (default: auto)"),
+    ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(help="auto, fp32, tf32, fp16 or bf16, repeatable: each provider in each. (default: auto)"),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="A way of running PyTorch, such as eager or compile, repeatable. (default: all)"),
+    ] = None,
+    evaluations: Annotated[
+        int, typer.Option(help="Of torch.optim.LBFGS, whose loss is then to be reached; 0 times evaluations only.")
+    ] = 200,
+) -> None:
+    """Measure beside PyTorch, in turn: ratios per evaluation, and time to equal loss."""
+    from impasto.bench import comparison, table
+    from impasto.bench.cli.running import collect, report
+    from impasto.bench.conditions import conditions
+
+    field = comparison.Field(
+        common.subject, tuple(provider or ["auto"]), tuple(precision or ["auto"]), tuple(against or ()), evaluations
+    )
+    before = conditions(common.subject.threads)
+    found, interrupted = collect(common, partial(comparison.measure, field, common.effort))
+    ratios = [ratio for one in found for ratio in one.ratios]
+    absent = [item for one in found for item in one.absent]
+    table.show_ratios(ratios, absent)
+    report(
+        "compare",
+        "this project beside PyTorch, in turn: single evaluations, and the steps of whole descents",
+        common,
+        before,
+        [item for one in found for item in one.series],
+        interrupted,
+        field.as_dict(),
+        ratios=ratios,
+        absent=absent,
+    )
+
+
+@bench_app.command("plot")
+def plot(
+    files: Annotated[list[Path], typer.Argument(help="Files of --json.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The picture: .png", show_default=False)],
+) -> None:
+    """Draw time against size, how latencies spread, and loss against seconds: what the files have of these."""
+    from impasto.bench.plot import draw
+    from impasto.bench.record import read
+
+    names = [path.stem if len({item.stem for item in files}) == len(files) else str(path) for path in files]
+    panels = draw(dict(zip(names, map(read, files), strict=True)), output)
+    print(f"{output}: {', '.join(panels).lower()}")

@@ -1,0 +1,147 @@
+"""Seconds from the start of a process to the first iteration, as `impasto transfer --json` says them.
+
+Every start is a process of its own. Three in a row make a round, with a cache of graphs and targets of its own, which
+is empty at first:
+
+    first start     nothing is known of size and pictures; the network is read and hashed
+    another style   the size is known, the style image is not
+    second start    the same command again
+
+The operating system's file cache is warm in all of them: the files are read once before.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from impasto.bench.clock import Clock, WallClock
+from impasto.bench.effort import Effort
+from impasto.bench.series import Series
+from impasto.bench.subject import Subject
+from impasto.bench.watch import Watch
+from impasto.engine.images import write_image
+from impasto.engine.network import load_network
+from impasto.engine.run_cache import DISABLE_VARIABLE
+from impasto.models.errors import ImpastoError
+from impasto.models.store import CACHE_VARIABLE
+
+KINDS = {"first start": "style.png", "another style": "other.png", "second start": "style.png"}
+_MAIN = "from impasto.engine.cli import main; main()"
+
+
+@dataclass(frozen=True)
+class Start:
+    """One process.
+
+    Attributes:
+        first_iteration_s: from its start to the beginning of the first iteration.
+        process_s: until it had ended, the picture's file included.
+        summary: as the command printed it.
+    """
+
+    first_iteration_s: float
+    process_s: float
+    summary: Mapping[str, Any]
+
+
+def measure(subject: Subject, effort: Effort, watch: Watch, *, clock: Clock | None = None) -> Iterator[Series]:
+    """Yield a series per size and kind of start.
+
+    Raises:
+        ImpastoError: the command failed; its own line.
+    """
+    clock = clock or WallClock()
+    network = load_network(subject.model)
+    network.path.read_bytes()
+    for size in subject.sizes:
+        starts: dict[str, list[Start]] = {kind: [] for kind in KINDS}
+        watch.stage(f"{size} px, starts", 1)
+        begin_s, rounds = clock.now(), 0
+        while not watch.stopped() and (rounds < effort.least or clock.now() - begin_s < effort.duration_s):
+            with tempfile.TemporaryDirectory(prefix="impasto-bench-") as name:
+                folder = Path(name)
+                _write_pictures(subject, size, folder)
+                for kind, style in KINDS.items():
+                    starts[kind].append(_start(subject, network.path, folder, style, clock))
+            rounds += 1
+            watch.done(min(rounds / effort.least, (clock.now() - begin_s) / effort.duration_s, 1.0))
+        for kind, found in starts.items():
+            if found:
+                yield _series(kind, size, found)
+
+
+def _write_pictures(subject: Subject, size: int, folder: Path) -> None:
+    content, style = subject.pictures(size)
+    for name, pixels in {"content.png": content, "style.png": style, "other.png": style[::-1]}.items():
+        write_image(folder / name, pixels.astype(np.float32) / np.float32(255))
+
+
+def _start(subject: Subject, network: Path, folder: Path, style: str, clock: Clock) -> Start:
+    """Run one process in a folder that holds its pictures and its cache."""
+    environment = {name: value for name, value in os.environ.items() if name != DISABLE_VARIABLE}
+    environment[CACHE_VARIABLE] = str(folder / "cache")
+    begin_s = clock.now()
+    ended = subprocess.run(  # noqa: S603 - this very program
+        [sys.executable, "-c", _MAIN, *_arguments(subject, network, style)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    process_s = clock.now() - begin_s
+    if ended.returncode:
+        said = ended.stderr.strip().splitlines() or ["it said nothing"]
+        raise ImpastoError(f"`impasto transfer` ended with {ended.returncode}: {said[-1].removeprefix('error: ')}")
+    summary = json.loads(ended.stdout.splitlines()[-1])
+    return Start(summary["first_iteration_s"], process_s, summary)
+
+
+def _arguments(subject: Subject, network: Path, style: str) -> list[str]:
+    settings = subject.settings
+    options: dict[str, object] = {
+        "--model": network.resolve(),
+        "--provider": subject.provider,
+        "--precision": subject.precision,
+        "--threads": subject.threads,
+        "--content-weight": settings.content_weight,
+        "--style-weight": settings.style_weight,
+        "--tv-weight": settings.tv_weight,
+        "--pool": settings.pool,
+        "--init": settings.init,
+        "--size": 0,
+        "--iterations": 1,
+    }
+    words = ["transfer", "content.png", style, "-o", "out.png", "--json"]
+    words += [str(word) for option in options.items() for word in option]
+    for option, taps in (("--content-tap", settings.active_content_taps), ("--style-tap", settings.active_style_taps)):
+        for tap in taps:
+            words += [option, tap.name if tap.weight is None else f"{tap.name}={tap.weight}"]
+    return [*words, "--build-engines"] if subject.build_engines else words
+
+
+def _series(kind: str, size: int, starts: list[Start]) -> Series:
+    last = starts[-1].summary
+    return Series(
+        f"impasto {last['provider']} {last['precision']}, {kind}",
+        "start",
+        size,
+        [start.first_iteration_s for start in starts],
+        last["evaluations"],
+        last["loss"],
+        facts={
+            "provider": last["provider"],
+            "precision": last["precision"],
+            "network": last["model"],
+            "kind": kind,
+            "process_s": [start.process_s for start in starts],
+        },
+    )

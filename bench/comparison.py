@@ -1,0 +1,254 @@
+"""This project beside PyTorch: the same objective, weights, pictures and start, in turn in one process.
+
+Two things are measured. First, seconds for one evaluation of loss and gradient at the start, round by round, so that a
+change of the machine's speed meets all; the ratio is taken round by round. Then whole descents, step by step in turn,
+and the seconds until an image has the loss that `torch.optim.LBFGS` reaches in eager float32 (`impasto.bench.race`).
+The project's pixels are left unbounded here, as PyTorch's are.
+"""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from impasto.bench.clock import Clock, WallClock
+from impasto.bench.contender import Contender
+from impasto.bench.effort import Effort
+from impasto.bench.own_contender import OwnContender
+from impasto.bench.race import Course, Finish, race
+from impasto.bench.rivals.variants import BASELINE, Variant, choose
+from impasto.bench.sampling import interleaved
+from impasto.bench.series import Series
+from impasto.bench.subject import Subject
+from impasto.bench.watch import Watch
+from impasto.models.errors import ImpastoError
+
+if TYPE_CHECKING:
+    from impasto.bench.rivals.torch_rival import TorchRival
+
+GPU_PROVIDERS = ("cuda", "tensorrt")
+# Threads of a pool go on spinning for a moment after their work, and would slow down whoever is next.
+REST_ON_CPU_S = 0.02
+
+
+@dataclass(frozen=True)
+class Field:
+    """Who takes part.
+
+    Attributes:
+        subject: what is measured; its provider and precision are replaced by those below.
+        providers: of the project, each in every precision.
+        precisions: likewise.
+        against: names of `impasto.bench.rivals.variants`; none is all that can run.
+        evaluations: of the baseline's descent; 0 leaves the descents out.
+    """
+
+    subject: Subject
+    providers: tuple[str, ...] = ("auto",)
+    precisions: tuple[str, ...] = ("auto",)
+    against: tuple[str, ...] = ()
+    evaluations: int = 200
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ImpastoError: a value is out of range.
+        """
+        if self.evaluations < 0:
+            raise ImpastoError(f"bad --evaluations {self.evaluations}: allowed are 0 (no descents) and more")
+        choose(self.against, gpu=True)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return what was asked for, beside the subject, as plain values for JSON."""
+        return {
+            "provider": list(self.providers),
+            "precision": list(self.precisions),
+            "against": list(self.against),
+            "evaluations": self.evaluations,
+        }
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What came of one size: series, the ratios between them, and who could not take part, with the reason."""
+
+    series: tuple[Series, ...]
+    ratios: tuple[dict[str, Any], ...]
+    absent: tuple[dict[str, Any], ...]
+
+
+def measure(field: Field, effort: Effort, watch: Watch, *, clock: Clock | None = None) -> Iterator[Compared]:
+    """Yield what came of each size.
+
+    Raises:
+        ImpastoError: PyTorch is missing, a rival or a provider does not work here, or the network has operators that
+            the rivals lack.
+    """
+    _require_torch()
+    clock = clock or WallClock()
+    for size in field.subject.sizes:
+        if watch.stopped():
+            return
+        with ExitStack() as stack:
+            found = _at_size(field, size, effort, watch, clock, stack)
+        if found is not None:
+            yield found
+
+
+def _at_size(field: Field, size: int, effort: Effort, watch: Watch, clock: Clock, stack: ExitStack) -> Compared | None:
+    watch.stage(f"{size} px, setting up", 1)
+    own = _own(field, size, clock, stack)
+    gpu = _on_gpu(own)
+    baseline, rivals, absent = _rivals(field, size, own[0], gpu, watch, clock, stack)
+    everyone: list[Contender] = [baseline, *rivals, *own]
+    watch.stage(f"{size} px, one evaluation of each in turn", 1)
+    for contender in everyone:
+        for _ in range(effort.warm_up):
+            contender.evaluate()
+    rest_s = 0.0 if gpu else REST_ON_CPU_S
+    runs = {contender.name: contender.evaluate for contender in everyone}
+    samples = interleaved(runs, effort, watch, clock, rest_s=rest_s)
+    if not samples[baseline.name]:
+        return None
+    series = [_evaluations(contender, size, samples[contender.name], baseline) for contender in everyone]
+    courses: list[Course] = []
+    finishes: list[Finish] = []
+    if field.evaluations and not watch.stopped():
+        watch.stage(f"{size} px, descents in turn", field.evaluations)
+        courses, finishes, loss = race(
+            everyone, baseline.loss_of, field.evaluations, rest_s=rest_s, clock=clock, watch=watch
+        )
+        series += [
+            _descent(course, size, finish, loss) for course, finish in zip(courses, finishes, strict=bool(finishes))
+        ]
+    ratios = [
+        _ratio(mine, other, samples, dict(zip(runs, finishes, strict=bool(finishes))), size)
+        for mine in own
+        for other in (baseline, *rivals)
+    ]
+    return Compared(tuple(series), tuple(ratios), tuple(absent))
+
+
+def _require_torch() -> None:
+    try:
+        import torch  # noqa: F401 - only whether it is there
+    except ImportError:
+        raise ImpastoError("compare needs PyTorch, which is not installed: pip install torch") from None
+
+
+def _own(field: Field, size: int, clock: Clock, stack: ExitStack) -> list[OwnContender]:
+    """Return the project in every way asked for; two that turn out to be the same count once."""
+    content, style = field.subject.pictures(size)
+    settings = replace(field.subject.settings, bounded=False)
+    found: dict[str, OwnContender] = {}
+    for provider, precision in product(field.providers, field.precisions):
+        begin_s = clock.now()
+        engine = replace(field.subject, provider=provider, precision=precision).open()
+        stack.callback(engine.close)
+        contender = OwnContender(engine, content, style, settings, begin_s=begin_s, clock=clock)
+        found.setdefault(contender.name, contender)
+    return list(found.values())
+
+
+def _on_gpu(own: Sequence[OwnContender]) -> bool:
+    import torch
+
+    return torch.cuda.is_available() and any(contender.facts["provider"] in GPU_PROVIDERS for contender in own)
+
+
+def _rivals(
+    field: Field, size: int, own: OwnContender, gpu: bool, watch: Watch, clock: Clock, stack: ExitStack
+) -> tuple["TorchRival", list["TorchRival"], list[dict[str, Any]]]:
+    """Return the baseline, the other rivals, and who could not be had here, with the reason."""
+    import torch
+
+    from impasto.bench.rivals.torch_rival import TorchRival
+
+    subject = field.subject
+    if subject.threads:
+        torch.set_num_threads(subject.threads)
+    variants = choose(field.against, gpu=gpu)
+    content, style = (picture.astype(np.float32) / np.float32(255) for picture in subject.pictures(size))
+
+    def build(variant: Variant) -> TorchRival:
+        watch.stage(f"{size} px, setting up torch {variant.name}", 1)
+        rival = TorchRival(
+            variant,
+            own.features,
+            content,
+            style,
+            subject.settings,
+            device="cuda" if gpu else "cpu",
+            start=own.start,
+            clock=clock,
+        )
+        stack.callback(rival.close)
+        return rival
+
+    baseline = build(variants[0])
+    rivals: list[TorchRival] = []
+    absent: list[dict[str, Any]] = []
+    for variant in variants[1:]:
+        try:
+            rivals.append(build(variant))
+        except Exception as error:  # a compiler, driver or memory of its own that PyTorch lacks here
+            reason = " ".join(str(error).split())[:300]
+            absent.append(
+                {"name": f"torch {variant.name}", "size_px": size, "why": f"{type(error).__name__}: {reason}"}
+            )
+    return baseline, rivals, absent
+
+
+def _evaluations(contender: Contender, size: int, samples: list[float], baseline: "TorchRival") -> Series:
+    """Return the series of single evaluations, with the distance to the baseline's loss and gradient."""
+    loss, expected = contender.evaluate(), baseline.evaluate()
+    gradient, true = contender.gradient(), baseline.gradient()
+    norms = float(np.linalg.norm(gradient)) * float(np.linalg.norm(true))
+    difference = {
+        "loss": abs(loss / expected - 1),
+        "gradient": float(np.linalg.norm(gradient - true) / np.linalg.norm(true)),
+        "gradient_cosine": float(np.dot(gradient, true)) / norms,
+    }
+    facts = {**contender.facts, "setup_s": contender.setup_s, f"difference_to_{BASELINE}": difference}
+    return Series(contender.name, "evaluation", size, samples, 1, loss, facts=facts)
+
+
+def _descent(course: Course, size: int, finish: Finish, target: float) -> Series:
+    """Return the series of a descent; its samples are the steps."""
+    contender = course.contender
+    reached = finish.reached
+    facts = {
+        **contender.facts,
+        "setup_s": contender.setup_s,
+        "seconds": course.seconds,
+        "target_loss": target,
+        "evaluations_to_target": reached.evaluations if reached else None,
+        "seconds_to_target": reached.seconds if reached else None,
+        "evaluations_in_all": contender.evaluations,
+    }
+    return Series(contender.name, "step", size, course.samples_s, 1, finish.loss, course.curve, facts)
+
+
+def _ratio(
+    mine: Contender, other: Contender, samples: dict[str, list[float]], finishes: dict[str, Finish], size: int
+) -> dict[str, Any]:
+    """Return by how much one is faster than the other, per evaluation and to equal loss."""
+    rounds = [b / a for a, b in zip(samples[mine.name], samples[other.name], strict=True)]
+    ratio: dict[str, Any] = {
+        "size_px": size,
+        "impasto": mine.name,
+        "rival": other.name,
+        "per_evaluation": {"median": statistics.median(rounds), "min": min(rounds), "max": max(rounds)},
+        "to_equal_loss": None,
+        "to_equal_loss_with_set_up": None,
+    }
+    a, b = (finishes[name].reached if name in finishes else None for name in (mine.name, other.name))
+    if a is not None and b is not None:
+        ratio["to_equal_loss"] = b.seconds / a.seconds
+        ratio["to_equal_loss_with_set_up"] = (b.seconds + other.setup_s) / (a.seconds + mine.setup_s)
+    return ratio

@@ -1,0 +1,1 @@
+"""What a user would take instead: the same objective in PyTorch, in its usual ways. Imported only by `compare`."""

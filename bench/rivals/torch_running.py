@@ -1,0 +1,74 @@
+"""Ways of getting loss and gradient of a torch function: autograd, compiled, captured."""
+
+from collections.abc import Callable
+
+import torch
+
+_CAPTURE_WARM_UP = 3
+
+Run = Callable[[], tuple[torch.Tensor, torch.Tensor]]
+"""Loss and gradient where the image is; the device may not have finished."""
+
+
+class Eager:
+    """Loss and gradient by autograd."""
+
+    def __init__(self, loss: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> None:
+        self._loss, self._x = loss, x
+
+    def __call__(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return both."""
+        loss = self._loss(self._x)
+        (gradient,) = torch.autograd.grad(loss, self._x)
+        return loss.detach(), gradient.contiguous()  # as torch.optim.LBFGS wants it
+
+
+class Compiled(Eager):
+    """The same of a compiled function, which may hand out buffers of a captured graph."""
+
+    def __init__(self, loss: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, *, captured: bool) -> None:
+        super().__init__(loss, x)
+        self._captured = captured
+
+    def __call__(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return both, as copies where the buffers are the graph's."""
+        if not self._captured:
+            return super().__call__()
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        loss, gradient = super().__call__()
+        return loss.clone(), gradient.clone()
+
+
+def captured(run: Run) -> Run:
+    """Capture a run as a CUDA graph, after some on another stream as PyTorch's documentation asks for."""
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(_CAPTURE_WARM_UP):
+            run()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        outputs = run()
+
+    def replay() -> tuple[torch.Tensor, torch.Tensor]:
+        graph.replay()
+        return outputs
+
+    return replay
+
+
+class Tf32:
+    """A block in which float32 products may or may not use TF32."""
+
+    def __init__(self, allowed: bool) -> None:
+        self._allowed = allowed
+
+    def __enter__(self) -> None:
+        self._before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+        torch.set_float32_matmul_precision("high" if self._allowed else "highest")
+        torch.backends.cudnn.allow_tf32 = self._allowed
+
+    def __exit__(self, *ignored: object) -> None:
+        precision, torch.backends.cudnn.allow_tf32 = self._before
+        torch.set_float32_matmul_precision(precision)

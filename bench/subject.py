@@ -1,0 +1,121 @@
+"""What is measured: a network on a provider, with an objective, on two square pictures."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from impasto.bench import pictures
+from impasto.engine.settings import Settings
+from impasto.export.taps import SMALLEST_SIDE_PX
+from impasto.models.errors import ImpastoError
+
+if TYPE_CHECKING:
+    from impasto.engine.render import Engine
+
+SIZES_PX = (256, 512)
+LARGEST_PX = 4096
+LARGEST_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured.
+
+    Attributes:
+        model: as `Engine` takes it, and so on.
+        provider: likewise.
+        precision: likewise.
+        threads: likewise.
+        build_engines: likewise.
+        batch: pictures in one evaluation.
+        sizes: sides of the square pictures, px.
+        content: a file; None is the drawn scene.
+        style: a file; None is drawn noise.
+        settings: weights, taps, pooling, start; its size stays 0, because the pictures have theirs.
+    """
+
+    model: str = "auto"
+    provider: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+    build_engines: bool = False
+    batch: int = 1
+    sizes: tuple[int, ...] = SIZES_PX
+    content: Path | None = None
+    style: Path | None = None
+    settings: Settings = field(default_factory=lambda: Settings(size=0))
+
+    def __post_init__(self) -> None:
+        """Check sizes and batch, and that the pictures can be read, before anything long begins.
+
+        Raises:
+            ImpastoError: a size or the batch is out of range, a size is given twice, or a picture cannot be read.
+        """
+        if not 1 <= self.batch <= LARGEST_BATCH:
+            raise ImpastoError(f"bad --batch {self.batch}: allowed are 1 to {LARGEST_BATCH} pictures in one evaluation")
+        for size in self.sizes:
+            if not SMALLEST_SIDE_PX <= size <= LARGEST_PX:
+                raise ImpastoError(f"bad --size {size}: allowed are {SMALLEST_SIDE_PX} to {LARGEST_PX} px")
+            if self.sizes.count(size) > 1:
+                raise ImpastoError(f"--size {size} is given twice: give each size once")
+        for path in (self.content, self.style):
+            if path is not None:
+                pictures.square(path, SMALLEST_SIDE_PX)
+
+    def open(self) -> "Engine":
+        """Return an engine, which the caller closes."""
+        from impasto.engine.render import Engine
+
+        return Engine(
+            self.model,
+            provider=self.provider,
+            precision=self.precision,
+            threads=self.threads,
+            build_engines=self.build_engines,
+        )
+
+    def pictures(self, side_px: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return content and style at side x side px, uint8 H x W x 3."""
+        return (
+            _picture(self.content, pictures.drawn_content)(side_px),
+            _picture(self.style, pictures.drawn_style)(side_px),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what was asked for as plain values for JSON."""
+        return {
+            "model": self.model,
+            "provider": self.provider,
+            "precision": self.precision,
+            "threads": self.threads,
+            "batch": self.batch,
+            "sizes_px": list(self.sizes),
+            "content": self.content.name if self.content else pictures.DRAWN,
+            "style": self.style.name if self.style else pictures.DRAWN,
+            "settings": self.settings.as_dict(),
+        }
+
+
+def engine_name(engine: "Engine", batch: int = 1) -> str:
+    """Return what a series of an engine is called: `impasto cpu fp32`, or `impasto cuda fp16 batch 4`."""
+    name = f"impasto {engine.provider.name} {engine.provider.precision}"
+    return f"{name} batch {batch}" if batch > 1 else name
+
+
+def engine_facts(engine: "Engine", batch: int = 1) -> dict[str, Any]:
+    """Return what ran: network, provider, precision, pictures in one evaluation."""
+    return {
+        "batch": batch,
+        "provider": engine.provider.name,
+        "precision": engine.provider.precision,
+        "network": engine.network.name,
+        "network_sha256": engine.network.sha256,
+    }
+
+
+def _picture(path: Path | None, draw: Callable[[int], np.ndarray]) -> Callable[[int], np.ndarray]:
+    return draw if path is None else functools.partial(pictures.square, path)

@@ -1,0 +1,67 @@
+"""What a person sees at the end."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from impasto.bench.series import Series
+from impasto.bench.summary import summarise
+
+NARROWEST = 132  # where the output is no terminal, nothing needs to be cut off
+
+
+def show_series(series: Sequence[Series]) -> None:
+    """Print a line per series: spread, percentiles, evaluations and loss beside the time."""
+    columns = ("px", "of", "n", "median", "IQR", "p50", "p90", "p95", "p99", "evaluations", "loss")
+    show(("what", *columns), ([item.name, *_cells(item)] for item in series), left=1)
+    for item in series:
+        if "throughput_per_s" in item.facts:
+            print(f"{item.size_px} px, {item.name}: {item.facts['throughput_per_s']:.4g} queries/s")
+
+
+def show_ratios(ratios: Sequence[Mapping[str, Any]], absent: Sequence[Mapping[str, Any]]) -> None:
+    """Print how many times as fast the project is, and who did not take part."""
+    columns = ("rival", "impasto", "px", "per evaluation", "min", "max", "to equal loss", "with set-up")
+    show(columns, (_ratio_cells(ratio) for ratio in ratios), left=2)
+    for item in absent:
+        print(f"{item['size_px']} px: {item['name']} did not run: {item['why']}")
+
+
+def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int) -> None:
+    """Print a table on stdout.
+
+    Args:
+        columns: their headings.
+        rows: a text per column.
+        left: so many columns are aligned to the left, the others to the right.
+    """
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=max(console.width, NARROWEST))
+    table = Table(box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number < left else "right", no_wrap=number >= left)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def seconds(value: float) -> str:
+    """Say a time with three digits, in s or ms."""
+    return f"{value:.3g} s" if value >= 0.9995 else f"{value * 1e3:.3g} ms"
+
+
+def _cells(item: Series) -> list[str]:
+    summary = summarise(item.samples_s)
+    times = [seconds(summary[key]) for key in ("median", "iqr", "p50", "p90", "p95", "p99")]
+    return [str(item.size_px), item.unit, str(summary["count"]), *times, str(item.evaluations), f"{item.loss:.5g}"]
+
+
+def _ratio_cells(ratio: Mapping[str, Any]) -> list[str]:
+    each = ratio["per_evaluation"]
+    times = [f"{each[key]:.2f}x" for key in ("median", "min", "max")]
+    losses = [ratio[key] for key in ("to_equal_loss", "to_equal_loss_with_set_up")]
+    said = ["-" if value is None else f"{value:.2f}x" for value in losses]
+    return [ratio["rival"], ratio["impasto"], str(ratio["size_px"]), *times, *said]

@@ -1,0 +1,188 @@
+"""Pictures in a given time: MLPerf's scenarios, where a query is one transfer of so many evaluations.
+
+The worker is one engine, whose network is open and whose graph is compiled. Queries take turns on a few content
+pictures, as MLPerf's do on a set that fits into memory; the style stays. In `offline` as many queries as the batch
+has are worked on at once; in the others one.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from impasto.bench import scenarios
+from impasto.bench.clock import Clock, WallClock
+from impasto.bench.effort import Effort
+from impasto.bench.sampling import timed
+from impasto.bench.scenarios import OFFLINE, SCENARIOS, SINGLE_STREAM, Begun, Interrupted, Query
+from impasto.bench.series import Series
+from impasto.bench.subject import Subject, engine_facts, engine_name
+from impasto.bench.summary import summarise
+from impasto.bench.transfer import CANCELLED, limited, result_of, stopping
+from impasto.bench.watch import Watch
+from impasto.engine.many import Job
+from impasto.engine.settings import Settings
+from impasto.models.errors import ImpastoError
+
+if TYPE_CHECKING:
+    from impasto.engine.render import Engine
+    from impasto.engine.result import Result
+
+PICTURES = 8
+DEFAULT_LOAD = 0.7  # of what the worker can do: busy, and the queue does not grow for ever
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked of the worker.
+
+    Attributes:
+        names: of `SCENARIOS`.
+        evaluations: of one query.
+        rate_per_s: of the server scenario's arrivals; None is `DEFAULT_LOAD` over the seconds of a query.
+        seed: of those arrivals.
+    """
+
+    names: tuple[str, ...] = SCENARIOS
+    evaluations: int = 20
+    rate_per_s: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            ImpastoError: an unknown scenario, or a value out of range.
+        """
+        for name in self.names:
+            if name not in SCENARIOS:
+                raise ImpastoError(f"unknown scenario {name!r}: allowed are {', '.join(SCENARIOS)}")
+        if self.rate_per_s is not None and not (math.isfinite(self.rate_per_s) and self.rate_per_s > 0):
+            raise ImpastoError(f"bad --rate {self.rate_per_s:g}: allowed are queries a second above 0")
+        if self.seed < 0:
+            raise ImpastoError(f"bad --seed {self.seed}: allowed are whole numbers of 0 or more")
+
+
+class Worker:
+    """An engine that answers queries.
+
+    Attributes:
+        losses: of every answer.
+    """
+
+    def __init__(
+        self, engine: "Engine", contents: Sequence[np.ndarray], style: np.ndarray, settings: Settings, watch: Watch
+    ) -> None:
+        """Take over what to answer with."""
+        self.losses: list[float] = []
+        self._engine, self._contents, self._style = engine, contents, style
+        self._settings, self._watch = settings, watch
+
+    def __call__(self, number: int) -> None:
+        """Answer one query.
+
+        Raises:
+            Interrupted: the watch stopped it.
+        """
+        job = self._job(number)
+        self._keep(self._engine.transfer(job.content, job.style, job.settings, cancel=stopping(self._watch)))
+
+    def all(self, begun: Begun, *, count: int, batch: int) -> Iterator[int]:
+        """Answer so many queries, a batch at once, and yield their numbers as they are answered."""
+        many = self._engine.transfer_many(
+            map(self._job, range(count)),
+            batch=batch,
+            on_event=lambda number, *_: begun(number),
+            cancel=stopping(self._watch),
+        )
+        for finished in many:
+            try:
+                self._keep(result_of(finished))
+            except Interrupted:
+                return
+            yield finished.index
+
+    def _job(self, number: int) -> Job:
+        return Job(self._contents[number % len(self._contents)], self._style, self._settings)
+
+    def _keep(self, result: "Result") -> None:
+        if result.outcome == CANCELLED:
+            raise Interrupted
+        self.losses.append(result.loss)
+
+
+def measure(
+    subject: Subject, effort: Effort, watch: Watch, load: Load, *, clock: Clock | None = None
+) -> Iterator[Series]:
+    """Yield a series per size and scenario; samples are latencies.
+
+    Raises:
+        ImpastoError: as `limited`, or a transfer failed.
+    """
+    clock = clock or WallClock()
+    settings, warm_up = limited(subject.settings, load.evaluations), limited(subject.settings, effort.warm_up)
+    for size in subject.sizes:
+        content, style = subject.pictures(size)
+        contents = [np.roll(content, number * size // PICTURES, axis=1) for number in range(PICTURES)]
+        with subject.open() as engine:
+            watch.stage(f"{size} px, warming up", 1)
+            try:
+                Worker(engine, contents, style, warm_up, watch)(0)
+                query_s = timed(partial(Worker(engine, contents, style, settings, watch), 1), clock)
+            except Interrupted:
+                return
+            for name in load.names:
+                batch = subject.batch if name == OFFLINE else 1
+                label = f"{engine_name(engine, batch)}, {name}"
+                watch.stage(f"{size} px, {label}", 1)
+                warming = Worker(engine, contents, style, warm_up, watch)
+                list(warming.all(lambda _: None, count=batch, batch=batch))  # compiles where the batch changes
+                worker = Worker(engine, contents, style, settings, watch)
+                run, facts = _scenario(name, effort, load, query_s, batch)
+                queries = run(worker, clock=clock, watch=watch)
+                if queries:
+                    said = {**engine_facts(engine, batch), "scenario": name, **facts, **_facts(queries)}
+                    samples = [query.latency_s for query in queries]
+                    yield Series(label, "query", size, samples, load.evaluations, worker.losses[-1], facts=said)
+
+
+def _scenario(
+    name: str, effort: Effort, load: Load, query_s: float, batch: int
+) -> tuple[Callable[..., list[Query]], dict[str, Any]]:
+    """Return what runs a scenario with a worker, and what it was told.
+
+    Args:
+        name: of the scenario.
+        effort: of it.
+        load: what is asked of the worker.
+        query_s: what one query takes, roughly.
+        batch: of the offline scenario.
+    """
+    if name == SINGLE_STREAM:
+        return partial(scenarios.single_stream, duration_s=effort.duration_s, least=effort.least), {}
+    if name == OFFLINE:
+        wanted = max(effort.least, effort.duration_s / query_s)
+        count = batch * math.ceil(wanted / batch)  # a place that stays empty costs as much as a full one
+
+        def offline(worker: Worker, clock: Clock, watch: Watch) -> list[Query]:
+            return scenarios.offline(partial(worker.all, count=count, batch=batch), count, clock, watch)
+
+        return offline, {}
+    rate = load.rate_per_s or DEFAULT_LOAD / query_s
+    arrivals = scenarios.poisson_arrivals(rate, effort.duration_s, load.seed, least=effort.least)
+    return partial(scenarios.server, arrivals_s=arrivals), {"rate_per_s": rate, "seed": load.seed}
+
+
+def _facts(queries: Sequence[Query]) -> dict[str, Any]:
+    """Return throughput, and where the latency comes from."""
+    queueing, service = ([getattr(query, name) for query in queries] for name in ("queueing_s", "service_s"))
+    return {
+        "throughput_per_s": len(queries) / queries[-1].end_s,
+        "queueing_summary_s": summarise(queueing),
+        "service_summary_s": summarise(service),
+        "queueing_s": queueing,
+        "service_s": service,
+    }

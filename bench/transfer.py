@@ -1,0 +1,151 @@
+"""Seconds for a whole transfer: pictures in, optimiser, picture out, as `Engine.transfer` does it.
+
+The network is open and the graph compiled before, by a transfer of as many evaluations as the warm-up has; what a
+process needs besides is the matter of `cold-start`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from impasto.bench.clock import Clock, WallClock
+from impasto.bench.effort import Effort
+from impasto.bench.series import Point, Series
+from impasto.bench.subject import Subject, engine_facts, engine_name
+from impasto.bench.watch import Watch
+from impasto.engine.events import Event, Iteration
+from impasto.engine.many import Finished, Job
+from impasto.engine.outcome import Outcome
+from impasto.engine.settings import Settings
+from impasto.models.errors import ImpastoError
+
+if TYPE_CHECKING:
+    from impasto.engine.render import Engine
+    from impasto.engine.result import Result
+
+CANCELLED = Outcome.CANCELLED.value
+
+
+@dataclass(frozen=True)
+class TransferRun:
+    """One finished transfer, or several at once.
+
+    Attributes:
+        seconds: in all.
+        result: of the first one.
+        curve: likewise, a point per iteration.
+    """
+
+    seconds: float
+    result: "Result"
+    curve: tuple[Point, ...]
+
+
+def limited(settings: Settings, evaluations: int) -> Settings:
+    """Return the settings with a limit on the evaluations alone.
+
+    Raises:
+        ImpastoError: it is below 1.
+    """
+    if evaluations < 1:
+        raise ImpastoError(f"bad --evaluations {evaluations}: allowed are whole numbers of 1 or more")
+    return replace(settings, iterations=evaluations, evaluations=evaluations)
+
+
+def stopping(watch: Watch) -> Callable[[], bool]:
+    """Return what stops a transfer when the watch does, but not before its first evaluation: it needs a result."""
+    asked = iter([False])
+    return lambda: next(asked, True) and watch.stopped()
+
+
+def measure(
+    subject: Subject, effort: Effort, watch: Watch, *, evaluations: int, clock: Clock | None = None
+) -> Iterator[Series]:
+    """Yield one series per size; a transfer that was interrupted does not count.
+
+    Args:
+        subject: what to measure; with a batch, a sample is as many transfers at once.
+        effort: of it.
+        watch: asked before every evaluation.
+        evaluations: of one transfer.
+        clock: None is the machine's.
+
+    Raises:
+        ImpastoError: as `limited`, or a transfer failed.
+    """
+    clock = clock or WallClock()
+    settings, warm_up = limited(subject.settings, evaluations), limited(subject.settings, effort.warm_up)
+    for size in subject.sizes:
+        watch.stage(f"{size} px, warming up", effort.warm_up)
+        content, style = subject.pictures(size)
+        with subject.open() as engine:
+            name = engine_name(engine, subject.batch)
+            _run(engine, [Job(content, style, warm_up)] * subject.batch, watch, clock)
+            runs: list[TransferRun] = []
+            start_s = clock.now()
+            watch.stage(f"{size} px, {name}, one transfer after another", evaluations)
+            while not watch.stopped() and (len(runs) < effort.least or clock.now() - start_s < effort.duration_s):
+                run = _run(engine, [Job(content, style, settings)] * subject.batch, watch, clock)
+                if run is not None:
+                    runs.append(run)
+            if runs:
+                yield _series(name, size, runs, engine_facts(engine, subject.batch))
+
+
+def _run(engine: "Engine", jobs: list[Job], watch: Watch, clock: Clock) -> TransferRun | None:
+    """Run as many transfers at once as there are jobs; None where they were stopped."""
+    curve: list[Point] = []
+
+    def on_event(number: int, event: Event) -> None:
+        if isinstance(event, Iteration) and not number:
+            curve.append(Point(event.evaluations, event.seconds, event.loss))
+            watch.done(event.evaluations)
+
+    begin_s = clock.now()
+    cancel = stopping(watch)
+    if len(jobs) == 1:
+        job = jobs[0]
+        results = [engine.transfer(job.content, job.style, job.settings, on_event=partial(on_event, 0), cancel=cancel)]
+    else:
+        many = engine.transfer_many(
+            jobs, batch=len(jobs), on_event=lambda number, _, event: on_event(number, event), cancel=cancel
+        )
+        results = [result_of(finished) for finished in many]
+    seconds = clock.now() - begin_s
+    stopped = any(result.outcome == CANCELLED for result in results) or len(results) < len(jobs)
+    return None if stopped else TransferRun(seconds, results[0], tuple(curve))
+
+
+def result_of(finished: Finished) -> "Result":
+    """Return the result of one of many transfers.
+
+    Raises:
+        ImpastoError: it failed.
+    """
+    if finished.result is None:
+        raise finished.error or ImpastoError("a transfer has no result")
+    return finished.result
+
+
+def _series(name: str, size: int, runs: list[TransferRun], facts: dict[str, Any]) -> Series:
+    last = runs[-1].result
+    share = [1 - run.result.evaluations_s / (run.result.seconds - run.result.setup_s) for run in runs]
+    return Series(
+        name,
+        "transfer",
+        size,
+        [run.seconds for run in runs],
+        last.evaluations * facts["batch"],
+        last.loss,
+        runs[-1].curve,
+        {
+            **facts,
+            "iterations": last.iterations,
+            "outcome": last.outcome,
+            "initial_loss": sum(last.initial_terms.values()),
+            "losses": [run.result.loss for run in runs],
+            "setup_s": [run.result.setup_s for run in runs],
+            "share_outside_evaluations": share,
+        },
+    )
