@@ -5,12 +5,12 @@
 3: one pair; rows are the nested sets (w_l = 1 / taps of the set), columns are alpha / beta.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
+from impasto.engine.reconstruction import STYLE_HISTORY, content_reconstruction, style_reconstruction
 from impasto.engine.settings import STYLE_TAPS, Settings
 from impasto.models.errors import ImpastoError
 
@@ -18,6 +18,7 @@ FIGURES = (1, 2, 3)
 RATIOS = (1e-5, 1e-4, 1e-3, 1e-2)
 NESTED = tuple(STYLE_TAPS[: count + 1] for count in range(len(STYLE_TAPS)))
 FIGURE_2_COLUMNS = 3
+FROM_NOISE: Mapping[str, Any] = {"init": "noise", "history": STYLE_HISTORY}
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _figure_1(content: Path | None, style: Path | None, settings: dict[str, Any]
 
 
 def _figure_2(content: Path, styles: Sequence[Path], ratio: float, settings: dict[str, Any]) -> Plan:
-    chosen = Settings(content_weight=ratio, style_weight=1.0, **{"init": "noise", **settings})
+    chosen = Settings(content_weight=ratio, style_weight=1.0, **{**FROM_NOISE, **settings})
     cells = []
     for index, style in enumerate(styles):
         row, column = divmod(index, FIGURE_2_COLUMNS)
@@ -143,7 +144,7 @@ def _figure_3(content: Path, style: Path, settings: dict[str, Any]) -> Plan:
     cells = []
     for row, taps in enumerate(NESTED):
         for column, ratio in enumerate(RATIOS):
-            chosen = Settings(style_taps=taps, content_weight=ratio, style_weight=1.0, **{"init": "noise", **settings})
+            chosen = Settings(style_taps=taps, content_weight=ratio, style_weight=1.0, **{**FROM_NOISE, **settings})
             name, caption = f"{taps[-1]}-{_power(ratio)}", ""
             description = f"{content.name} in the style of {style.name}: style taps {_set(taps)}, alpha/beta "
             cells.append(Cell(name, row, column, caption, description + _power(ratio), content, style, chosen))
