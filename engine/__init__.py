@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
     from impasto.engine.render import Engine
     from impasto.engine.result import Evaluation, Result
+    from impasto.engine.saved_style import SavedStyle
     from impasto.engine.settings import Settings, Tap
     from impasto.models.errors import ImpastoError
 
@@ -29,6 +30,7 @@ _HOMES = {
     "Picture": "images",
     "PrecisionChanged": "events",
     "Result": "result",
+    "SavedStyle": "saved_style",
     "Settings": "settings",
     "Started": "events",
     "Tap": "settings",
@@ -47,6 +49,7 @@ __all__ = [
     "Picture",
     "PrecisionChanged",
     "Result",
+    "SavedStyle",
     "Settings",
     "Started",
     "Tap",

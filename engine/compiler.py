@@ -1,7 +1,9 @@
 """From a network and settings to an objective that can be called: graphs built, compiled, and fed with targets."""
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
@@ -10,7 +12,9 @@ from impasto.engine.form import Form
 from impasto.engine.images import Picture
 from impasto.engine.network import Network
 from impasto.engine.objective import Objective
+from impasto.engine.preparation import Painting
 from impasto.engine.providers import Provider
+from impasto.engine.saved_style import SavedStyle, StyleOrigin
 from impasto.engine.session_source import OBJECTIVE, Opened, SessionSource
 from impasto.engine.settings import Settings
 from impasto.engine.target_source import Targets, TargetSource
@@ -19,10 +23,23 @@ from impasto.export.weightings import coefficients, conversion, target_power
 
 
 class Compiler:
-    """Makes objectives for one network on one provider, and keeps the latest session for runs of the same form."""
+    """Makes objectives for one network on one provider, and keeps the latest session for runs of the same form.
 
-    def __init__(self, network: Network, provider: Provider, threads: int) -> None:
-        """Take over what stays the same from run to run; nothing is compiled yet."""
+    Attributes:
+        precisions: of saved styles that will do.
+    """
+
+    def __init__(self, network: Network, provider: Provider, threads: int, *, after: Sequence[str] = ()) -> None:
+        """Take over what stays the same from run to run; nothing is compiled yet.
+
+        Args:
+            network: whose objectives.
+            provider: where they run.
+            threads: of the CPU; 0 is one per core.
+            after: precisions that were given up; styles saved in them will do as well.
+        """
+        self.precisions = (*after, provider.precision)
+        self._network = network
         self._taps = network.facts.taps
         self._provider = provider
         self._source = SessionSource(network, provider, threads)
@@ -49,7 +66,7 @@ class Compiler:
             tv=bool(settings.tv_weight),
         )
 
-    def objective(self, settings: Settings, scene: Picture, painting: Picture) -> tuple[Objective, str]:
+    def objective(self, settings: Settings, scene: Picture, painting: Painting) -> tuple[Objective, str]:
         """Return the objective of a run, and its weights in the paper's own terms.
 
         The objective is compiled while the targets are computed.
@@ -63,8 +80,9 @@ class Compiler:
             ImpastoError: the network lacks a tap, or an image is too small for it.
         """
         form = self.form(settings, scene)
+        prepare_style = self._prepare_style(form, painting)
         with ThreadPoolExecutor(1) as background:
-            style = background.submit(self._prepare_style, form, painting)
+            style = background.submit(prepare_style)
             compiling = background.submit(self.evaluator, form)
             content = self._prepare_content(form, scene)()
             targets = {**content, **style.result()()}  # neither is changed: both may be on their way to the cache
@@ -83,7 +101,7 @@ class Compiler:
         opened = self._compile(form)
         return Evaluator(opened.session, opened.terms, scaled=self._provider.precision == "fp16")
 
-    def load(self, evaluator: Evaluator, sample: int, settings: Settings, scene: Picture, painting: Picture) -> str:
+    def load(self, evaluator: Evaluator, sample: int, settings: Settings, scene: Picture, painting: Painting) -> str:
         """Compute a run's targets and give them to a sample, with the run's weights; return those in the paper's terms.
 
         Args:
@@ -97,8 +115,36 @@ class Compiler:
             ImpastoError: an image is too small for the network.
         """
         form = self.form(settings, scene)
-        targets = {**self._prepare_content(form, scene)(), **self._prepare_style(form, painting)()}
+        prepare_style = self._prepare_style(form, painting)
+        targets = {**self._prepare_content(form, scene)(), **prepare_style()()}
         return self._load(evaluator, sample, settings, targets)
+
+    def saved_style(self, settings: Settings, painting: Picture, image_sha256: str | None) -> SavedStyle:
+        """Return the targets of a style image, for runs with these taps and pooling.
+
+        Args:
+            settings: of these, style taps, pooling and seamlessness.
+            painting: at the size that it is to have.
+            image_sha256: of its file; None where it is none.
+
+        Raises:
+            ImpastoError: the network lacks a tap, or the image is too small for it.
+        """
+        form = self.form(dataclasses.replace(settings, content_weight=0.0), painting)
+        grams = self._prepare_style(form, painting)()()
+        origin = StyleOrigin(
+            model=self._network.name,
+            model_sha256=self._network.sha256,
+            taps=form.style_taps,
+            pool=form.pool,
+            seamless=form.seamless,
+            precision=self._provider.precision,
+            height=painting.height,
+            width=painting.width,
+            image=painting.name,
+            image_sha256=image_sha256,
+        )
+        return SavedStyle(grams, origin, painting.name)
 
     def close(self) -> None:
         """Give the session's memory back, and wait for what is being kept for the next run."""
@@ -108,8 +154,18 @@ class Compiler:
     def _prepare_content(self, form: Form, scene: Picture) -> Callable[[], Targets]:
         return self._targets.prepare(scene, form.content_taps, (), pool=form.pool, seamless=form.seamless)
 
-    def _prepare_style(self, form: Form, painting: Picture) -> Callable[[], Targets]:
-        return self._targets.prepare(painting, (), form.style_taps, pool=form.pool, seamless=form.seamless)
+    def _prepare_style(self, form: Form, painting: Painting) -> Callable[[], Callable[[], Targets]]:
+        """Return what compiles, and then what computes, the targets of a style; a saved one is checked at once."""
+        if isinstance(painting, SavedStyle):
+            found = painting.targets(
+                form.style_taps,
+                model_sha256=self._network.sha256,
+                precisions=self.precisions,
+                pool=form.pool,
+                seamless=form.seamless,
+            )
+            return lambda: lambda: found
+        return partial(self._targets.prepare, painting, (), form.style_taps, pool=form.pool, seamless=form.seamless)
 
     def _load(self, evaluator: Evaluator, sample: int, settings: Settings, targets: Mapping[str, np.ndarray]) -> str:
         """Give a sample its targets and weights; return the weights in the paper's own terms."""

@@ -11,7 +11,7 @@ from impasto.engine.events import Event, Iteration, Started
 from impasto.engine.images import Picture, Source
 from impasto.engine.objective import Objective
 from impasto.engine.outcome import Vector
-from impasto.engine.preparation import as_pixels, initial_image, read_pictures
+from impasto.engine.preparation import Painting, Style, as_pixels, initial_image, read_pictures
 from impasto.engine.providers import Provider
 from impasto.engine.result import Result
 from impasto.engine.settings import Settings
@@ -25,19 +25,19 @@ class Prepared:
     Attributes:
         settings: of the run.
         scene: the content image, at the size of the result.
-        painting: the style image, at its own size.
+        painting: the style image, at its own size, or what was saved of it.
         x: the image to start from, flat float32.
         called_s: when it was asked for, by `time.perf_counter`.
     """
 
     settings: Settings
     scene: Picture
-    painting: Picture
+    painting: Painting
     x: Vector
     called_s: float
 
 
-def prepare(content: Source | None, style: Source | None, settings: Settings, start: Picture | None = None) -> Prepared:
+def prepare(content: Source | None, style: Style | None, settings: Settings, start: Picture | None = None) -> Prepared:
     """Read the images of a run.
 
     Raises:
@@ -76,7 +76,7 @@ def descend(
     tell: Callable[[Event], None],
     cancel: Callable[[], bool] | None,
     safer: Safer,
-    provenance: Callable[[Picture, Picture], Mapping[str, Any]],
+    provenance: Callable[[Picture, Painting], Mapping[str, Any]],
 ) -> Result:
     """Minimise, and return the result.
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from impasto.engine import images
 from impasto.engine.images import Picture, Source
+from impasto.engine.saved_style import SavedStyle, is_saved_style
 from impasto.engine.settings import SEAMLESS_STEP_PX, Settings, Tap
 from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
@@ -16,36 +17,67 @@ NOISE_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 NOISE_DEVIATION = np.float32(0.227)
 
 
-def read_pictures(content: Source | None, style: Source | None, settings: Settings) -> tuple[Picture, Picture]:
+Style = Source | SavedStyle
+"""What may be given for a style image; a path that ends in .safetensors is that of a saved style."""
+
+Painting = Picture | SavedStyle
+"""The style image of a run, or what was kept of it."""
+
+
+def read_pictures(content: Source | None, style: Style | None, settings: Settings) -> tuple[Picture, Painting]:
     """Read content and style and bring them to the sizes that the settings ask for.
 
     Args:
         content: None where there are no content terms: a blank picture without a name then has the result's size.
-        style: None where there are no style terms: likewise.
+        style: None where there are no style terms: likewise. A saved style comes back as what it is.
         settings: of the run.
 
     Raises:
-        ImpastoError: an image cannot be read, is too small, or is missing.
+        ImpastoError: an image cannot be read, is too small, or is missing; or a saved style is of another size.
     """
     _check_given("content", content, settings.active_content_taps, settings)
     _check_given("style", style, settings.active_style_taps, settings)
     if content is not None and settings.canvas is not None:
         raise ImpastoError("a canvas is for results without a content image: give --size, the long side, instead")
-    painting = None if style is None else _read(style, "style image")
+    painting = _read_painting(style)
     scene = _blank(painting, settings) if content is None else _sized(_read(content, "content image"), settings.size)
     scene = _tileable(scene, settings)
+    if painting is None:
+        return scene, Picture(scene.pixels, None, "")
+    if isinstance(painting, SavedStyle):
+        painting.check_size(settings.style_size)
+        return scene, painting
     long_side_px = settings.style_size
     if long_side_px is None:
         long_side_px = settings.size and max(scene.height, scene.width)
-    if painting is None:
-        return scene, Picture(scene.pixels, None, "")
+    return scene, _brought_to(painting, long_side_px, settings)
+
+
+def read_style(style: Source, settings: Settings) -> Picture:
+    """Read a style image alone, at the size that it has beside a content image of any proportions.
+
+    Raises:
+        ImpastoError: it cannot be read, or is too small.
+    """
+    long_side_px = settings.size if settings.style_size is None else settings.style_size
+    return _brought_to(_read(style, "style image"), long_side_px, settings)
+
+
+def _read_painting(style: Style | None) -> Painting | None:
+    if style is None or isinstance(style, SavedStyle):
+        return style
+    return SavedStyle.read(style) if is_saved_style(style) else _read(style, "style image")
+
+
+def _brought_to(painting: Picture, long_side_px: int, settings: Settings) -> Picture:
+    """Return a style image at its size."""
     sized = _tileable(_sized(painting, long_side_px), settings)
     if settings.active_style_taps and min(sized.height, sized.width) < SMALLEST_SIDE_PX:
         raise ImpastoError(
             f"style image too small: {_size(sized)} px once scaled, the network needs at least "
             f"{SMALLEST_SIDE_PX} px on each side; give a larger --style-size"
         )
-    return scene, sized
+    return sized
 
 
 def read_scored(image: Source, scene: Picture, settings: Settings) -> Picture:
@@ -63,7 +95,7 @@ def read_scored(image: Source, scene: Picture, settings: Settings) -> Picture:
     return scored.resized(scene.height, scene.width)
 
 
-def initial_image(settings: Settings, scene: Picture, painting: Picture, given: Picture | None = None) -> np.ndarray:
+def initial_image(settings: Settings, scene: Picture, painting: Painting, given: Picture | None = None) -> np.ndarray:
     """Return the image to start from, float32 [3 H W], planes of R, G and B, 0..1.
 
     Args:
@@ -80,12 +112,13 @@ def initial_image(settings: Settings, scene: Picture, painting: Picture, given: 
     if settings.init == "noise":
         noise = np.random.default_rng(settings.seed).standard_normal((scene.height, scene.width, 3), np.float32)
         return as_vector(NOISE_MEAN + NOISE_DEVIATION * noise)
-    named = {"content": scene, "style": painting}.get(settings.init)
-    if named is not None and not named.name:
-        raise ImpastoError(f"cannot start from the {settings.init} image: there is none; take noise or a file")
-    if settings.init == "content":
-        return as_vector(scene.pixels)
-    start = painting if settings.init == "style" else images.read_image(_start_file(settings.init))
+    if settings.init not in ("content", "style"):
+        start = images.read_image(_start_file(settings.init))
+    else:
+        chosen = scene if settings.init == "content" else painting
+        if isinstance(chosen, SavedStyle) or not chosen.name:
+            raise ImpastoError(f"cannot start from the {settings.init} image: there is none; take noise or a file")
+        start = chosen
     return as_vector(start.resized(scene.height, scene.width).pixels)
 
 
@@ -105,7 +138,7 @@ def as_pixels(vector: np.ndarray, height: int, width: int) -> np.ndarray:
     return images.from_nchw(vector.reshape(1, 3, height, width))
 
 
-def _check_given(kind: str, source: Source | None, taps: Sequence[Tap], settings: Settings) -> None:
+def _check_given(kind: str, source: Style | None, taps: Sequence[Tap], settings: Settings) -> None:
     if source is None and taps:
         raise ImpastoError(
             f"no {kind} image for the {kind} terms of {', '.join(tap.name for tap in taps)}: give one, "
@@ -113,7 +146,7 @@ def _check_given(kind: str, source: Source | None, taps: Sequence[Tap], settings
         )
 
 
-def _blank(painting: Picture | None, settings: Settings) -> Picture:
+def _blank(painting: Painting | None, settings: Settings) -> Picture:
     """Return a picture of the result's size that stands for no content image."""
     if settings.canvas is not None:
         width, height = settings.canvas

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 from impasto.engine.events import Event, Iteration, OnEvent
 from impasto.engine.images import Source
+from impasto.engine.preparation import Style
 from impasto.engine.render import Engine
 from impasto.engine.result import Result
 from impasto.engine.settings import Settings
@@ -18,7 +19,7 @@ def transfer_refined(
     full: Callable[[], AbstractContextManager[Engine]],
     evaluations: int,
     content: Source,
-    style: Source,
+    style: Style,
     settings: Settings,
     *,
     on_event: OnEvent | None = None,

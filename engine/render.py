@@ -17,9 +17,20 @@ from impasto.engine.network import load_network
 from impasto.engine.objective import Objective
 from impasto.engine.one_run import Prepared, descend, prepare, started
 from impasto.engine.outcome import Vector
-from impasto.engine.preparation import as_pixels, as_vector, initial_image, read_pictures, read_scored
+from impasto.engine.preparation import (
+    Painting,
+    Style,
+    as_pixels,
+    as_vector,
+    initial_image,
+    read_pictures,
+    read_scored,
+    read_style,
+)
 from impasto.engine.result import Evaluation, Result
+from impasto.engine.saved_style import SavedStyle, check_style_output
 from impasto.engine.settings import Settings
+from impasto.models.checksum import sha256_of
 from impasto.models.errors import ImpastoError
 from impasto.models.version import VERSION
 
@@ -73,7 +84,7 @@ class Engine:
     def transfer(
         self,
         content: Source | None,
-        style: Source | None,
+        style: Style | None,
         settings: Settings | None = None,
         *,
         start: Picture | None = None,
@@ -88,7 +99,8 @@ class Engine:
         Args:
             content: a path, a PIL image or an array, as `impasto.engine.images.read_image` takes them; or None where
                 the content_weight is 0.
-            style: likewise; or None where the style_weight is 0.
+            style: likewise; or the path of a saved style (.safetensors), or one itself; or None where the style_weight
+                is 0.
             settings: what to do; None is the defaults.
             start: what to start from in place of ``settings.init``, such as the picture of an earlier result.
             on_event: called with `Started`, then with every `Iteration`, and with `PrecisionChanged` where a value was
@@ -152,7 +164,7 @@ class Engine:
         return transfers(self, jobs, batch, on_event or _ignore, cancel or _never)
 
     def evaluate(
-        self, image: Source, content: Source | None, style: Source | None, settings: Settings | None = None
+        self, image: Source, content: Source | None, style: Style | None, settings: Settings | None = None
     ) -> Evaluation:
         """Score an image under the objective, and return the gradient as well.
 
@@ -174,7 +186,7 @@ class Engine:
         return Evaluation(loss, objective.terms_of(loss), per_pixel, objective.seconds)
 
     def objective(
-        self, content: Source | None, style: Source | None, settings: Settings | None = None
+        self, content: Source | None, style: Style | None, settings: Settings | None = None
     ) -> tuple[Objective, Vector]:
         """Return the function that `transfer` minimises and the image that it starts from, for other optimisers.
 
@@ -195,6 +207,29 @@ class Engine:
         scene, painting = read_pictures(content, style, settings)
         objective, _ = self.compiler.objective(settings, scene, painting)
         return objective, initial_image(settings, scene, painting)
+
+    def save_style(self, style: Source, output: str | Path, settings: Settings | None = None) -> SavedStyle:
+        """Keep what runs need of a style image in a file that can be given in its place, with the same result.
+
+        Args:
+            style: the image.
+            output: .safetensors.
+            settings: of these, style taps, pooling, seamlessness, and the long side: style_size, or else size.
+
+        Returns:
+            The same as the file holds.
+
+        Raises:
+            ImpastoError: the image cannot be read or is too small, the network lacks a tap, or the file cannot be
+                written.
+        """
+        settings = settings or Settings()
+        check_style_output(output)
+        painting = read_style(style, settings)
+        digest = sha256_of(Path(style)) if isinstance(style, str | os.PathLike) else None
+        saved = self.compiler.saved_style(settings, painting, digest)
+        saved.save(output)
+        return saved
 
     def close(self) -> None:
         """Give the sessions' memory back."""
@@ -218,10 +253,10 @@ class Engine:
             return False
         self.compiler.close()
         self.provider = safer
-        self.compiler = Compiler(self.network, safer, self._threads)
+        self.compiler = Compiler(self.network, safer, self._threads, after=self.compiler.precisions)
         return True
 
-    def provenance(self, scene: Picture, painting: Picture) -> dict[str, Any]:
+    def provenance(self, scene: Picture, painting: Painting) -> dict[str, Any]:
         """Return what a result says of its origin: nothing of time or place, so that equal runs give equal files."""
         return {
             "impasto": VERSION,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from impasto.engine.form import Form
 from impasto.engine.images import Picture, Source
 from impasto.engine.one_run import Prepared
+from impasto.engine.preparation import Style
 from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
 
@@ -26,7 +27,7 @@ class Job:
     """
 
     content: Source | None
-    style: Source | None
+    style: Style | None
     settings: Settings = field(default_factory=Settings)
     start: Picture | None = None
 

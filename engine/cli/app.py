@@ -15,6 +15,7 @@ from impasto.engine.cli.gradient import gradient
 from impasto.engine.cli.later import Commands
 from impasto.engine.cli.reconstruct import reconstruct_app
 from impasto.engine.cli.show import show
+from impasto.engine.cli.style import style_app
 from impasto.engine.cli.transfer import transfer
 from impasto.engine.cli.weights import weights_app
 from impasto.models.errors import ImpastoError
@@ -58,6 +59,7 @@ app.command()(gradient)
 app.command()(show)
 app.command()(doctor)
 app.add_typer(reconstruct_app, name="reconstruct")
+app.add_typer(style_app, name="style")
 app.add_typer(weights_app, name="weights")
 app.add_typer(engines_app, name="engines")
 

@@ -37,7 +37,9 @@ def watch(
     """
     if report is not None:
         from impasto.engine.report import Report
+        from impasto.engine.saved_style import is_saved_style
 
+        style = None if is_saved_style(style) else style
         job.watchers.append(Report(report, content=content, style=style, command=typed_command()))
     if animation is not None:
         from impasto.engine.animation import Animation

@@ -1,0 +1,54 @@
+"""`impasto style save`: what runs need of a style image, kept for them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from impasto.engine.cli import options
+from impasto.engine.settings import STYLE_TAPS, Settings
+
+style_app = typer.Typer(help="Keep what runs need of a style image.", no_args_is_help=True)
+
+
+@style_app.callback()
+def style() -> None:
+    """Keep what runs need of a style image."""
+
+
+@style_app.command()
+def save(
+    image: Annotated[Path, typer.Argument(metavar="STYLE", help="The style image.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The file to write: .safetensors.", show_default=False)
+    ],
+    model: options.Model = "auto",
+    size: Annotated[int, typer.Option(help="Long side of the style image, px; 0 keeps its own.")] = Settings.size,
+    style_tap: options.StyleTaps = None,
+    pool: options.Pool = "avg",
+    seamless: options.Seamless = False,
+    provider: options.Provider = "auto",
+    precision: options.Precision = "auto",
+    build_engines: options.BuildEngines = False,
+    threads: options.Threads = 0,
+    quiet: options.Quiet = False,
+) -> None:
+    """Compute the Gram matrices of STYLE and keep them, to be given wherever a style image is.
+
+    They hold for one network, pooling, precision and size.
+    """
+    from impasto.engine.render import Engine
+    from impasto.engine.saved_style import check_style_output
+
+    settings = Settings(
+        size=size, style_taps=options.taps(style_tap, STYLE_TAPS), pool=pool, seamless=seamless, style_weight=1.0
+    )
+    check_style_output(output)
+    with Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine:
+        saved = engine.save_style(image, output, settings)
+    if not quiet:
+        origin = saved.origin
+        print(
+            f"{output}: {origin.image} at {origin.width}x{origin.height} px, {len(origin.taps)} taps of "
+            f"{origin.model} in {origin.precision}"
+        )
