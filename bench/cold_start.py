@@ -109,7 +109,7 @@ def _arguments(subject: Subject, network: Path, style: str) -> list[str]:
     settings = subject.settings
     options: dict[str, object] = {
         "--model": network.resolve(),
-        "--provider": subject.provider,
+        "--provider": subject.as_dict()["provider"],
         "--precision": subject.precision,
         "--threads": subject.threads,
         "--content-weight": settings.content_weight,

@@ -10,7 +10,6 @@ import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,15 +40,13 @@ class Field:
 
     Attributes:
         subject: what is measured; its provider and precision are replaced by those below.
-        providers: of the project, each in every precision.
-        precisions: likewise.
+        ways: of the project, a provider and a precision each.
         against: names of `impasto.bench.rivals.variants`; none is all that can run.
         evaluations: of the baseline's descent; 0 leaves the descents out.
     """
 
     subject: Subject
-    providers: tuple[str, ...] = ("auto",)
-    precisions: tuple[str, ...] = ("auto",)
+    ways: tuple[tuple[str, str], ...] = (("auto", "auto"),)
     against: tuple[str, ...] = ()
     evaluations: int = 200
 
@@ -66,8 +63,7 @@ class Field:
     def as_dict(self) -> dict[str, object]:
         """Return what was asked for, beside the subject, as plain values for JSON."""
         return {
-            "provider": list(self.providers),
-            "precision": list(self.precisions),
+            "ways": [list(way) for way in self.ways],
             "against": list(self.against),
             "evaluations": self.evaluations,
         }
@@ -146,7 +142,7 @@ def _own(field: Field, size: int, clock: Clock, stack: ExitStack) -> list[OwnCon
     content, style = field.subject.pictures(size)
     settings = replace(field.subject.settings, bounded=False)
     found: dict[str, OwnContender] = {}
-    for provider, precision in product(field.providers, field.precisions):
+    for provider, precision in field.ways:
         begin_s = clock.now()
         engine = replace(field.subject, provider=provider, precision=precision).open()
         stack.callback(engine.close)

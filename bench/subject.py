@@ -14,6 +14,7 @@ from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
+    from impasto.engine.providers import Provider
     from impasto.engine.render import Engine
 
 SIZES_PX = (256, 512)
@@ -39,7 +40,7 @@ class Subject:
     """
 
     model: str = "auto"
-    provider: str = "auto"
+    provider: "str | Provider" = "auto"
     precision: str = "auto"
     threads: int = 0
     build_engines: bool = False
@@ -85,11 +86,15 @@ class Subject:
             _picture(self.style, pictures.drawn_style)(side_px),
         )
 
+    def label(self) -> str:
+        """Say provider and precision."""
+        return f"{self._provider_name()} {self.precision}"
+
     def as_dict(self) -> dict[str, Any]:
         """Return what was asked for as plain values for JSON."""
         return {
             "model": self.model,
-            "provider": self.provider,
+            "provider": self._provider_name(),
             "precision": self.precision,
             "threads": self.threads,
             "batch": self.batch,
@@ -99,10 +104,14 @@ class Subject:
             "settings": self.settings.as_dict(),
         }
 
+    def _provider_name(self) -> str:
+        return self.provider if isinstance(self.provider, str) else self.provider.name
+
 
 def engine_name(engine: "Engine", batch: int = 1) -> str:
     """Return what a series of an engine is called: `impasto cpu fp32`, or `impasto cuda fp16 batch 4`."""
-    name = f"impasto {engine.provider.name} {engine.provider.precision}"
+    captured = " captured" if engine.provider.options.get("enable_cuda_graph") == "1" else ""
+    name = f"impasto {engine.provider.name} {engine.provider.precision}{captured}"
     return f"{name} batch {batch}" if batch > 1 else name
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -109,9 +110,8 @@ def compare(
     from impasto.bench.cli.running import collect, report
     from impasto.bench.conditions import conditions
 
-    field = comparison.Field(
-        common.subject, tuple(provider or ["auto"]), tuple(precision or ["auto"]), tuple(against or ()), evaluations
-    )
+    ways = tuple(product(provider or ["auto"], precision or ["auto"]))
+    field = comparison.Field(common.subject, ways, tuple(against or ()), evaluations)
     before = conditions(common.subject.threads)
     found, interrupted = collect(common, partial(comparison.measure, field, common.effort))
     ratios = [ratio for one in found for ratio in one.ratios]

@@ -1,0 +1,108 @@
+"""What must hold on a GPU before any time counts: right values, on the provider, with no node left to the CPU."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from impasto.bench.subject import Subject
+from impasto.engine.checking import compare
+from impasto.engine.lowering import lower
+from impasto.engine.preparation import read_pictures
+from impasto.engine.providers.provider import nodes_elsewhere
+from impasto.engine.render import Engine
+from impasto.engine.result import Evaluation
+from impasto.export.objective import build_objective
+from impasto.export.serialised import whole
+from impasto.models.errors import ImpastoError
+
+_REPEATS = 3  # a captured graph is replayed from the second run on
+_REPLAYED = 1e-5  # relative difference of a loss to itself; reductions on a GPU have no fixed order
+
+
+class CheckError(ImpastoError):
+    """Something does not hold."""
+
+
+def reference(subject: Subject, side_px: int) -> Evaluation:
+    """Return one evaluation at the content image in float32 on the CPU provider."""
+    content, style = subject.pictures(side_px)
+    with Engine(subject.model, provider="cpu", precision="fp32", threads=subject.threads) as engine:
+        return engine.evaluate(content, content, style, subject.settings)
+
+
+def parity(subject: Subject, side_px: int, expected: Callable[[], Evaluation]) -> dict[str, Any]:
+    """Compare loss, terms and gradient with what `reference` gives, as `impasto check` does.
+
+    Raises:
+        CheckError: they are too far off.
+    """
+    content, style = subject.pictures(side_px)
+    with subject.open() as engine:
+        found = engine.evaluate(content, content, style, subject.settings)
+        check = compare(engine.provider.name, engine.provider.precision, found, expected())
+    if check.complaints:
+        raise CheckError("; ".join(check.complaints))
+    return {
+        "loss_error": check.loss_error,
+        "largest_term_error": max(check.term_errors.values()),
+        "gradient_error": check.gradient_error,
+        "gradient_cosine": check.gradient_cosine,
+    }
+
+
+def placement(subject: Subject, side_px: int) -> dict[str, Any]:
+    """Compile the objective and ask the session where its nodes are.
+
+    Raises:
+        CheckError: the session is not the provider's, or a node of it runs elsewhere.
+    """
+    content, style = subject.pictures(side_px)
+    with subject.open() as engine:
+        provider = engine.provider
+        scene, _ = read_pictures(content, style, subject.settings)
+        form = engine.compiler.form(subject.settings, scene)
+        model = build_objective(
+            engine.network.model,
+            content_taps=form.content_taps,
+            style_taps=form.style_taps,
+            height=side_px,
+            width=side_px,
+            pool=form.pool,
+            batch=subject.batch,
+        ).model
+        session = provider.open(whole(lower(model, provider)), _quiet(), subject.threads)
+    used = session.get_providers()
+    if used[0] != provider.ort_name:
+        raise CheckError(f"the session runs on {', '.join(used)} and not on {provider.ort_name}")
+    elsewhere = nodes_elsewhere(session, provider.ort_name) if len(used) > 1 else []
+    if elsewhere:
+        raise CheckError(f"not on {provider.ort_name}: {dict(Counter(elsewhere))}")
+    return {"providers": used, "nodes_elsewhere": 0}
+
+
+def replay(subject: Subject, side_px: int) -> dict[str, Any]:
+    """Evaluate several times on one session, moving the image in between, and come back to the start.
+
+    Raises:
+        CheckError: the loss at the start is not the same again, or does not change where the image does.
+    """
+    content, style = subject.pictures(side_px)
+    with subject.open() as engine:
+        objective, x = engine.objective(content, style, subject.settings)
+        first = objective(x)[0]
+        moved = [objective(np.clip(x + np.float32(0.01 * (n + 1)), 0, 1))[0] for n in range(_REPEATS)]
+        again = objective(x)[0]
+    if len({first, *moved}) != _REPEATS + 1:
+        raise CheckError(f"the loss does not follow the image: {first:g}, then {moved}")
+    if not abs(again / first - 1) <= _REPLAYED:
+        raise CheckError(f"the loss at the same image was {first:g} and then {again:g}")
+    return {"difference_to_itself": abs(again / first - 1)}
+
+
+def _quiet() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # fatal only: what matters comes back as an exception
+    return options
