@@ -17,63 +17,19 @@ from typing import Any
 import numpy as np
 
 from impasto.bench.conditions import conditions
+from impasto.bench.pictures import square
+from impasto.bench.recorded import HISTORY, PIXEL, BudgetSpent, Recorded, run_torch
 from impasto.engine import Engine, Settings
 from impasto.engine.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.objective import Objective
 from impasto.engine.outcome import Budget, Vector
 
-HISTORY = 10
 ALPHA = 1e-3
-PIXEL = 255.0
-
-
-class BudgetSpent(Exception):  # noqa: N818 - ends an optimiser that has no exact budget of its own
-    """The objective was run as often as allowed."""
-
-
-class Recorded:
-    """An objective that keeps every loss, and stops at its budget."""
-
-    def __init__(self, objective: Objective, evaluations: int) -> None:
-        self._objective = objective
-        self._evaluations = evaluations
-        self.losses: list[float] = []
-
-    def __call__(self, x: Vector) -> tuple[float, Vector]:
-        """Return loss and gradient at x."""
-        if len(self.losses) == self._evaluations:
-            raise BudgetSpent
-        loss, gradient = self._objective(x)
-        self.losses.append(loss)
-        return loss, gradient
 
 
 def run_impasto(objective: Recorded, x: Vector, evaluations: int) -> None:
     """Minimise with this project's L-BFGS."""
     for _ in lbfgs(objective, x, LbfgsSettings(history_size=HISTORY), Budget(evaluations=evaluations)):
         pass
-
-
-def run_torch(objective: Recorded, x: Vector, evaluations: int) -> None:
-    """Minimise with torch.optim.LBFGS, tolerances off."""
-    import torch
-
-    pixels = torch.tensor(x * np.float32(PIXEL), requires_grad=True)
-    optimizer = torch.optim.LBFGS(
-        [pixels],
-        max_iter=evaluations,
-        max_eval=evaluations,
-        history_size=HISTORY,
-        tolerance_grad=-1,
-        tolerance_change=-1,
-    )
-
-    def closure() -> torch.Tensor:
-        loss, gradient = objective(np.asarray(pixels.detach().numpy() / np.float32(PIXEL), np.float32))
-        pixels.grad = torch.tensor(gradient / np.float32(PIXEL))
-        return torch.tensor(loss)
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
 
 
 def run_scipy(objective: Recorded, x: Vector, evaluations: int) -> None:
@@ -129,14 +85,6 @@ def main() -> None:
             print(f"{init}: {finals}; impasto / better rival = {finals['impasto'] / best:.4f}")
     record["images"] = {"content": arguments.content.name, "style": arguments.style.name, "side_px": arguments.side}
     arguments.output.write_text(json.dumps(record, indent=1) + "\n")
-
-
-def square(path: Path, side: int) -> np.ndarray:
-    """Return an image at side x side px, uint8, however its proportions were."""
-    from impasto.engine.images import read_image
-
-    pixels = read_image(path).resized(side, side).pixels
-    return np.asarray(np.rint(pixels * np.float32(PIXEL)), np.uint8)
 
 
 if __name__ == "__main__":

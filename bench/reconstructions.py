@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from impasto.bench.conditions import conditions
+from impasto.bench.recorded import HISTORY, PIXEL, BudgetSpent, Recorded, run_torch
 from impasto.engine import Engine, Settings
 from impasto.engine.descent import PIXEL_RANGE
 from impasto.engine.images import Picture, read_image
@@ -37,33 +38,7 @@ from impasto.engine.outcome import Budget, Vector
 from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-HISTORY = 10  # torch's in most programs for style transfer
-PIXEL = np.float32(255.0)
 MARKS = (1, 50, 100, 200, 300, 500)
-
-
-class BudgetSpent(Exception):  # noqa: N818 - ends an optimiser that has no exact budget of its own
-    """The objective was run as often as allowed."""
-
-
-class Recorded:
-    """An objective that keeps every loss and the best image, and stops at its budget."""
-
-    def __init__(self, objective: Objective, evaluations: int) -> None:
-        self._objective = objective
-        self._evaluations = evaluations
-        self.losses: list[float] = []
-        self.best: Vector = np.empty(0, np.float32)
-
-    def __call__(self, x: Vector) -> tuple[float, Vector]:
-        """Return loss and gradient at x."""
-        if len(self.losses) == self._evaluations:
-            raise BudgetSpent
-        loss, gradient = self._objective(x)
-        if not self.losses or loss < min(self.losses):
-            self.best = x.copy()
-        self.losses.append(loss)
-        return loss, gradient
 
 
 def run_impasto(objective: Recorded, x: Vector, evaluations: int, history: int) -> None:
@@ -78,38 +53,20 @@ def run_impasto_short(objective: Recorded, x: Vector, evaluations: int, history:
     run_impasto(objective, x, evaluations, HISTORY)
 
 
-def run_torch(objective: Recorded, x: Vector, evaluations: int, history: int, line_search: str | None = None) -> None:
+def run_torch_plain(objective: Recorded, x: Vector, evaluations: int, history: int) -> None:
     """Minimise with torch.optim.LBFGS."""
-    import torch
-
-    pixels = torch.tensor(x * PIXEL, requires_grad=True)
-    optimizer = torch.optim.LBFGS(
-        [pixels],
-        max_iter=evaluations,
-        max_eval=evaluations,
-        history_size=HISTORY,
-        tolerance_grad=-1,
-        tolerance_change=-1,
-        line_search_fn=line_search,
-    )
-
-    def closure() -> torch.Tensor:
-        loss, gradient = objective(np.asarray(pixels.detach().numpy() / PIXEL, np.float32))
-        pixels.grad = torch.tensor(gradient / PIXEL)
-        return torch.tensor(loss)
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    run_torch(objective, x, evaluations)
 
 
 def run_torch_wolfe(objective: Recorded, x: Vector, evaluations: int, history: int) -> None:
     """Minimise with torch.optim.LBFGS and its line search."""
-    run_torch(objective, x, evaluations, history, "strong_wolfe")
+    run_torch(objective, x, evaluations, "strong_wolfe")
 
 
 OPTIMIZERS: Mapping[str, Callable[[Recorded, Vector, int, int], None]] = {
     "impasto": run_impasto,
     "impasto history 10": run_impasto_short,
-    "torch": run_torch,
+    "torch": run_torch_plain,
     "torch strong_wolfe": run_torch_wolfe,
 }
 

@@ -1,0 +1,217 @@
+"""The steps of `impasto.bench.gpu`: checks, benchmarks and the comparison, and what comes of them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from impasto.bench import cold_start, comparison, evaluation, gpu_checks, gpu_page, record, throughput, transfer
+from impasto.bench.conditions import conditions
+from impasto.bench.effort import Effort
+from impasto.bench.scenarios import OFFLINE
+from impasto.bench.series import Series
+from impasto.bench.subject import Subject
+from impasto.bench.watch import Unwatched
+from impasto.engine import providers
+from impasto.engine.images import write_atomically
+from impasto.engine.providers import cuda
+from impasto.models.errors import ImpastoError
+
+PARTS = ("checks", "evaluation", "transfer", "throughput", "cold-start", "compare")
+SIZES_PX, BATCHES = (256, 512, 1024), (1, 4, 8)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run.
+
+    Attributes:
+        subjects: a provider and a precision each.
+        sizes: of the pictures, px.
+        batches: pictures in one evaluation.
+        effort: of each measurement.
+        evaluations: of a whole transfer.
+        against: PyTorch's variants; none is all.
+        parts: of `PARTS`.
+    """
+
+    subjects: tuple[Subject, ...]
+    sizes: tuple[int, ...] = SIZES_PX
+    batches: tuple[int, ...] = BATCHES
+    effort: Effort = field(default_factory=lambda: Effort(duration_s=5.0, warm_up=10))
+    evaluations: int = 500
+    against: tuple[str, ...] = ()
+    parts: tuple[str, ...] = PARTS
+
+
+@dataclass
+class Findings:
+    """What came out so far.
+
+    Attributes:
+        steps: name, whether it worked, and what it found or why it failed.
+        series: of all benchmarks, each with the name of its own.
+        ratios: to PyTorch.
+        absent: of PyTorch's ways those that did not run.
+    """
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    series: list[tuple[str, Series]] = field(default_factory=list)
+    ratios: list[dict[str, Any]] = field(default_factory=list)
+    absent: list[dict[str, Any]] = field(default_factory=list)
+
+
+Step = tuple[str, Callable[[Findings], dict[str, Any] | None]]
+
+
+def steps(plan: Plan) -> Iterator[Step]:
+    """Yield what is to be done, in order: a name, and what does it."""
+    if "checks" in plan.parts:
+        yield from _checks(plan)
+    for subject in plan.subjects:
+        name = subject.label()
+        for size in plan.sizes:
+            at_size = replace(subject, sizes=(size,))
+            yield from (
+                (f"{part}, {name}, {size} px", work) for part, work in _benchmarks(plan, at_size) if part in plan.parts
+            )
+    if "compare" in plan.parts:
+        yield from ((f"compare, {size} px", _comparison(plan, size)) for size in plan.sizes)
+
+
+def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> bool:
+    """Do every step, write both files after each, and return whether all worked.
+
+    Raises:
+        ImpastoError: the files cannot be written.
+    """
+    before = conditions(plan.subjects[0].threads)
+    findings = Findings()
+    for name, work in steps(plan):
+        say(name)
+        step: dict[str, Any] = {"step": name, "ok": True}
+        try:
+            step["found"] = work(findings)
+        except Exception as error:  # whatever a driver or a library says: the other steps are worth having
+            kind = "" if isinstance(error, ImpastoError) else f"{type(error).__name__}: "
+            step |= {"ok": False, "why": f"{kind}{' '.join(str(error).split())}"}
+            say(f"  failed: {step['why']}")
+        findings.steps.append(step)
+        _write(plan, findings, before, folder)
+    return all(step["ok"] for step in findings.steps)
+
+
+def found_subjects(base: Subject, names: Sequence[str] = ()) -> tuple[Subject, ...]:
+    """Return a subject for every provider of NVIDIA's that works here, in each of its precisions.
+
+    Args:
+        base: everything else about them.
+        names: of the precisions; none is all.
+
+    Raises:
+        ImpastoError: none works; why.
+    """
+    working = [item for item in providers.availability(build_engines=True) if item.name in comparison.GPU_PROVIDERS]
+    found = [
+        replace(base, provider=item.name, precision=precision)
+        for item in working
+        if item.works
+        for precision in providers.supported(item.name)
+        if not names or precision in names
+    ]
+    if not found:
+        reasons = "; ".join(f"{item.name}: {item.reason}" for item in working if not item.works)
+        raise ImpastoError(f"nothing to run on a GPU here ({reasons}); --smoke tries the steps on the CPU provider")
+    return tuple(found)
+
+
+def _checks(plan: Plan) -> Iterator[Step]:
+    size = plan.sizes[0]
+    expected = cache(partial(gpu_checks.reference, plan.subjects[0], size))
+    for subject in plan.subjects:
+        where = f"{subject.label()}, {size} px"
+        yield f"parity, {where}", _checking(gpu_checks.parity, subject, size, expected)
+        for batch in plan.batches:
+            check = _checking(gpu_checks.placement, replace(subject, batch=batch), size)
+            yield f"placement, {where}, batch {batch}", check
+        yield f"replay, {where}", _checking(gpu_checks.replay, subject, size)
+        if subject.provider == cuda.NAME:
+            yield f"replay, captured, {where}", _checking(_captured_replay, subject, size)
+
+
+def _checking(check: Callable[..., dict[str, Any]], *arguments: object) -> Callable[[Findings], dict[str, Any]]:
+    return lambda _: check(*arguments)
+
+
+def _captured_replay(subject: Subject, size: int) -> dict[str, Any]:
+    return gpu_checks.replay(captured_graph(subject), size)
+
+
+def captured_graph(subject: Subject) -> Subject:
+    """Return the subject with its evaluation captured as a CUDA graph."""
+    return replace(subject, provider=cuda.provider(subject.precision, cuda.CudaSettings(graph=True)))
+
+
+def _benchmarks(plan: Plan, subject: Subject) -> Iterator[tuple[str, Callable[[Findings], None]]]:
+    """Yield each benchmark of one subject at one size, with what adds its series to the findings."""
+    once = replace(plan.effort, least=1)
+    load = throughput.Load(evaluations=max(1, plan.evaluations // 5))
+    many = [replace(subject, batch=batch) for batch in plan.batches]
+    for batched in many:
+        yield _adding("evaluation", evaluation.measure, batched, plan.effort)
+    if subject.provider == cuda.NAME:
+        yield "evaluation", lambda findings: _captured(findings, plan, subject)
+    yield _adding("transfer", partial(transfer.measure, evaluations=plan.evaluations), subject, once)
+    yield _adding("throughput", partial(throughput.measure, load=load), subject, plan.effort)
+    offline = replace(load, names=(OFFLINE,))
+    for batched in many:
+        if batched.batch > 1:
+            yield _adding("throughput", partial(throughput.measure, load=offline), batched, plan.effort)
+    yield _adding("cold-start", cold_start.measure, subject, once)
+
+
+def _adding(
+    part: str, measure: Callable[..., Iterator[Series]], subject: Subject, effort: Effort
+) -> tuple[str, Callable[[Findings], None]]:
+    def work(findings: Findings) -> None:
+        for item in measure(subject, effort, watch=Unwatched()):
+            findings.series.append((part, item))
+
+    return part, work
+
+
+def _captured(findings: Findings, plan: Plan, subject: Subject) -> None:
+    """Measure evaluations replayed as a CUDA graph; making the provider may fail, so it is part of the step."""
+    _adding("evaluation", evaluation.measure, captured_graph(subject), plan.effort)[1](findings)
+
+
+def _comparison(plan: Plan, size: int) -> Callable[[Findings], None]:
+    def work(findings: Findings) -> None:
+        subject = replace(plan.subjects[0], sizes=(size,))
+        ways = {(item.provider, item.precision) for item in plan.subjects if isinstance(item.provider, str)}
+        field_ = comparison.Field(subject, ways=tuple(sorted(ways)), against=plan.against, evaluations=plan.evaluations)
+        for found in comparison.measure(field_, plan.effort, Unwatched()):
+            findings.series.extend(("compare", item) for item in found.series)
+            findings.ratios.extend(found.ratios)
+            findings.absent.extend(found.absent)
+
+    return work
+
+
+def _write(plan: Plan, findings: Findings, before: dict[str, Any], folder: Path) -> None:
+    asked = {"sizes_px": list(plan.sizes), "batches": list(plan.batches), "evaluations": plan.evaluations}
+    asked |= {"ways": [subject.label() for subject in plan.subjects], "parts": list(plan.parts)}
+    asked |= {"duration_s": plan.effort.duration_s, "subject": plan.subjects[0].as_dict()}
+    made = record.make(
+        "gpu",
+        "checks and all benchmarks on one machine",
+        conditions=before,
+        asked=asked,
+        series=[replace(item, facts={"benchmark": name, **item.facts}) for name, item in findings.series],
+        steps=findings.steps,
+        ratios=findings.ratios,
+        absent=findings.absent,
+    )
+    record.write(folder / "gpu.json", made)
+    write_atomically(folder / "gpu.md", gpu_page.page(made).encode())
