@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--evaluations", type=int, default=300)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="paint only each N-th pair")
+    parser.add_argument("--threads", type=int, default=0, help="of one operator; 0 takes every core")
     parser.add_argument("--model", action="append", help=f"repeatable; default: {EMBEDDED} and {FULL}")
     arguments = parser.parse_args()
     settings = Settings(
@@ -39,7 +40,7 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     models = arguments.model or [EMBEDDED, FULL]
     for model in models:
-        with Engine(model, provider="cpu", precision="fp32") as engine:
+        with Engine(model, provider="cpu", precision="fp32", threads=arguments.threads) as engine:
             for name, content, style in list(pairs(arguments.folder, arguments.output))[:: arguments.every]:
                 target = arguments.output / f"{name}-{model}.png"
                 if not target.is_file():
