@@ -7,6 +7,7 @@ minimises the very same ONNX Runtime objective from the same noise:
 
     impasto             what `impasto reconstruct` does: pixels held within 0..1, a history of 20, for style 40
     impasto history 10  the same with the rival's history
+    impasto plain       the same as the first with `--optimizer plain-lbfgs`, the textbook's
     torch               torch.optim.LBFGS, history 10, no line search, pixels on 0..255, tolerances off
     torch strong_wolfe  the same with its line search
 
@@ -20,8 +21,10 @@ What the output file has already is not run again.
 
 import argparse
 import contextlib
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,48 +44,73 @@ TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 MARKS = (1, 50, 100, 200, 300, 500)
 
 
-def run_impasto(objective: Recorded, x: Vector, evaluations: int, history: int) -> None:
+@dataclass(frozen=True)
+class Start:
+    """Where a run starts, and with what limits.
+
+    Attributes:
+        x: the image, flat.
+        image_shape: its channels, height and width.
+        evaluations: at most.
+        history: curvature pairs that `impasto reconstruct` keeps.
+    """
+
+    x: Vector
+    image_shape: tuple[int, int, int]
+    evaluations: int
+    history: int
+
+
+def run_impasto(objective: Recorded, start: Start) -> None:
     """Minimise with this project's L-BFGS, as `impasto reconstruct` does."""
-    settings = LbfgsSettings(history_size=history, bounds=PIXEL_RANGE)
-    for _ in lbfgs(objective, x, settings, Budget(evaluations=evaluations)):
+    settings = LbfgsSettings(history_size=start.history, image_shape=start.image_shape, bounds=PIXEL_RANGE)
+    for _ in lbfgs(objective, start.x, settings, Budget(evaluations=start.evaluations)):
         pass
 
 
-def run_impasto_short(objective: Recorded, x: Vector, evaluations: int, history: int) -> None:
+def run_impasto_short(objective: Recorded, start: Start) -> None:
     """Minimise with this project's L-BFGS and the rival's history."""
-    run_impasto(objective, x, evaluations, HISTORY)
+    run_impasto(objective, dataclasses.replace(start, history=HISTORY))
 
 
-def run_torch_plain(objective: Recorded, x: Vector, evaluations: int, history: int) -> None:
+def run_impasto_plain(objective: Recorded, start: Start) -> None:
+    """Minimise with this project's L-BFGS without the spectral initial inverse."""
+    settings = LbfgsSettings(history_size=start.history, bounds=PIXEL_RANGE)
+    for _ in lbfgs(objective, start.x, settings, Budget(evaluations=start.evaluations)):
+        pass
+
+
+def run_torch_plain(objective: Recorded, start: Start) -> None:
     """Minimise with torch.optim.LBFGS."""
-    run_torch(objective, x, evaluations)
+    run_torch(objective, start.x, start.evaluations)
 
 
-def run_torch_wolfe(objective: Recorded, x: Vector, evaluations: int, history: int) -> None:
+def run_torch_wolfe(objective: Recorded, start: Start) -> None:
     """Minimise with torch.optim.LBFGS and its line search."""
-    run_torch(objective, x, evaluations, "strong_wolfe")
+    run_torch(objective, start.x, start.evaluations, "strong_wolfe")
 
 
-OPTIMIZERS: Mapping[str, Callable[[Recorded, Vector, int, int], None]] = {
+OPTIMIZERS: Mapping[str, Callable[[Recorded, Start], None]] = {
     "impasto": run_impasto,
     "impasto history 10": run_impasto_short,
+    "impasto plain": run_impasto_plain,
     "torch": run_torch_plain,
     "torch strong_wolfe": run_torch_wolfe,
 }
 
 
-def run_one(
-    name: str, objective: Objective, start: Vector, evaluations: int, history: int, image: Vector | None
-) -> dict[str, Any]:
+def run_one(name: str, objective: Objective, start: Start, image: Vector | None) -> dict[str, Any]:
     """Return what one optimiser comes to on one objective."""
-    recorded = Recorded(objective, evaluations)
+    recorded = Recorded(objective, start.evaluations)
     with contextlib.suppress(BudgetSpent):
-        OPTIMIZERS[name](recorded, start, evaluations, history)
+        OPTIMIZERS[name](recorded, start)
     curve = np.minimum.accumulate(recorded.losses) / recorded.losses[0]
     row: dict[str, Any] = {
         "evaluations": len(curve),
         "fraction": float(curve[-1]),
-        "fraction_after": {str(mark): float(curve[min(mark, len(curve)) - 1]) for mark in MARKS if mark <= evaluations},
+        "fraction_after": {
+            str(mark): float(curve[min(mark, len(curve)) - 1]) for mark in MARKS if mark <= start.evaluations
+        },
     }
     if image is not None:
         row["mean_error_grey_levels"] = float(np.abs(np.clip(recorded.best, *PIXEL_RANGE) - image).mean() * PIXEL)
@@ -132,10 +160,11 @@ def main() -> None:
                     image = picture.pixels.transpose(2, 0, 1).reshape(-1) if settings.active_content_taps else None
                     content, style = (None, picture.pixels) if image is None else (picture.pixels, None)
                     objective, x = engine.objective(content, style, settings)
-                    start = np.clip(x, *PIXEL_RANGE)
+                    x = np.clip(x, *PIXEL_RANGE)
                     if case == "style from uniform noise":
-                        start = np.random.default_rng(arguments.seed).random(x.size, np.float32)
-                    rows[name] = run_one(name, objective, start, arguments.evaluations, settings.history, image)
+                        x = np.random.default_rng(arguments.seed).random(x.size, np.float32)
+                    start = Start(x, objective.image_shape, arguments.evaluations, settings.history)
+                    rows[name] = run_one(name, objective, start, image)
                     print(case, name, json.dumps(rows[name]), flush=True)
                     arguments.output.write_text(json.dumps(record, indent=1) + "\n")
 

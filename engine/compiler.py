@@ -88,7 +88,7 @@ class Compiler:
             targets = {**content, **style.result()()}  # neither is changed: both may be on their way to the cache
             evaluator = compiling.result()
         weights = self._load(evaluator, 0, settings, targets)
-        return Objective(lambda x: evaluator({0: x})[0]), weights
+        return Objective(lambda x: evaluator({0: x})[0], (3, form.height, form.width)), weights
 
     def evaluator(self, form: Form) -> Evaluator:
         """Return loss and gradient of as many images as the form's batch has; its samples are empty.

@@ -103,7 +103,12 @@ class Descent:
         if settings.optimizer == "adam":
             rate = settings.learning_rate * GREY_LEVEL
             return adam(self.objective, self._x, AdamSettings(learning_rate=rate, bounds=bounds), budget)
-        chosen = LbfgsSettings(history_size=settings.history, loss_noise=self._loss_noise, bounds=bounds)
+        chosen = LbfgsSettings(
+            history_size=settings.history,
+            loss_noise=self._loss_noise,
+            image_shape=self.objective.image_shape if settings.optimizer == "lbfgs" else None,
+            bounds=bounds,
+        )
         return lbfgs(self.objective, self._x, chosen, budget)
 
     def _budget(self, iterations: int, evaluations: int) -> Budget:

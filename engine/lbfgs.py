@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.engine.curvature import CurvatureHistory
+from impasto.engine.initial_inverse import InitialInverse, ScalarInverse, SpectralInverse
 from impasto.engine.line_search import Acceptance, Probe, backtracking, strong_wolfe
 from impasto.engine.minimisation import (
     BudgetedObjective,
@@ -54,6 +55,8 @@ class LbfgsSettings:
             loss summed up in float32; a network that runs in bfloat16 needs about 2e-3.
         least_cosine: between the s and y of a curvature pair, 0 or more; a pair with less is left out.
         max_search_evaluations: for one line search, 1 or more.
+        image_shape: channels, height and width of the image that x holds; curvature is then told apart by spatial
+            frequency and colour (`impasto.engine.initial_inverse`). None is one number for all, the textbook's way.
         bounds: least and largest value of every variable; None is no bounds. For "backtracking" only.
 
     Raises:
@@ -68,6 +71,7 @@ class LbfgsSettings:
     loss_noise: float = 1e-5
     least_cosine: float = 1e-8
     max_search_evaluations: int = 25
+    image_shape: tuple[int, int, int] | None = None
     bounds: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -107,8 +111,11 @@ def lbfgs(
         The steps to iterate over, the first being the starting point; then ``outcome`` says why they ended.
 
     Raises:
-        ValueError: x0 is not flat float32.
+        ValueError: x0 is not flat float32, or not of the image's size.
     """
+    shape = settings.image_shape if settings else None
+    if shape is not None and math.prod(shape) != x0.size:
+        raise ValueError(f"x0 has {x0.size} values; an image of {shape} has {math.prod(shape)}")
     objective = BudgetedObjective(evaluate, budget or Budget())
     return Minimisation(objective, _Run(objective, starting_point(x0), settings or LbfgsSettings()).steps())
 
@@ -130,7 +137,9 @@ class _Run:
             loss_noise=settings.loss_noise,
             max_evaluations=settings.max_search_evaluations,
         )
-        self._history = CurvatureHistory(settings.history_size, x.size)
+        shape = settings.image_shape
+        initial: InitialInverse = ScalarInverse() if shape is None else SpectralInverse(shape)
+        self._history = CurvatureHistory(settings.history_size, x.size, initial)
         self._x = x
         self._gradient, self._direction, self._trial = np.empty_like(x), np.empty_like(x), np.empty_like(x)
         self._trial_gradient = self._gradient  # the objective's own buffer once it has run

@@ -162,7 +162,7 @@ class _Group:
         def minimise(ask: Callable[[_Request], Any]) -> Result:
             return descend(
                 prepared,
-                Objective(ask),
+                Objective(ask, (3, prepared.scene.height, prepared.scene.width)),
                 engine.provider.numbers.loss_noise,
                 tell=ask,
                 cancel=lambda: self._cancelled,

@@ -14,11 +14,13 @@ class Objective:
     """The loss of one image and its gradient, for targets and weights that stay the same.
 
     Attributes:
+        image_shape: channels, height and width of the image.
         seconds: spent in all calls so far; where several images are evaluated at once, in those evaluations.
     """
 
-    def __init__(self, score: Callable[[Vector], Score]) -> None:
+    def __init__(self, score: Callable[[Vector], Score], image_shape: tuple[int, int, int]) -> None:
         """Take over what evaluates an image."""
+        self.image_shape = image_shape
         self._score = score
         self.seconds = 0.0
         self._recent: deque[tuple[float, Mapping[str, float]]] = deque(maxlen=REMEMBERED_CALLS)

@@ -12,7 +12,7 @@ from impasto.models.errors import ImpastoError
 STYLE_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_TAPS = ("relu4_2",)
 POOLINGS = ("avg", "max")
-OPTIMIZERS = ("lbfgs", "adam")
+OPTIMIZERS = ("lbfgs", "plain-lbfgs", "adam")
 LARGEST_SIDE_PX = 16384
 LONGEST_HISTORY = 100
 SEAMLESS_STEP_PX = 16  # of VGG's four poolings
@@ -64,7 +64,8 @@ class Settings:
         seamless: make a result that tiles: every padding in the network wraps, and sides are multiples of 16 px.
         init: "content", "noise", "style", or the path of an image to start from.
         seed: of the noise.
-        optimizer: "lbfgs" or "adam".
+        optimizer: "lbfgs", which tells curvature apart by spatial frequency and colour, "plain-lbfgs", the textbook's,
+            or "adam".
         learning_rate: of adam, in grey levels (1/255) a step.
         bounded: keep every pixel within 0..1 all the way, which is what a file can hold; False lets pixels leave, and
             the file then has them cut off, at a loss that is often half as high again.

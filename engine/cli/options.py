@@ -58,7 +58,7 @@ TimeoutS = Annotated[float | None, typer.Option(help="Stop after so many seconds
 History = Annotated[int, typer.Option(help="Curvature pairs that L-BFGS keeps.")]
 Init = Annotated[str, typer.Option(help="Start from content, noise, style, or an image FILE.")]
 Seed = Annotated[int, typer.Option(help="Of the noise.")]
-Optimizer = Annotated[str, typer.Option(help="lbfgs or adam.")]
+Optimizer = Annotated[str, typer.Option(help="lbfgs, plain-lbfgs (the textbook's), or adam.")]
 LearningRate = Annotated[float, typer.Option(help="Of adam, grey levels a step.")]
 Bounded = Annotated[
     bool,

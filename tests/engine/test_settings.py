@@ -43,7 +43,7 @@ def test_another_weighting_brings_its_own_defaults() -> None:
         ({"style_taps": ("relu1_1", "conv1_1")}, "relu1_1 is given twice in style_taps: give each tap once"),
         ({"weighting": "gatys"}, "unknown weighting 'gatys': allowed are paper, johnson, calibrated"),
         ({"pool": "median"}, "unknown pool 'median': allowed are avg, max"),
-        ({"optimizer": "sgd"}, "unknown optimizer 'sgd': allowed are lbfgs, adam"),
+        ({"optimizer": "sgd"}, "unknown optimizer 'sgd': allowed are lbfgs, plain-lbfgs, adam"),
         (
             {"content_weight": 0.0, "style_weight": 0.0},
             "nothing to optimise: every weight is 0; give --content-weight, --style-weight or --tv-weight above 0",

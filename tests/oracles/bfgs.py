@@ -1,6 +1,6 @@
 """Quasi-Newton directions written naively in float64."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -24,13 +24,15 @@ def dense_bfgs_direction(pairs: Pairs, gradient: np.ndarray) -> np.ndarray:
     return np.asarray(-h @ gradient)
 
 
-def two_loop_direction(pairs: Pairs, gradient: np.ndarray) -> np.ndarray:
-    """-H g by the two-loop recursion (Nocedal and Wright, algorithm 7.4)."""
+def two_loop_direction(
+    pairs: Pairs, gradient: np.ndarray, initial: Callable[[np.ndarray], np.ndarray] | None = None
+) -> np.ndarray:
+    """-H g by the two-loop recursion (Nocedal and Wright, algorithm 7.4); from gamma I unless told otherwise."""
     q, alphas = gradient.astype(np.float64), []
     for s, y in reversed(pairs):
         alphas.append(float(s @ q) / float(s @ y))
         q = q - alphas[-1] * y
-    r = initial_scale(pairs) * q
+    r = initial(q) if initial else initial_scale(pairs) * q
     for (s, y), alpha in zip(pairs, reversed(alphas), strict=True):
         r = r + s * (alpha - float(y @ r) / float(s @ y))
     return -r
