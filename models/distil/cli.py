@@ -45,7 +45,10 @@ def _init(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     """Train from `init.pt`, or go on from `checkpoint.pt`."""
     settings = Settings(seed=options.seed)
-    changes = {name: getattr(options, name) for name in ("steps", "learning_rate", "batch", "side")}
+    changes = {
+        name: getattr(options, name)
+        for name in ("steps", "learning_rate", "batch", "side", "on_policy_share", "gram_weight", "gradient_weight")
+    }
     settings = replace(settings, **{name: value for name, value in changes.items() if value is not None})
     device = torch.device(options.device)
     student = Student()
@@ -147,6 +150,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--learning-rate", type=float)
     train.add_argument("--batch", type=int)
     train.add_argument("--side", type=int)
+    train.add_argument("--on-policy-share", type=float, help="of a batch")
+    train.add_argument("--gram-weight", type=float, help="of the errors of Gram matrices")
+    train.add_argument("--gradient-weight", type=float, help="of the errors of the style loss's gradient")
     score_ = command("score", _score)
     score_.add_argument("--student", type=Path, help="folded student; the teacher scores itself without it")
     score_.add_argument("--name", required=True, help="of the log and the pictures; `reference` for the teacher's own")

@@ -2,7 +2,9 @@
 
 * features: squared error relative to the power of the tap's values;
 * Gram matrices: squared error relative to the variance of Gram matrices between images, since the style loss only ever
-  sees differences. Per pixel, so that crops of all sizes count alike.
+  sees differences. Per pixel, so that crops of all sizes count alike;
+* gradients: squared error of the style loss's gradient with respect to the image, relative to that gradient's own
+  square.
 """
 
 from collections.abc import Mapping
@@ -14,7 +16,6 @@ from impasto.models.distil.objective import gram
 from impasto.models.distil.spec import STYLE_TAPS, TAPS, teacher_channels
 
 FEATURE_WEIGHTS = {"relu1_1": 0.5, "relu2_1": 0.7, "relu3_1": 1.0, "relu4_1": 2.0, "relu4_2": 1.5, "relu5_1": 0.7}
-GRAM_WEIGHT = 1.0
 OWN_POWER = 0.05
 """Share of an image's own power of Gram in the unit, so that a very loud image does not rule a batch."""
 
@@ -62,11 +63,17 @@ def errors(answers: Values, truth: Values, units: Units) -> tuple[dict[str, torc
     return feature, style
 
 
-def total(feature: Values, style: Values, units: Units) -> torch.Tensor:
+def gradient_error(answers: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Return the mean relative error of gradients, each (N, 3, H, W)."""
+    powers = truth.square().sum((1, 2, 3))
+    return ((answers - truth).square().sum((1, 2, 3)) / powers.clamp_min(torch.finfo(torch.float32).tiny)).mean()
+
+
+def total(feature: Values, style: Values, units: Units, gram_weight: float = 1.0) -> torch.Tensor:
     """Return the training loss: features by fixed weights, Gram matrices by their share in the literal style loss."""
     loss = torch.stack([FEATURE_WEIGHTS[tap] * feature[tap] for tap in TAPS]).sum()
     gram_loss = torch.stack([(0.1 + units.share[tap]) * style[tap] for tap in STYLE_TAPS]).sum()
-    return loss + GRAM_WEIGHT * gram_loss
+    return loss + gram_weight * gram_loss
 
 
 def _per_pixel(features: torch.Tensor) -> torch.Tensor:

@@ -64,6 +64,26 @@ class Objective:
         return content, style
 
 
+def style_gradients(features: Features, images: torch.Tensor, *, differentiable: bool = False) -> torch.Tensor:
+    """Return, for every image of a batch, the gradient of its style loss against the next image's Gram matrices.
+
+    Args:
+        features: the network.
+        images: float32 (N, 3, H, W), 0..1.
+        differentiable: keep what a gradient of the result needs.
+    """
+    images = images.detach().requires_grad_()
+    taps = features(images)
+    loss = torch.zeros((), device=images.device)
+    for tap in STYLE_TAPS:
+        own = gram(taps[tap])
+        pixels = taps[tap].shape[2] * taps[tap].shape[3]
+        scale = 1 / len(STYLE_TAPS) / (4 * teacher_channels(tap) ** 2 * pixels**2)
+        loss = loss + scale * (own - own.detach().roll(-1, 0)).square().sum()
+    (gradients,) = torch.autograd.grad(loss, images, create_graph=differentiable)
+    return gradients
+
+
 def descend(objective: Objective, start: torch.Tensor, evaluations: int) -> Iterator[tuple[int, torch.Tensor]]:
     """Run L-BFGS on the image's pixels and yield (number of the evaluation, image evaluated).
 

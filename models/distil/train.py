@@ -13,7 +13,8 @@ import torch
 from impasto.models.distil import checkpoint
 from impasto.models.distil.corpus import Sampler
 from impasto.models.distil.folded import FoldedStudent, fold
-from impasto.models.distil.losses import Units, errors, measure_units, total
+from impasto.models.distil.losses import Units, errors, gradient_error, measure_units, total
+from impasto.models.distil.objective import style_gradients
 from impasto.models.distil.on_policy import OnPolicyPool
 from impasto.models.distil.student import Student
 from impasto.models.distil.teacher import Features, Teacher
@@ -33,6 +34,8 @@ class Settings:
         batch: crops per step.
         side: of a crop, in pixels.
         on_policy_share: of a batch.
+        gram_weight: of the Gram matrices' errors beside the features'.
+        gradient_weight: of the error of the style loss's gradient with respect to the image; 0: not computed.
         renew_every: steps between two descents that renew the on-policy pool.
         replay: batches that are kept with the teacher's answers; every second step uses one of them. 0: none.
         average: decay of the running average of the parameters, which is what is kept in the end.
@@ -48,6 +51,8 @@ class Settings:
     batch: int = 4
     side: int = 128
     on_policy_share: float = 0.5
+    gram_weight: float = 1.0
+    gradient_weight: float = 0.0
     renew_every: int = 16
     replay: int = 48
     average: float = 0.995
@@ -130,7 +135,7 @@ class Trainer:
             self._log({"settings": asdict(self.settings), "units": asdict(self.units)})
         started = time.monotonic(), time.process_time()
         while self.step < self.settings.steps:
-            if self.step % self.settings.renew_every == 0:
+            if self.settings.on_policy_share and self.step % self.settings.renew_every == 0:
                 self._renew_pool()
             record = self._train_step(self.units)
             self.step += 1
@@ -145,7 +150,12 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.rate(self.step)
         feature, style = errors(self.student(images.to(self.device), self.settings.half), truth, units)
-        loss = total(feature, style, units)
+        loss = total(feature, style, units, self.settings.gram_weight)
+        further = {}
+        if self.settings.gradient_weight:
+            error = self._gradient_error(images.to(self.device))
+            loss = loss + self.settings.gradient_weight * error
+            further["gradient"] = round(float(error.detach()), 5)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
@@ -160,7 +170,13 @@ class Trainer:
             "gradient_norm": float(norm),
             "feature": {tap: round(float(value.detach()), 5) for tap, value in feature.items()},
             "gram": {tap: round(float(value.detach()), 5) for tap, value in style.items()},
+            **further,
         }
+
+    def _gradient_error(self, images: torch.Tensor) -> torch.Tensor:
+        half = self.settings.half
+        answers = style_gradients(lambda x: self.student(x, half), images, differentiable=True)
+        return gradient_error(answers, style_gradients(self.teacher, images))
 
     def _batch(self) -> tuple[torch.Tensor, Features, str]:
         """Return images, the teacher's answers, and whether they are new."""
@@ -169,7 +185,8 @@ class Trainer:
             return images, truth, "replay"
         seen = round(self.settings.batch * self.settings.on_policy_share)
         images = self.sampler.batch(self.rng, self.settings.batch - seen, self.settings.side)
-        images = torch.cat([images, self.pool.draw(self.rng, seen)])
+        if seen:
+            images = torch.cat([images, self.pool.draw(self.rng, seen)])
         with torch.no_grad():
             truth = self.teacher(images.to(self.device))
         if self.settings.replay:

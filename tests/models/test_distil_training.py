@@ -11,8 +11,8 @@ torch = pytest.importorskip("torch")
 from impasto.models.distil import checkpoint  # noqa: E402
 from impasto.models.distil.compress import compress  # noqa: E402
 from impasto.models.distil.corpus import Sampler  # noqa: E402
-from impasto.models.distil.losses import errors, measure_units, total  # noqa: E402
-from impasto.models.distil.objective import Objective, descend, gram  # noqa: E402
+from impasto.models.distil.losses import errors, gradient_error, measure_units, total  # noqa: E402
+from impasto.models.distil.objective import Objective, descend, gram, style_gradients  # noqa: E402
 from impasto.models.distil.score import Score, summary  # noqa: E402
 from impasto.models.distil.spec import CONTENT_TAP, STYLE_TAPS, TAPS, teacher_channels  # noqa: E402
 from impasto.models.distil.student import Student  # noqa: E402
@@ -187,3 +187,30 @@ def test_summary_is_of_geometric_means() -> None:
     assert found["style_ratio"] == pytest.approx(0.2)
     assert found["worst"] == {"b/x": 0.4}
     assert found["content_ratio"] == pytest.approx(2.0)
+
+
+def test_style_gradients_are_those_of_the_terms(teacher: Teacher) -> None:
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(5))
+    found = style_gradients(teacher, images)
+    for number, other in ((0, 1), (1, 0)):
+        image = images[number : number + 1].clone().requires_grad_()
+        objective = Objective.of_images(teacher, images[:1], images[other : other + 1], alpha=0.0)
+        (expected,) = torch.autograd.grad(objective.terms(image)[1], image)
+        torch.testing.assert_close(found[number : number + 1], expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
+
+
+def test_training_on_gradients_without_on_policy_images_brings_the_gradients_closer(
+    first: Student, teacher: Teacher, sampler: Sampler, tmp_path: Path
+) -> None:
+    student = Student(TINY)
+    student.load_state_dict(first.state_dict())
+    settings = Settings(
+        steps=24, warm_up=1, batch=2, side=32, replay=0, half=False, on_policy_share=0.0, gradient_weight=1.0
+    )
+    trainer = Trainer(student, teacher, sampler, settings, tmp_path, CPU)
+    trainer.run()
+    assert not len(trainer.pool.images)
+    images = sampler.batch(torch.Generator().manual_seed(77), 6, 32)
+    truth = style_gradients(teacher, images)
+    before, after = (float(gradient_error(style_gradients(s, images), truth)) for s in (first, student))
+    assert after < before
