@@ -16,6 +16,7 @@ from impasto.engine.outcome import Vector
 
 BANDS = 10
 MEMORY = 0.98
+FIRST_PAIRS, EVERY = 20, 4
 STRENGTH = 0.5
 NARROWEST, WIDEST = 1e-2, 1e3
 _TINY = float(np.finfo(np.float64).tiny)
@@ -79,37 +80,54 @@ class SpectralInverse:
         if width % 2 == 0:
             self._mirrored[:, -1] = 1
         self._colours = _cosine_transform(channels)
-        self._energies: NDArray[np.float64] | None = None  # of s and of y, [2, channels, BANDS]
+        self._energies = np.zeros((2, channels, BANDS))  # of s and of y
+        self._stretch = np.ones((channels, BANDS))  # |s| / |y|
         self._pairs = 0
         self._factors = np.ones((channels, *frequencies.shape), np.float32)
+        self._colour_image = np.empty(shape, np.float32)  # kept: fresh memory would take longer than the transforms
+        self._spectrum = np.empty(self._factors.shape, np.complex64)
+        self._power = np.empty(self._factors.shape, np.float32)
 
     def observe(self, s: Vector, y: Vector, s_dot_y: float, y_dot_y: float) -> None:
+        """Follow the pair's curvature, and add its energies to the mean unless enough like it were seen."""
+        if self._pairs < FIRST_PAIRS or self._pairs % EVERY == 0:
+            self._learn(s, y, y_dot_y)
+        self._pairs += 1
+        scalar = s_dot_y / y_dot_y
+        factors = scalar * np.clip((self._stretch / scalar) ** STRENGTH, NARROWEST, WIDEST)
+        np.take(factors.astype(np.float32), self._band, axis=1, out=self._factors)
+
+    def _learn(self, s: Vector, y: Vector, y_dot_y: float) -> None:
         """Add a pair's energies to the mean, as shares of its y'y: pairs count alike, early or late."""
         energies = np.stack([self._energy(s), self._energy(y)]) / y_dot_y
-        self._pairs += 1
-        memory = min(MEMORY, 1 - 1 / self._pairs)
-        self._energies = energies if self._energies is None else memory * self._energies + (1 - memory) * energies
-        scalar = s_dot_y / y_dot_y
-        ratios = np.sqrt(self._energies[0] / np.maximum(self._energies[1], _TINY)) / scalar
-        factors = scalar * np.clip(ratios**STRENGTH, NARROWEST, WIDEST)
-        self._factors = factors.astype(np.float32)[:, self._band]
+        memory = min(MEMORY ** (1 if self._pairs < FIRST_PAIRS else EVERY), 1 - 1 / (self._pairs + 1))
+        self._energies = memory * self._energies + (1 - memory) * energies
+        self._stretch = np.sqrt(self._energies[0] / np.maximum(self._energies[1], _TINY))
 
     def multiply(self, vector: Vector, out: Vector) -> None:
         """Write the product with a vector into out."""
-        spectrum = self._spectrum(vector)
-        spectrum *= self._factors
-        image = np.fft.irfft2(spectrum, s=self._shape[1:], norm="ortho")
-        np.dot(self._colours.T, image.reshape(self._shape[0], -1), out=out.reshape(self._shape[0], -1))
+        self._transform(vector)
+        self._spectrum *= self._factors
+        np.fft.ifft(self._spectrum, axis=1, norm="ortho", out=self._spectrum)
+        np.fft.irfft(self._spectrum, n=self._shape[2], axis=2, norm="ortho", out=self._colour_image)
+        np.dot(self._colours.T, _flat(self._colour_image), out=out.reshape(self._shape[0], -1))
 
-    def _spectrum(self, vector: Vector) -> NDArray[np.complex64]:
-        colours = np.dot(self._colours, vector.reshape(self._shape[0], -1))
-        return np.asarray(np.fft.rfft2(colours.reshape(self._shape), norm="ortho"), np.complex64)
+    def _transform(self, vector: Vector) -> None:
+        """Write the spectrum of a vector's colour directions into the buffer for it."""
+        np.dot(self._colours, vector.reshape(self._shape[0], -1), out=_flat(self._colour_image))
+        np.fft.rfft2(self._colour_image, norm="ortho", out=self._spectrum)
 
     def _energy(self, vector: Vector) -> NDArray[np.float64]:
         """Return the sum of squares in every band, [channels, BANDS]; all of them make up that of the vector."""
-        spectrum = self._spectrum(vector)
-        power = (spectrum.real**2 + spectrum.imag**2) * self._mirrored
-        return np.stack([np.bincount(self._band.ravel(), one.ravel(), BANDS) for one in power])
+        self._transform(vector)
+        np.square(np.abs(self._spectrum, out=self._power), out=self._power)
+        self._power *= self._mirrored
+        return np.stack([np.bincount(self._band.ravel(), one.ravel(), BANDS) for one in self._power])
+
+
+def _flat(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return [channels, H W] of [channels, H, W], on the same memory."""
+    return image.reshape(image.shape[0], -1)
 
 
 def _cosine_transform(size: int) -> NDArray[np.float32]:
