@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--optimizer", action="append", choices=list(OPTIMIZERS), help="repeatable; default all")
     parser.add_argument("--case", default="", help="only those whose name begins so: content, content relu4_1, style")
     parser.add_argument("--evaluations", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the noise; one other than 0 is named in the case")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
@@ -146,10 +146,12 @@ def main() -> None:
     scene, painting = fitted(arguments.content, arguments.content_side), fitted(arguments.style, arguments.style_side)
     record["images"] = {picture.name: [picture.width, picture.height] for picture in (scene, painting)}
     limits: dict[str, Any] = {"size": 0, "seed": arguments.seed}
+    seeded = f", seed {arguments.seed}" if arguments.seed else ""
     cases: dict[str, tuple[Settings, Picture]] = {
-        f"content {tap}": (content_reconstruction([tap], **limits), scene) for tap in TAPS
+        f"content {tap}{seeded}": (content_reconstruction([tap], **limits), scene) for tap in TAPS
     }
-    cases["style, all five taps"] = cases["style from uniform noise"] = (style_reconstruction(TAPS, **limits), painting)
+    for case in ("style, all five taps", "style from uniform noise"):
+        cases[case + seeded] = (style_reconstruction(TAPS, **limits), painting)
     with Engine(arguments.model, provider="cpu", precision="fp32", threads=arguments.threads) as engine:
         record["network"] = {"name": engine.network.name, "sha256": engine.network.sha256}
         for case in filter(lambda name: name.startswith(arguments.case), cases):
@@ -161,7 +163,7 @@ def main() -> None:
                     content, style = (None, picture.pixels) if image is None else (picture.pixels, None)
                     objective, x = engine.objective(content, style, settings)
                     x = np.clip(x, *PIXEL_RANGE)
-                    if case == "style from uniform noise":
+                    if case.startswith("style from uniform noise"):
                         x = np.random.default_rng(arguments.seed).random(x.size, np.float32)
                     start = Start(x, objective.image_shape, arguments.evaluations, settings.history)
                     rows[name] = run_one(name, objective, start, image)
