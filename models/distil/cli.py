@@ -1,4 +1,4 @@
-"""`python -m impasto.models.distil`: corpus and first weights, training, folding, scoring."""
+"""`python -m impasto.models.distil`: widths, corpus and first weights, training, folding, scoring."""
 
 import argparse
 import json
@@ -18,6 +18,7 @@ from impasto.models.distil.spec import TAPS
 from impasto.models.distil.student import Student
 from impasto.models.distil.teacher import Teacher
 from impasto.models.distil.train import Settings, Trainer, averaged
+from impasto.models.distil.widths import LAYOUTS, try_layout
 from impasto.models.weights import read_weights
 
 CALIBRATION_IMAGES = 320
@@ -103,6 +104,23 @@ def _score(options: argparse.Namespace) -> None:
     _say(json.dumps(summary(list(done.values()), _read_scores(options.run / "reference.jsonl"))))
 
 
+def _widths(options: argparse.Namespace) -> None:
+    """Compare layouts by their first weights; one line per layout, finished ones are kept."""
+    weights = {name: torch.from_numpy(value) for name, value in read_weights(options.teacher).arrays.items()}
+    judge = Teacher(options.teacher, TAPS, torch.device("cpu"), half=False)
+    images = _sampler(options).batch(torch.Generator().manual_seed(options.seed), options.images, 128)
+    chosen = list(pairs(*scored_images(_image_folders()[0]), options.side))[:: options.stride]
+    log = options.run / "widths.jsonl"
+    done = [json.loads(line)["layout"] for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+    for name, network in LAYOUTS.items():
+        if name not in done:
+            found = try_layout(
+                network, weights, judge, images, chosen, options.evaluations, seed=options.seed, say=_say
+            )
+            checkpoint.log(log, {"layout": name, **found})
+            _say(json.dumps({"layout": name, **found}))
+
+
 def _read_scores(path: Path) -> dict[str, Score]:
     if not path.exists():
         return {}
@@ -161,6 +179,11 @@ def _parser() -> argparse.ArgumentParser:
     score_.add_argument("--offset", type=int, default=0, help="first pair")
     score_.add_argument("--stride", type=int, default=1, help="every which pair")
     score_.add_argument("--half", action="store_true", help="the descent runs in bfloat16")
+    widths = command("widths", _widths)
+    widths.add_argument("--images", type=int, default=CALIBRATION_IMAGES, help="for compression")
+    widths.add_argument("--evaluations", type=int, default=150)
+    widths.add_argument("--side", type=int, default=192)
+    widths.add_argument("--stride", type=int, default=7, help="every which pair")
     export = command("export", _export)
     export.add_argument("--images", type=int, default=CALIBRATION_IMAGES, help="for the readouts of further taps")
     export.add_argument("--first", action="store_true", help="of the first weights, not of the checkpoint")

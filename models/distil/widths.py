@@ -1,0 +1,97 @@
+"""Which widths: layouts compared by their first weights alone, before any training.
+
+Compression (see `compress`) takes two minutes where training takes an hour, and what it leaves of the style part ranks
+layouts well enough to choose one: training improves all of them. Beside it stand what a layout costs: bytes as float16,
+and multiplications, as a share of VGG-19's, which is what an evaluation's time follows.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+
+from impasto.models.distil.compress import compress
+from impasto.models.distil.folded import FoldedStudent, fold
+from impasto.models.distil.objective import Features
+from impasto.models.distil.score import score, summary
+from impasto.models.distil.spec import SLIM
+from impasto.models.distil.student import Student
+from impasto.models.vgg import VGG19, Conv, Network, sequential
+
+LAYOUTS: Mapping[str, Network] = {
+    "quarter": sequential("", ((16, 16), (32, 32), (64,) * 4, (128,) * 4, (128,))),
+    "three eighths": sequential("", ((24, 24), (48, 48), (96,) * 4, (192,) * 4, (192,))),
+    "half": sequential("", ((32, 32), (64, 64), (128,) * 4, (256,) * 4, (256,))),
+    "half, without conv4_4": SLIM,
+    "half, without conv3_4 and conv4_4": sequential("", ((32, 32), (64, 64), (128,) * 3, (256,) * 3, (256,))),
+    "half, a quarter in block 1": sequential("", ((16, 16), (64, 64), (128,) * 4, (256,) * 3, (256,))),
+    "half, three eighths in blocks 1 to 3": sequential("", ((24, 24), (48, 48), (96,) * 4, (256,) * 3, (256,))),
+    "half, three eighths in blocks 1 to 3, more in 4": sequential(
+        "", ((24, 24), (48, 48), (96,) * 4, (320,) * 3, (320,))
+    ),
+}
+"""By the name under which they are scored."""
+
+Pair = tuple[str, torch.Tensor, torch.Tensor]
+
+
+def cost(network: Network) -> float:
+    """Return the multiplications of a forward pass as a share of VGG-19's."""
+    return _multiplications(network) / _multiplications(VGG19)
+
+
+def file_bytes(tensors: Mapping[str, torch.Tensor]) -> int:
+    """Return the size of parameters as float16."""
+    return sum(2 * value.numel() for value in tensors.values())
+
+
+def try_layout(
+    network: Network,
+    teacher: Mapping[str, torch.Tensor],
+    judge: Features,
+    images: torch.Tensor,
+    pairs: Iterable[Pair],
+    evaluations: int,
+    *,
+    seed: int,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Compress the teacher into a layout and score it.
+
+    Args:
+        network: the layout.
+        teacher: VGG-19's parameters, `convN_M.weight` and `.bias`.
+        judge: VGG-19.
+        images: for compression, float32 (N, 3, H, W), 0..1.
+        pairs: (name, photograph, painting), as `score.pairs` gives them.
+        evaluations: of each descent, which runs in bfloat16.
+        seed: of compression.
+        say: told each layer's error.
+
+    Returns:
+        The layout's widths, bytes and cost, and its scores.
+    """
+    student = Student(network)
+    for line in compress(student, teacher, images, seed):
+        say(line)
+    tensors = fold(student)
+    descending = FoldedStudent(tensors, network, half=True)
+    scores = [score(descending, judge, first, second, name, evaluations)[0] for name, first, second in pairs]
+    return {
+        "widths": {conv.name: conv.out_channels for conv in network.convolutions},
+        "bytes": file_bytes(tensors),
+        "cost": cost(network),
+        **summary(scores, {}),
+        "scores": [one.record() for one in scores],
+    }
+
+
+def _multiplications(network: Network) -> int:
+    """Return those of the convolutions, per pixel of an image whose size 16 divides, times 256."""
+    count, area = 0, 256
+    for layer in network.layers:
+        if isinstance(layer, Conv):
+            count += 9 * layer.in_channels * layer.out_channels * area
+        else:
+            area //= 4
+    return count
