@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -98,7 +99,7 @@ class _Run:
         scale = 1 / max(largest_magnitude(gradient), float(np.finfo(np.float32).tiny))
         iteration, share = 0, 0.0
         while True:
-            yield Step(iteration, self._objective.evaluations, loss, share, read_only(self._x))
+            yield Step(iteration, self._objective.evaluations, loss, share, partial(read_only, self._x))
             self._objective.check_iterations(iteration)
             iteration += 1
             self._update_moments(gradient, scale)

@@ -10,6 +10,7 @@ from impasto.engine.minimisation import Minimisation
 from impasto.engine.objective import Objective
 from impasto.engine.outcome import Budget, Outcome, Step, Vector
 from impasto.engine.settings import Settings
+from impasto.models.errors import ImpastoError
 
 GREY_LEVEL = 1.0 / 255.0
 PIXEL_RANGE = (0.0, 1.0)
@@ -109,7 +110,21 @@ class Descent:
             image_shape=self.objective.image_shape if settings.optimizer == "lbfgs" else None,
             bounds=bounds,
         )
-        return lbfgs(self.objective, self._x, chosen, budget)
+        return self._on_device(chosen, budget) or lbfgs(self.objective, self._x, chosen, budget)
+
+    def _on_device(self, chosen: LbfgsSettings, budget: Budget) -> Minimisation | None:
+        """Start L-BFGS on the device; None where it is not wanted there, or was not asked for and does not run."""
+        wanted = self.objective.on_device
+        if wanted is None:
+            return None
+        from impasto.engine.device_lbfgs import device_lbfgs  # builds a graph, which most runs do without
+
+        try:
+            return device_lbfgs(self.objective, self._x, chosen, budget)
+        except ImpastoError:
+            if wanted.demanded:
+                raise
+            return None
 
     def _budget(self, iterations: int, evaluations: int) -> Budget:
         """Return the limits less what is done."""

@@ -32,6 +32,8 @@ class Evaluator:
 
     Attributes:
         terms: of the graph, in the order of its columns.
+        session: of the graph.
+        coefficients: of the terms, [N, T].
     """
 
     def __init__(self, session: Session, terms: Sequence[Term], *, scaled: bool) -> None:
@@ -43,9 +45,14 @@ class Evaluator:
             scaled: whether there is float16 inside, whose cotangents need a factor.
         """
         self.terms = terms
-        self._session = session
-        self._coefficients = np.zeros(session.inputs[WEIGHTS].shape, np.float32)
-        self._scales = [LossScale() for _ in self._coefficients] if scaled else []
+        self.session = session
+        self.coefficients = np.zeros(session.inputs[WEIGHTS].shape, np.float32)
+        self._scales = [LossScale() for _ in self.coefficients] if scaled else []
+
+    @property
+    def scaled(self) -> bool:
+        """Whether there is float16 inside, whose cotangents need a factor."""
+        return bool(self._scales)
 
     def load(self, sample: int, targets: Mapping[str, np.ndarray], coefficients: Sequence[float]) -> None:
         """Give a sample its targets and weights.
@@ -56,11 +63,11 @@ class Evaluator:
             coefficients: of the terms, in their order.
         """
         for name, value in targets.items():
-            batch = self._session.inputs[name]
+            batch = self.session.inputs[name]
             batch[sample] = value[0]
-            self._session.set(name, batch)
-        self._coefficients[sample] = coefficients
-        self._session.set(WEIGHTS, self._coefficients)
+            self.session.set(name, batch)
+        self.coefficients[sample] = coefficients
+        self.session.set(WEIGHTS, self.coefficients)
         if self._scales:
             self._scales[sample] = LossScale()
 
@@ -70,11 +77,11 @@ class Evaluator:
         Args:
             images: flat float32 vectors of 3 H W values in 0..1, by sample.
         """
-        batch = self._session.inputs[IMAGE]
+        batch = self.session.inputs[IMAGE]
         for sample, x in images.items():
             batch[sample] = x.reshape(batch.shape[1:])
-        self._session.set(IMAGE, batch)
-        outputs = self._run_scaled(images) if self._scales else self._session.run()
+        self.session.set(IMAGE, batch)
+        outputs = self._run_scaled(images) if self._scales else self.session.run()
         return {sample: self._score(outputs, sample) for sample in images}
 
     def _score(self, outputs: Mapping[str, np.ndarray], sample: int) -> Score:
@@ -86,8 +93,8 @@ class Evaluator:
         """Run with weights multiplied, as often as it takes to find every factor, and return the results divided."""
         for _ in range(MOST_ATTEMPTS):
             factors = np.array([scale.factor for scale in self._scales], np.float32)
-            self._session.set(WEIGHTS, self._coefficients * factors[:, None])
-            outputs = self._session.run()
+            self.session.set(WEIGHTS, self.coefficients * factors[:, None])
+            outputs = self.session.run()
             again = [self._scales[sample].settle(_largest(outputs, sample)) for sample in samples]
             if not any(again):
                 break

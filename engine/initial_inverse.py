@@ -72,19 +72,16 @@ class SpectralInverse:
             shape: channels, height and width.
         """
         self._shape = channels, height, width = shape
-        frequencies = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
-        lowest, highest = 1 / max(height, width, 2), np.sqrt(0.5)
-        octaves = np.log(np.maximum(frequencies, lowest) / lowest) / np.log(highest / lowest)
-        self._band = np.minimum((octaves * BANDS).astype(np.intp), BANDS - 1)
-        self._mirrored = np.full(frequencies.shape, 2.0, np.float32)  # a half spectrum stands for the other half
+        self._band = bands_of(np.abs(np.fft.fftfreq(height)), np.fft.rfftfreq(width), max(height, width))
+        self._mirrored = np.full(self._band.shape, 2.0, np.float32)  # a half spectrum stands for the other half
         self._mirrored[:, 0] = 1
         if width % 2 == 0:
             self._mirrored[:, -1] = 1
-        self._colours = _cosine_transform(channels)
+        self._colours = cosine_transform(channels)
         self._energies = np.zeros((2, channels, BANDS))  # of s and of y
         self._stretch = np.ones((channels, BANDS))  # |s| / |y|
         self._pairs = 0
-        self._factors = np.ones((channels, *frequencies.shape), np.float32)
+        self._factors = np.ones((channels, *self._band.shape), np.float32)
         # Kept: fresh memory would take longer than the transforms. Untyped: numpy.fft's stubs admit float64 alone.
         self._colour_image: Any = np.empty(shape, np.float32)
         self._spectrum: Any = np.empty(self._factors.shape, np.complex64)
@@ -132,7 +129,24 @@ def _flat(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return image.reshape(image.shape[0], -1)
 
 
-def _cosine_transform(size: int) -> NDArray[np.float32]:
+def bands_of(vertical: NDArray[np.float64], horizontal: NDArray[np.float64], side: int) -> NDArray[np.intp]:
+    """Return the band, from 0, of every pair of frequencies; bands are of equal width in octaves.
+
+    Args:
+        vertical: cycles per pixel, 0 to 0.5, [A].
+        horizontal: likewise, [B].
+        side: of the image, the longer one.
+
+    Returns:
+        [A, B].
+    """
+    lowest, highest = 1 / max(side, 2), np.sqrt(0.5)
+    frequencies = np.hypot(vertical[:, None], horizontal[None, :])
+    octaves = np.log(np.maximum(frequencies, lowest) / lowest) / np.log(highest / lowest)
+    return np.minimum((octaves * BANDS).astype(np.intp), BANDS - 1)
+
+
+def cosine_transform(size: int) -> NDArray[np.float32]:
     """Return the orthonormal cosine transform (DCT-II), [size, size]."""
     k, n = np.arange(size)[:, None], np.arange(size)[None, :]
     matrix = np.cos(np.pi * (n + 0.5) * k / size) * np.sqrt(np.where(k == 0, 1, 2) / size)

@@ -12,6 +12,7 @@ brought back between the bounds.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -152,7 +153,7 @@ class _Run:
         iteration, step_size = 0, 0.0
         while True:
             evaluations = self._objective.evaluations
-            yield Step(iteration, evaluations, self._loss, step_size, read_only(self._x))
+            yield Step(iteration, evaluations, self._loss, step_size, partial(read_only, self._x))
             self._objective.check_iterations(iteration)
             probe = self._search()
             self._accept(probe)

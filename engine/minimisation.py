@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -15,6 +15,12 @@ class Stopped(Exception):  # noqa: N818 - a message to the loop, not an error
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome.message)
         self.outcome = outcome
+
+
+class Counted(Protocol):
+    """Something that counts the objective's runs."""
+
+    evaluations: int
 
 
 class BudgetedObjective:
@@ -68,7 +74,7 @@ class Minimisation:
         outcome: why it ended; None as long as it has not.
     """
 
-    def __init__(self, objective: BudgetedObjective, steps: Iterator[Step]) -> None:
+    def __init__(self, objective: Counted, steps: Iterator[Step]) -> None:
         self._objective = objective
         self._steps = steps
         self.last: Step | None = None

@@ -3,11 +3,42 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from impasto.engine.evaluator import Score
 from impasto.engine.outcome import Vector
+from impasto.engine.providers import Provider
+from impasto.engine.session import Session
 
 REMEMBERED_CALLS = 64  # more than one line search makes
+
+
+@dataclass(frozen=True)
+class OnDevice:
+    """What it takes to minimise an objective without the host (`impasto.engine.device_lbfgs`).
+
+    Attributes:
+        session: whose only sample the image is; targets are set.
+        provider: of the session.
+        threads: of the CPU; 0 is one per core.
+        terms: their names.
+        coefficients: their weights, [1, T].
+        scaled: whether there is float16 inside, whose cotangents need a factor.
+        every: evaluations between two looks of the host.
+        demanded: whether it was asked for, so that it is an error if it cannot be.
+    """
+
+    session: Session
+    provider: Provider
+    threads: int
+    terms: tuple[str, ...]
+    coefficients: NDArray[np.float32]
+    scaled: bool
+    every: int
+    demanded: bool
 
 
 class Objective:
@@ -15,12 +46,14 @@ class Objective:
 
     Attributes:
         image_shape: channels, height and width of the image.
+        on_device: for a loop that does without the host; None where the host is to run it.
         seconds: spent in all calls so far; where several images are evaluated at once, in those evaluations.
     """
 
-    def __init__(self, score: Callable[[Vector], Score], image_shape: tuple[int, int, int]) -> None:
+    def __init__(self, score: Callable[[Vector], Score], image_shape: tuple[int, int, int], on_device: OnDevice | None = None) -> None:
         """Take over what evaluates an image."""
         self.image_shape = image_shape
+        self.on_device = on_device
         self._score = score
         self.seconds = 0.0
         self._recent: deque[tuple[float, Mapping[str, float]]] = deque(maxlen=REMEMBERED_CALLS)
@@ -32,9 +65,13 @@ class Objective:
         """
         start = time.perf_counter()
         score = self._score(x)
-        self._recent.append((score.loss, score.terms))
-        self.seconds += time.perf_counter() - start
+        self.remember(score.loss, score.terms, time.perf_counter() - start)
         return score.loss, score.gradient
+
+    def remember(self, loss: float, terms: Mapping[str, float], seconds: float) -> None:
+        """Take note of an evaluation that was done elsewhere."""
+        self._recent.append((loss, terms))
+        self.seconds += seconds
 
     def terms_of(self, loss: float) -> dict[str, float]:
         """Return every weighted term of the latest call that returned this loss, by name."""

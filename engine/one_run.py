@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from impasto.engine.descent import Descent, Safer
 from impasto.engine.events import Event, Iteration, Started
 from impasto.engine.images import Picture, Source
 from impasto.engine.objective import Objective
-from impasto.engine.outcome import Vector
+from impasto.engine.outcome import Step, Vector
 from impasto.engine.preparation import Painting, Style, as_pixels, initial_image, read_pictures
 from impasto.engine.providers import Provider
 from impasto.engine.result import Result
@@ -100,7 +102,7 @@ def descend(
         if not step.iteration:
             initial_terms = run.terms
         else:
-            snapshot = partial(as_pixels, step.x, scene.height, scene.width)
+            snapshot = partial(_pixels, step, scene)
             seconds = time.perf_counter() - prepared.called_s
             tell(Iteration(step.iteration, step.evaluations, step.loss, run.terms, seconds, snapshot))
     seconds = time.perf_counter() - prepared.called_s
@@ -108,7 +110,7 @@ def descend(
     if run.last is None or outcome is None:
         raise ImpastoError(f"the run could not start: {outcome.message if outcome else 'it was left'}")
     return Result(
-        picture=Picture(as_pixels(run.last.x, scene.height, scene.width), scene.alpha, scene.name),
+        picture=Picture(_pixels(run.last, scene), scene.alpha, scene.name),
         loss=run.last.loss,
         terms=run.terms,
         initial_terms=initial_terms,
@@ -122,3 +124,8 @@ def descend(
         settings=settings,
         provenance=provenance(scene, prepared.painting),
     )
+
+
+def _pixels(step: Step, scene: Picture) -> np.ndarray:
+    """Return the image that a step came to, [H, W, 3], 0..1."""
+    return as_pixels(step.x, scene.height, scene.width)

@@ -96,11 +96,19 @@ class Step:
         evaluations: runs of the objective so far, those of rejected trial points included.
         loss: at x.
         step_size: the multiple of the search direction that was taken; 0 at the starting point.
-        x: a read-only view of the current point; the next step overwrites it, so copy what must last.
+        point: gives x.
     """
 
     iteration: int
     evaluations: int
     loss: float
     step_size: float
-    x: Vector
+    point: Callable[[], Vector]
+
+    @property
+    def x(self) -> Vector:
+        """The current point, flat and read-only; the next step overwrites it, so copy what must last.
+
+        It may have to be fetched from another memory, where the optimiser may already be further.
+        """
+        return self.point()

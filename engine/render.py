@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from impasto.engine import providers
+from impasto.engine import looping, providers
 from impasto.engine.compiler import Compiler
 from impasto.engine.descent import GREY_LEVEL
 from impasto.engine.events import OnEvent, PrecisionChanged
@@ -51,11 +51,16 @@ class Engine:
             `impasto.engine.precision.NAMES` says.
         threads: of the CPU; 0 is one per core.
         build_engines: TensorRT may build engines that its cache lacks, which takes minutes.
+        loop: where L-BFGS runs: "host", "device" (in the memory of what evaluates), or "auto", which is the device on
+            GPUs. There the host looks at the run only every few evaluations: `report_every`. `transfer_many` always
+            runs it on the host.
 
     Attributes:
         provider: in use.
         network: likewise.
         compiler: what makes its objectives.
+        report_every: evaluations between two looks at a loop on the device; None is 10 on GPUs, else 1. Set it to 1
+            where each event's snapshot must be that very iteration's.
 
     Raises:
         ImpastoError: no such network or provider, or a precision that the provider does not have here.
@@ -69,7 +74,9 @@ class Engine:
         precision: str = "auto",
         threads: int = 0,
         build_engines: bool = False,
+        loop: str = looping.AUTO,
     ) -> None:
+        looping.check_loop(loop)
         most = THREADS_PER_CORE * (os.cpu_count() or 1)
         if not 0 <= threads <= most:
             raise ImpastoError(f"bad threads {threads}: allowed on this machine are 0 (one per core) to {most}")
@@ -79,7 +86,9 @@ class Engine:
             self.provider = providers.choose(provider, precision, build_engines=build_engines)
         self.network = load_network(model)
         self._threads = threads
-        self.compiler = Compiler(self.network, self.provider, threads)
+        self._loop = loop
+        self.report_every: int | None = None
+        self.compiler = Compiler(self.network, self.provider, threads, loop=loop)
 
     def transfer(
         self,
@@ -244,6 +253,7 @@ class Engine:
         self.close()
 
     def _objective(self, prepared: Prepared) -> tuple[Objective, str]:
+        self.compiler.report_every = self.report_every
         return self.compiler.objective(prepared.settings, prepared.scene, prepared.painting)
 
     def _make_safer(self) -> bool:
@@ -253,7 +263,7 @@ class Engine:
             return False
         self.compiler.close()
         self.provider = safer
-        self.compiler = Compiler(self.network, safer, self._threads, after=self.compiler.precisions)
+        self.compiler = Compiler(self.network, safer, self._threads, after=self.compiler.precisions, loop=self._loop)
         return True
 
     def provenance(self, scene: Picture, painting: Painting) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 ONNX Runtime is imported when a provider is asked for, not when this package is.
 """
 
+from impasto.engine.providers.beside import beside
 from impasto.engine.providers.choice import NAMES, availability, choose, safer, supported
 from impasto.engine.providers.provider import Availability, Provider
 
-__all__ = ["NAMES", "Availability", "Provider", "availability", "choose", "safer", "supported"]
+__all__ = ["NAMES", "Availability", "Provider", "availability", "beside", "choose", "safer", "supported"]

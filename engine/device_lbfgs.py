@@ -1,0 +1,128 @@
+"""`impasto.engine.lbfgs` with every vector in the provider's memory: the host starts the steps and reads a log."""
+
+import math
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from impasto.engine import initial_inverse, loss_scaling
+from impasto.engine.device_loop import DeviceLoop
+from impasto.engine.lbfgs import LbfgsSettings
+from impasto.engine.minimisation import Minimisation, Stopped, read_only, starting_point
+from impasto.engine.objective import Objective, OnDevice
+from impasto.engine.outcome import Budget, Outcome, Step, Vector
+from impasto.engine.providers import beside
+from impasto.export.optimiser import REPORTED, Code, Spectrum, StepForm, real_fourier
+
+_FOREVER = float(2**52)
+
+
+def device_lbfgs(objective: Objective, x0: Vector, settings: LbfgsSettings, budget: Budget) -> Minimisation:
+    """Minimise as `impasto.engine.lbfgs.lbfgs` does, step for step within rounding.
+
+    Every `OnDevice.every` evaluations the host looks at what was logged: then steps are told of, and only then cancellation and
+    deadline are noticed. The ``x`` of a step is that of the latest one.
+
+    Args:
+        objective: with `on_device`.
+        x0: where to start, flat float32; it is copied, and brought between the bounds.
+        settings: of these, the line search is "backtracking".
+        budget: as for `lbfgs`.
+
+    Raises:
+        ImpastoError: the step does not run on the provider.
+        ValueError: x0 is not flat float32, or another line search is asked for.
+    """
+    if objective.on_device is None:
+        raise ValueError("the objective has no session to share memory with")
+    run = _Run(objective, objective.on_device, starting_point(x0), settings, budget)
+    return Minimisation(run, run.steps())
+
+
+class _Run:
+    """One minimisation; counts as the optimiser's objective does."""
+
+    def __init__(
+        self, objective: Objective, on_device: OnDevice, x: Vector, settings: LbfgsSettings, budget: Budget
+    ) -> None:
+        self.evaluations = 0
+        self._objective = objective
+        self._terms = on_device.terms
+        self._budget = budget
+        self._every = on_device.every
+        form = step_form(settings, objective.image_shape, on_device)
+        self._loop = DeviceLoop(on_device.session, beside(on_device.provider), form, on_device.threads)
+        if settings.bounds is not None:
+            np.clip(x, *settings.bounds, out=x)
+        limit = _FOREVER if budget.iterations is None else budget.iterations
+        self._loop.start(x[None], [limit], on_device.coefficients)
+
+    def steps(self) -> Iterator[Step]:
+        """Yield the starting point and each accepted step, until Stopped is raised."""
+        done = -1
+        while True:
+            spent = self._budget.spent(self.evaluations)
+            if spent is not None:
+                raise Stopped(spent)
+            left = math.inf if self._budget.evaluations is None else self._budget.evaluations - self.evaluations
+            start = time.perf_counter()
+            rows = self._loop.run(int(min(self._every, left)))[:, 0]
+            seconds = (time.perf_counter() - start) / len(rows)
+            for row in rows:
+                loss, step_size, iteration, evaluations, _ = (float(value) for value in row[: len(REPORTED)])
+                terms = dict(zip(self._terms, row[len(REPORTED) :].tolist(), strict=True))
+                self._objective.remember(loss, terms, seconds)
+                self.evaluations = int(evaluations)
+                if iteration > done:
+                    done = int(iteration)
+                    yield Step(done, self.evaluations, loss, step_size, self._x)
+            code = Code(int(rows[-1, REPORTED.index("code")]))
+            if code != Code.RUNNING:
+                raise Stopped(Outcome[code.name])
+
+    def _x(self) -> Vector:
+        return read_only(self._loop.x(0))
+
+
+def step_form(settings: LbfgsSettings, image_shape: tuple[int, int, int], on_device: OnDevice) -> StepForm:
+    """Return what decides the graph of a step."""
+    if settings.line_search != "backtracking":
+        raise ValueError(f"line_search is {settings.line_search!r}; on the device it must be 'backtracking'")
+    scale = (
+        loss_scaling.WANTED_EXPONENT,
+        loss_scaling.TOLERATED,
+        loss_scaling.BACK_OFF,
+        loss_scaling.MOST_ATTEMPTS,
+    )
+    return StepForm(
+        batch=len(on_device.coefficients),
+        shape=image_shape,
+        terms=len(on_device.terms),
+        log_rows=on_device.every,
+        history_size=settings.history_size,
+        first_step_mean_change=settings.first_step_mean_change,
+        sufficient_decrease=settings.sufficient_decrease,
+        loss_noise=settings.loss_noise,
+        least_cosine=settings.least_cosine,
+        max_search_evaluations=settings.max_search_evaluations,
+        bounds=settings.bounds,
+        scale=scale if on_device.scaled else None,
+        spectrum=None if settings.image_shape is None else _spectrum(settings.image_shape),
+    )
+
+
+def _spectrum(shape: tuple[int, int, int]) -> Spectrum:
+    channels, height, width = shape
+    vertical, horizontal = real_fourier(height)[1], real_fourier(width)[1]
+    return Spectrum(
+        band=initial_inverse.bands_of(vertical, horizontal, max(height, width)),
+        bands=initial_inverse.BANDS,
+        colours=initial_inverse.cosine_transform(channels),
+        memory=initial_inverse.MEMORY,
+        first_pairs=initial_inverse.FIRST_PAIRS,
+        every=initial_inverse.EVERY,
+        strength=initial_inverse.STRENGTH,
+        narrowest=initial_inverse.NARROWEST,
+        widest=initial_inverse.WIDEST,
+    )

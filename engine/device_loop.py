@@ -1,0 +1,117 @@
+"""Evaluation and step of the optimiser in turn, on images and histories that never leave the provider's memory."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from impasto.engine.graph import Graph
+from impasto.engine.outcome import Vector
+from impasto.engine.providers import Provider
+from impasto.engine.session import Session, quiet_options
+from impasto.export.optimiser import COEFFICIENTS, LIMIT, NEXT, StepForm, build_step
+from impasto.export.serialised import whole
+from impasto.export.terms import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS
+
+_CAPTURED = "gpu_graph_id"
+_X, _LOG = "x", "log"
+
+
+class DeviceLoop:
+    """Two sessions that share their memory: the objective, and a step of L-BFGS for all its samples.
+
+    The vectors of the state are there twice, because a step reads one and writes the other; so there are two bindings
+    that take turns. The history is there once: a step writes one row of it before it reads.
+    """
+
+    def __init__(self, evaluation: Session, provider: Provider, form: StepForm, threads: int = 0) -> None:
+        """Compile the step and bind it to the evaluation's inputs and outputs.
+
+        Args:
+            evaluation: the objective; its targets and weights are set, or will be.
+            provider: for the step: float32 on the evaluation's own device.
+            form: of the step, with the evaluation's batch, image and terms.
+            threads: for one operator; 0 lets the runtime use every core.
+
+        Raises:
+            ImpastoError: the step does not run on the provider.
+        """
+        graph = build_step(form)
+        self._form = form
+        self._evaluation = evaluation
+        self._state = graph.state
+        self._device, self._device_index = provider.device, provider.device_index
+        self._session: Any = provider.open(Graph(whole(graph.model)).content, quiet_options(), threads)
+        self._limit = self._value(np.zeros((form.batch, 1)))
+        self._coefficients = self._value(np.zeros((form.batch, form.terms), np.float32))
+        one = {buffer.name: self._value(np.array(buffer.initial)) for buffer in self._state}
+        other = {
+            buffer.name: one[buffer.name] if buffer.in_place else self._value(np.array(buffer.initial))
+            for buffer in self._state
+        }
+        self._sides = (one, other)
+        self._bindings = [self._bound(one, other), self._bound(other, one)]
+        self._options = [self._run_options(1), self._run_options(2)]
+        self._captures = "enable_cuda_graph" in provider.options
+        self._turn = 0
+
+    def start(self, x: NDArray[np.float32], limits: Sequence[float], coefficients: NDArray[np.float32]) -> None:
+        """Begin: nothing runs yet.
+
+        Args:
+            x: the samples' images, flat, between the bounds, [N, n].
+            limits: iterations of each sample.
+            coefficients: of the terms, [N, T].
+        """
+        for buffer in self._state:
+            self._sides[0][buffer.name].update_inplace(x if buffer.name == _X else buffer.initial)
+        self._turn = 0
+        self._limit.update_inplace(np.array(limits, np.float64)[:, None])
+        self._coefficients.update_inplace(coefficients)
+        self._evaluation.set(WEIGHTS, coefficients)
+        self._evaluation.set(IMAGE, x.reshape(self._form.batch, *self._form.shape))
+
+    def run(self, count: int) -> NDArray[np.float32]:
+        """Evaluate and step so many times, at most as often as the log has rows.
+
+        Returns:
+            A row for each, in order: [count, N, columns], as `impasto.export.optimiser.REPORTED` and then the terms.
+        """
+        first = self._turn
+        for _ in range(count):
+            self._evaluation.run_bound()
+            side = self._turn % 2
+            self._session.run_with_iobinding(self._bindings[side], self._options[side] if self._captures else None)
+            self._turn += 1
+        log = self._sides[0][_LOG].numpy()
+        return np.asarray(log[np.arange(first, self._turn) % self._form.log_rows], np.float32)
+
+    def x(self, sample: int) -> Vector:
+        """Return a copy of a sample's last accepted image, flat."""
+        return np.array(self._sides[self._turn % 2][_X].numpy()[sample], np.float32)
+
+    def _bound(self, before: dict[str, Any], after: dict[str, Any]) -> Any:
+        """Return a binding that reads one side of the state and writes the other."""
+        binding = self._session.io_binding()
+        inputs = {name: self._evaluation.value(name) for name in (LOSS, TERMS, GRADIENT)}
+        outputs = {IMAGE: self._evaluation.value(IMAGE)}
+        inputs[LIMIT] = self._limit
+        if self._form.scale is not None:
+            inputs[COEFFICIENTS], outputs[WEIGHTS] = self._coefficients, self._evaluation.value(WEIGHTS)
+        for name, value in {**inputs, **before}.items():
+            binding.bind_ortvalue_input(name, value)
+        for name, value in {**outputs, **{name + NEXT: value for name, value in after.items()}}.items():
+            binding.bind_ortvalue_output(name, value)
+        return binding
+
+    def _value(self, array: np.ndarray) -> Any:
+        return ort.OrtValue.ortvalue_from_numpy(array, self._device, self._device_index)
+
+    @staticmethod
+    def _run_options(number: int) -> Any:
+        """Return options under which a binding is captured and replayed on its own."""
+        options = ort.RunOptions()
+        options.add_run_config_entry(_CAPTURED, str(number))
+        return options

@@ -1,0 +1,184 @@
+"""Arithmetic on values of a graph, written as arithmetic."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.tape import Tape
+
+_TYPES = {
+    np.dtype(np.float32): ir.DataType.FLOAT,
+    np.dtype(np.float64): ir.DataType.DOUBLE,
+    np.dtype(np.int64): ir.DataType.INT64,
+    np.dtype(np.bool_): ir.DataType.BOOL,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Quantity:
+    """A value with its type; its operators append nodes to the algebra's tape.
+
+    Numbers take the type of the other operand. ``==`` is `equals`, because Python has another use for it.
+    """
+
+    algebra: "Algebra"
+    value: ir.Value
+    dtype: np.dtype[Any]
+
+    def __add__(self, other: "Operand") -> "Quantity":
+        return self._binary("Add", other)
+
+    def __sub__(self, other: "Operand") -> "Quantity":
+        return self._binary("Sub", other)
+
+    def __rsub__(self, other: float) -> "Quantity":
+        return self.algebra.number(other, self.dtype) - self
+
+    def __mul__(self, other: "Operand") -> "Quantity":
+        return self._binary("Mul", other)
+
+    def __truediv__(self, other: "Operand") -> "Quantity":
+        return self._binary("Div", other)
+
+    def __rtruediv__(self, other: float) -> "Quantity":
+        return self.algebra.number(other, self.dtype) / self
+
+    def __pow__(self, exponent: float) -> "Quantity":
+        return self._binary("Pow", exponent)
+
+    def __matmul__(self, other: "Quantity") -> "Quantity":
+        return self._binary("MatMul", other)
+
+    def __neg__(self) -> "Quantity":
+        return self._unary("Neg")
+
+    def __abs__(self) -> "Quantity":
+        return self._unary("Abs")
+
+    def __lt__(self, other: "Operand") -> "Quantity":
+        return self._binary("Less", other, np.bool_)
+
+    def __gt__(self, other: "Operand") -> "Quantity":
+        return self._binary("Greater", other, np.bool_)
+
+    def __le__(self, other: "Operand") -> "Quantity":
+        return self._binary("LessOrEqual", other, np.bool_)
+
+    def __ge__(self, other: "Operand") -> "Quantity":
+        return self._binary("GreaterOrEqual", other, np.bool_)
+
+    def equals(self, other: "Operand") -> "Quantity":
+        """Return where both are equal."""
+        return self._binary("Equal", other, np.bool_)
+
+    def __and__(self, other: "Quantity") -> "Quantity":
+        return self._binary("And", other)
+
+    def __or__(self, other: "Quantity") -> "Quantity":
+        return self._binary("Or", other)
+
+    def __invert__(self) -> "Quantity":
+        return self._unary("Not")
+
+    def sqrt(self) -> "Quantity":
+        """Return the square root."""
+        return self._unary("Sqrt")
+
+    def floor(self) -> "Quantity":
+        """Return the largest whole number that is not above."""
+        return self._unary("Floor")
+
+    def log(self) -> "Quantity":
+        """Return the natural logarithm."""
+        return self._unary("Log")
+
+    def is_finite(self) -> "Quantity":
+        """Return where it is neither infinite nor NaN."""
+        return (self - self).equals(0)
+
+    def clip(self, least: float, largest: float) -> "Quantity":
+        """Return it between two numbers."""
+        numbers = (self.algebra.number(bound, self.dtype).value for bound in (least, largest))
+        return self.algebra.op("Clip", self, *numbers, dtype=self.dtype)
+
+    def cast(self, dtype: Any) -> "Quantity":
+        """Return it in another type."""
+        to = np.dtype(dtype)
+        return self if to == self.dtype else self.algebra.op("Cast", self, dtype=to, to=int(_TYPES[to]))
+
+    def reshape(self, *shape: int) -> "Quantity":
+        """Return it in another shape; 0 keeps a size, -1 takes what is left."""
+        return self.algebra.op("Reshape", self, self.algebra.ints(*shape).value, dtype=self.dtype)
+
+    def transposed(self, *axes: int) -> "Quantity":
+        """Return it with its axes in another order."""
+        return self.algebra.op("Transpose", self, dtype=self.dtype, perm=list(axes))
+
+    def sum(self, axis: int) -> "Quantity":
+        """Return the sum over an axis, which stays with size 1."""
+        return self.algebra.op("ReduceSum", self, self.algebra.ints(axis).value, dtype=self.dtype, keepdims=1)
+
+    def largest(self, axis: int) -> "Quantity":
+        """Return the maximum over an axis, which stays with size 1."""
+        return self.algebra.op("ReduceMax", self, self.algebra.ints(axis).value, dtype=self.dtype, keepdims=1)
+
+    def _unary(self, op_type: str) -> "Quantity":
+        return self.algebra.op(op_type, self, dtype=self.dtype)
+
+    def _binary(self, op_type: str, other: "Operand", dtype: Any = None) -> "Quantity":
+        operand = other if isinstance(other, Quantity) else self.algebra.number(other, self.dtype)
+        if operand.dtype != self.dtype:
+            raise TypeError(f"{op_type} of {self.dtype} and {operand.dtype}; cast one of them")
+        return self.algebra.op(op_type, self, operand, dtype=np.dtype(dtype or self.dtype))
+
+
+Operand = Quantity | float
+
+
+class Algebra:
+    """Where nodes go, and constants, each of them once."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+        self._constants: dict[tuple[Any, ...], Quantity] = {}
+
+    def op(self, op_type: str, *inputs: Quantity | ir.Value, dtype: Any, **attributes: Any) -> Quantity:
+        """Append a node and return its only output."""
+        values = [item.value if isinstance(item, Quantity) else item for item in inputs]
+        return self.of(self._tape.op(op_type, values, attributes), dtype)
+
+    def of(self, value: ir.Value, dtype: Any) -> Quantity:
+        """Return a value as a quantity."""
+        return Quantity(self, value, np.dtype(dtype))
+
+    def constant(self, name: str, array: np.ndarray) -> Quantity:
+        """Return an array as an initializer of that name, made at first use."""
+        key = ("array", name)
+        if key not in self._constants:
+            self._constants[key] = self.of(self._tape.initializer(ir.tensor(array, name=name)), array.dtype)
+        return self._constants[key]
+
+    def number(self, value: float, dtype: Any) -> Quantity:
+        """Return a number as an initializer."""
+        return self.constant(f"{np.dtype(dtype).name}.{value!r}", np.array(value, dtype))
+
+    def ints(self, *values: int) -> Quantity:
+        """Return an int64 vector as an initializer."""
+        return self.constant(f"ints.{'.'.join(map(str, values))}", np.array(values, np.int64))
+
+    def where(self, condition: Quantity, yes: Operand, no: Operand) -> Quantity:
+        """Return one or the other, entry by entry; at least one is no plain number."""
+        dtype = next(item.dtype for item in (yes, no) if isinstance(item, Quantity))
+        chosen = (item if isinstance(item, Quantity) else self.number(item, dtype) for item in (yes, no))
+        return self.op("Where", condition, *chosen, dtype=dtype)
+
+    def concat(self, quantities: Sequence[Quantity], axis: int) -> Quantity:
+        """Return quantities of one type one after another along an axis."""
+        return self.op("Concat", *quantities, dtype=quantities[0].dtype, axis=axis)
+
+    def split(self, quantity: Quantity, parts: int, axis: int) -> list[Quantity]:
+        """Return equal parts along an axis."""
+        values = self._tape.op_multi_out("Split", [quantity.value], {"axis": axis, "num_outputs": parts}, num_outputs=parts)
+        return [self.of(value, quantity.dtype) for value in values]
