@@ -86,8 +86,7 @@ def check(
     Raises:
         ImpastoError: as `Engine` and `Engine.evaluate`.
     """
-    chosen = {"provider": provider, "precision": precision}
-    with Engine(model, **chosen, threads=threads, build_engines=build_engines) as engine:
+    with Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine:
         name, numbers = engine.provider.name, engine.provider.precision
         found = engine.evaluate(image, content, style, settings)
     with Engine(model, provider="cpu", precision="fp32", threads=threads) as engine:

@@ -7,10 +7,10 @@ from functools import partial
 
 import numpy as np
 
-from impasto.engine import looping
 from impasto.engine.evaluator import Evaluator
 from impasto.engine.form import Form
 from impasto.engine.images import Picture
+from impasto.engine.looping import Looping
 from impasto.engine.network import Network
 from impasto.engine.objective import Objective
 from impasto.engine.preparation import Painting
@@ -28,11 +28,17 @@ class Compiler:
 
     Attributes:
         precisions: of saved styles that will do.
-        report_every: evaluations between two looks of the host at a loop that does without it; None is what suits the
-            provider.
     """
 
-    def __init__(self, network: Network, provider: Provider, threads: int, *, after: Sequence[str] = (), loop: str = looping.AUTO) -> None:
+    def __init__(
+        self,
+        network: Network,
+        provider: Provider,
+        threads: int,
+        *,
+        after: Sequence[str] = (),
+        looping: Looping | None = None,
+    ) -> None:
         """Take over what stays the same from run to run; nothing is compiled yet.
 
         Args:
@@ -40,15 +46,14 @@ class Compiler:
             provider: where they run.
             threads: of the CPU; 0 is one per core.
             after: precisions that were given up; styles saved in them will do as well.
-            loop: of `impasto.engine.looping.LOOPS`.
+            looping: where optimisers run; None is what suits the provider.
         """
         self.precisions = (*after, provider.precision)
-        self.report_every: int | None = None
         self._network = network
         self._taps = network.facts.taps
         self._provider = provider
         self._threads = threads
-        self._loop = loop
+        self._looping = looping or Looping()
         self._source = SessionSource(network, provider, threads)
         self._targets = TargetSource(self._source, threads)
         self._kept: tuple[Form, Opened] | None = None
@@ -95,7 +100,7 @@ class Compiler:
             targets = {**content, **style.result()()}  # neither is changed: both may be on their way to the cache
             evaluator = compiling.result()
         weights = self._load(evaluator, 0, settings, targets)
-        on_device = looping.on_device(self._loop, self._provider, evaluator, self._threads, self.report_every)
+        on_device = self._looping.on_device(evaluator, self._provider, self._threads)
         return Objective(lambda x: evaluator({0: x})[0], (3, form.height, form.width), on_device), weights
 
     def evaluator(self, form: Form) -> Evaluator:

@@ -21,8 +21,8 @@ _FOREVER = float(2**52)
 def device_lbfgs(objective: Objective, x0: Vector, settings: LbfgsSettings, budget: Budget) -> Minimisation:
     """Minimise as `impasto.engine.lbfgs.lbfgs` does, step for step within rounding.
 
-    Every `OnDevice.every` evaluations the host looks at what was logged: then steps are told of, and only then cancellation and
-    deadline are noticed. The ``x`` of a step is that of the latest one.
+    Every `OnDevice.every` evaluations the host looks at what was logged: then steps are told of, and only then
+    cancellation and deadline are noticed. The ``x`` of a step is that of the latest one.
 
     Args:
         objective: with `on_device`.

@@ -7,7 +7,6 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from impasto.engine.graph import Graph
 from impasto.engine.outcome import Vector
 from impasto.engine.providers import Provider
 from impasto.engine.session import Session, quiet_options
@@ -43,7 +42,7 @@ class DeviceLoop:
         self._evaluation = evaluation
         self._state = graph.state
         self._device, self._device_index = provider.device, provider.device_index
-        self._session: Any = provider.open(Graph(whole(graph.model)).content, quiet_options(), threads)
+        self._session: Any = provider.open(whole(graph.model), quiet_options(), threads)
         self._limit = self._value(np.zeros((form.batch, 1)))
         self._coefficients = self._value(np.zeros((form.batch, form.terms), np.float32))
         one = {buffer.name: self._value(np.array(buffer.initial)) for buffer in self._state}

@@ -129,7 +129,7 @@ def _flat(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return image.reshape(image.shape[0], -1)
 
 
-def bands_of(vertical: NDArray[np.float64], horizontal: NDArray[np.float64], side: int) -> NDArray[np.intp]:
+def bands_of(vertical: NDArray[np.floating], horizontal: NDArray[np.floating], side: int) -> NDArray[np.intp]:
     """Return the band, from 0, of every pair of frequencies; bands are of equal width in octaves.
 
     Args:
@@ -143,7 +143,7 @@ def bands_of(vertical: NDArray[np.float64], horizontal: NDArray[np.float64], sid
     lowest, highest = 1 / max(side, 2), np.sqrt(0.5)
     frequencies = np.hypot(vertical[:, None], horizontal[None, :])
     octaves = np.log(np.maximum(frequencies, lowest) / lowest) / np.log(highest / lowest)
-    return np.minimum((octaves * BANDS).astype(np.intp), BANDS - 1)
+    return np.asarray(np.minimum(octaves * BANDS, BANDS - 1), np.intp)
 
 
 def cosine_transform(size: int) -> NDArray[np.float32]:

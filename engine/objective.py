@@ -50,7 +50,9 @@ class Objective:
         seconds: spent in all calls so far; where several images are evaluated at once, in those evaluations.
     """
 
-    def __init__(self, score: Callable[[Vector], Score], image_shape: tuple[int, int, int], on_device: OnDevice | None = None) -> None:
+    def __init__(
+        self, score: Callable[[Vector], Score], image_shape: tuple[int, int, int], on_device: OnDevice | None = None
+    ) -> None:
         """Take over what evaluates an image."""
         self.image_shape = image_shape
         self.on_device = on_device

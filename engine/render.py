@@ -54,13 +54,13 @@ class Engine:
         loop: where L-BFGS runs: "host", "device" (in the memory of what evaluates), or "auto", which is the device on
             GPUs. There the host looks at the run only every few evaluations: `report_every`. `transfer_many` always
             runs it on the host.
+        report_every: evaluations between two looks at a loop on the device; None is 10 on GPUs, else 1. With 1 each
+            event's snapshot is that very iteration's.
 
     Attributes:
         provider: in use.
         network: likewise.
         compiler: what makes its objectives.
-        report_every: evaluations between two looks at a loop on the device; None is 10 on GPUs, else 1. Set it to 1
-            where each event's snapshot must be that very iteration's.
 
     Raises:
         ImpastoError: no such network or provider, or a precision that the provider does not have here.
@@ -74,9 +74,9 @@ class Engine:
         precision: str = "auto",
         threads: int = 0,
         build_engines: bool = False,
-        loop: str = looping.AUTO,
+        loop: str = "auto",
+        report_every: int | None = None,
     ) -> None:
-        looping.check_loop(loop)
         most = THREADS_PER_CORE * (os.cpu_count() or 1)
         if not 0 <= threads <= most:
             raise ImpastoError(f"bad threads {threads}: allowed on this machine are 0 (one per core) to {most}")
@@ -86,9 +86,8 @@ class Engine:
             self.provider = providers.choose(provider, precision, build_engines=build_engines)
         self.network = load_network(model)
         self._threads = threads
-        self._loop = loop
-        self.report_every: int | None = None
-        self.compiler = Compiler(self.network, self.provider, threads, loop=loop)
+        self._looping = looping.Looping(loop, report_every)
+        self.compiler = Compiler(self.network, self.provider, threads, looping=self._looping)
 
     def transfer(
         self,
@@ -253,7 +252,6 @@ class Engine:
         self.close()
 
     def _objective(self, prepared: Prepared) -> tuple[Objective, str]:
-        self.compiler.report_every = self.report_every
         return self.compiler.objective(prepared.settings, prepared.scene, prepared.painting)
 
     def _make_safer(self) -> bool:
@@ -263,7 +261,9 @@ class Engine:
             return False
         self.compiler.close()
         self.provider = safer
-        self.compiler = Compiler(self.network, safer, self._threads, after=self.compiler.precisions, loop=self._loop)
+        self.compiler = Compiler(
+            self.network, safer, self._threads, after=self.compiler.precisions, looping=self._looping
+        )
         return True
 
     def provenance(self, scene: Picture, painting: Painting) -> dict[str, Any]:

@@ -79,6 +79,11 @@ class Job:
         self.watchers: list[Watcher] = []
         self._progress: Progress | None = None
 
+    @property
+    def report_every(self) -> int | None:
+        """Evaluations between two looks of the host: one where something is made of every iteration's image."""
+        return 1 if self.save_every or self.watchers else None
+
     def aside(self) -> AbstractContextManager[None]:
         """Keep the bar off the terminal while something else is written there."""
         return self._progress.aside() if self._progress else nullcontext()

@@ -21,6 +21,9 @@ BuildEngines = Annotated[
     bool, typer.Option("--build-engines", help="TensorRT may build engines that its cache lacks: minutes, once.")
 ]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 is one per core.")]
+Loop = Annotated[
+    str, typer.Option(help="Where L-BFGS runs: host, device (in the provider's memory), or auto: device on GPUs.")
+]
 Size = Annotated[int, typer.Option(help="Long side of the result, px; 0 keeps the content image's own size.")]
 StyleSize = Annotated[
     int | None, typer.Option(help="Long side of the style image, px; 0 keeps its own. (default: as --size)")

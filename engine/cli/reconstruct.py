@@ -60,6 +60,7 @@ def content(
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
+    loop: options.Loop = "auto",
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -94,7 +95,15 @@ def content(
     )
     with (
         interruptible() as interrupted,
-        Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine,
+        Engine(
+            model,
+            provider=provider,
+            precision=precision,
+            threads=threads,
+            build_engines=build_engines,
+            loop=loop,
+            report_every=job.report_every,
+        ) as engine,
     ):
         job.run(engine, settings, partial(engine.transfer, image, None, settings), interrupted, iterations=limit)
 
@@ -131,6 +140,7 @@ def style(
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
+    loop: options.Loop = "auto",
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -169,7 +179,15 @@ def style(
     )
     with (
         interruptible() as interrupted,
-        Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine,
+        Engine(
+            model,
+            provider=provider,
+            precision=precision,
+            threads=threads,
+            build_engines=build_engines,
+            loop=loop,
+            report_every=job.report_every,
+        ) as engine,
     ):
         job.run(engine, settings, partial(engine.transfer, None, image, settings), interrupted, iterations=limit)
 

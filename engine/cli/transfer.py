@@ -55,6 +55,7 @@ def transfer(
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
+    loop: options.Loop = "auto",
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -96,7 +97,15 @@ def transfer(
         preview=preview,
         preview_as=preview_as,
     )
-    open_engine = partial(Engine, provider=provider, precision=precision, threads=threads, build_engines=build_engines)
+    open_engine = partial(
+        Engine,
+        provider=provider,
+        precision=precision,
+        threads=threads,
+        build_engines=build_engines,
+        loop=loop,
+        report_every=job.report_every,
+    )
     with interruptible() as interrupted, open_engine(EMBEDDED if refine and model == "auto" else model) as engine:
         finish = _finisher(open_engine, engine.network, refine, job.say)
         render = partial(transfer_refined, engine, finish, refine) if finish else engine.transfer

@@ -180,5 +180,7 @@ class Algebra:
 
     def split(self, quantity: Quantity, parts: int, axis: int) -> list[Quantity]:
         """Return equal parts along an axis."""
-        values = self._tape.op_multi_out("Split", [quantity.value], {"axis": axis, "num_outputs": parts}, num_outputs=parts)
+        values = self._tape.op_multi_out(
+            "Split", [quantity.value], {"axis": axis, "num_outputs": parts}, num_outputs=parts
+        )
         return [self.of(value, quantity.dtype) for value in values]

@@ -55,7 +55,14 @@ def products(s: Quantity, y: Quantity, form: StepForm) -> Products:
 
 
 def with_pair(
-    algebra: Algebra, form: StepForm, pairs: Pairs, s: Quantity, y: Quantity, s_y: Quantity, slot: Quantity, taken: Quantity
+    algebra: Algebra,
+    form: StepForm,
+    pairs: Pairs,
+    s: Quantity,
+    y: Quantity,
+    s_y: Quantity,
+    slot: Quantity,
+    taken: Quantity,
 ) -> Pairs:
     """Return the history after a pair.
 

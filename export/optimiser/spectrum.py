@@ -14,7 +14,7 @@ from impasto.export.optimiser.state import Spectrum, StepForm
 _TINY = float(np.finfo(np.float64).tiny)
 
 
-def real_fourier(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def real_fourier(size: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Return the orthonormal real Fourier basis of a periodic signal, and the frequency of each of its rows.
 
     Args:
@@ -104,4 +104,3 @@ class SpectralProduct:
 
     def _number(self, value: float) -> Quantity:
         return self._algebra.number(value, np.float64)
-

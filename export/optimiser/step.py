@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -43,7 +44,7 @@ def build_step(form: StepForm) -> StepGraph:
     """Return the graph of a step."""
     state = buffers(form)
     image_shape = (form.batch, *form.shape)
-    given = {
+    given: dict[str, tuple[tuple[int, ...], Any]] = {
         LOSS: ((form.batch,), np.float32),
         TERMS: ((form.batch, form.terms), np.float32),
         GRADIENT: (image_shape, np.float32),
@@ -51,7 +52,9 @@ def build_step(form: StepForm) -> StepGraph:
         **({COEFFICIENTS: ((form.batch, form.terms), np.float32)} if form.scale else {}),
         **{buffer.name: (buffer.initial.shape, buffer.initial.dtype) for buffer in state},
     }
-    inputs = {name: ir.val(name, ir.DataType.from_numpy(np.dtype(kind)), shape) for name, (shape, kind) in given.items()}
+    inputs = {
+        name: ir.val(name, ir.DataType.from_numpy(np.dtype(kind)), shape) for name, (shape, kind) in given.items()
+    }
     graph = ir.Graph(list(inputs.values()), [], nodes=[], opset_imports={"": _OPSET}, name="lbfgs_step")
     algebra = Algebra(Tape(graph))
     step = _Step(algebra, form, {name: algebra.of(value, given[name][1]) for name, value in inputs.items()})
@@ -152,7 +155,9 @@ class _Step:
         off = where(finite, where(abs(off) > tolerated, off, 0.0), float(-back_off))
         running = old["code"].equals(Code.RUNNING)
         two = self._algebra.number(2.0, np.float64)
-        new["factor"] = where(running, old["factor"] * self._algebra.op("Pow", two, off, dtype=np.float64), old["factor"])
+        new["factor"] = where(
+            running, old["factor"] * self._algebra.op("Pow", two, off, dtype=np.float64), old["factor"]
+        )
         repeated = (~finite | (off > tolerated)) & (old["attempts"] < most - 1)
         new["attempts"] = where(repeated, old["attempts"] + 1, 0.0)
         return repeated

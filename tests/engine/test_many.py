@@ -210,7 +210,7 @@ def test_values_that_are_not_finite_lead_to_a_run_alone_in_a_safer_precision(
     evaluations: Counter[int] = Counter()  # by the size of the batch
 
     def overflow(self: Evaluator, images: dict[int, np.ndarray]) -> dict[int, Score]:
-        scores, size = call(self, images), len(self._coefficients)
+        scores, size = call(self, images), len(self.coefficients)
         evaluations[size] += 1
         if used.provider.precision == "bf16" and evaluations[size] >= 3 and size - 1 in scores:
             scores[size - 1] = dataclasses.replace(scores[size - 1], loss=float("nan"))
