@@ -25,6 +25,12 @@ LAYOUTS: Mapping[str, Network] = {
     "half, without conv4_4": SLIM,
     "half, without conv3_4 and conv4_4": sequential("", ((32, 32), (64, 64), (128,) * 3, (256,) * 3, (256,))),
     "half, a quarter in block 1": sequential("", ((16, 16), (64, 64), (128,) * 4, (256,) * 3, (256,))),
+    "half, without conv4_4, five eighths in block 1": sequential(
+        "", ((40, 40), (64, 64), (128,) * 4, (256,) * 3, (256,))
+    ),
+    "half, without conv4_4, five eighths in blocks 1 and 2": sequential(
+        "", ((40, 40), (80, 80), (128,) * 4, (256,) * 3, (256,))
+    ),
     "half, three eighths in blocks 1 to 3": sequential("", ((24, 24), (48, 48), (96,) * 4, (256,) * 3, (256,))),
     "half, three eighths in blocks 1 to 3, more in 4": sequential(
         "", ((24, 24), (48, 48), (96,) * 4, (320,) * 3, (320,))
