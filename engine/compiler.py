@@ -7,16 +7,18 @@ from functools import partial
 
 import numpy as np
 
+from impasto.engine import memory
 from impasto.engine.evaluator import Evaluator
 from impasto.engine.form import Form
 from impasto.engine.images import Picture
 from impasto.engine.looping import Looping
+from impasto.engine.memory import Demand, MemoryEstimate
 from impasto.engine.network import Network
 from impasto.engine.objective import Objective
 from impasto.engine.preparation import Painting
 from impasto.engine.providers import Provider
 from impasto.engine.saved_style import SavedStyle, StyleOrigin
-from impasto.engine.session_source import OBJECTIVE, Opened, SessionSource
+from impasto.engine.session_source import OBJECTIVE, TARGETS, Opened, SessionSource
 from impasto.engine.settings import Settings
 from impasto.engine.target_source import Targets, TargetSource
 from impasto.export.taps import find_tap
@@ -38,6 +40,7 @@ class Compiler:
         *,
         after: Sequence[str] = (),
         looping: Looping | None = None,
+        checks_memory: bool = True,
     ) -> None:
         """Take over what stays the same from run to run; nothing is compiled yet.
 
@@ -47,6 +50,7 @@ class Compiler:
             threads: of the CPU; 0 is one per core.
             after: precisions that were given up; styles saved in them will do as well.
             looping: where optimisers run; None is what suits the provider.
+            checks_memory: whether runs that do not fit are refused.
         """
         self.precisions = (*after, provider.precision)
         self._network = network
@@ -54,6 +58,7 @@ class Compiler:
         self._provider = provider
         self._threads = threads
         self._looping = looping or Looping()
+        self._checks_memory = checks_memory
         self._source = SessionSource(network, provider, threads)
         self._targets = TargetSource(self._source, threads)
         self._kept: tuple[Form, Opened] | None = None
@@ -92,6 +97,7 @@ class Compiler:
             ImpastoError: the network lacks a tap, or an image is too small for it.
         """
         form = self.form(settings, scene)
+        self.check_memory(form, settings, painting)
         prepare_style = self._prepare_style(form, painting)
         with ThreadPoolExecutor(1) as background:
             style = background.submit(prepare_style)
@@ -102,6 +108,38 @@ class Compiler:
         weights = self._load(evaluator, 0, settings, targets)
         on_device = self._looping.on_device(evaluator, self._provider, self._threads)
         return Objective(lambda x: evaluator({0: x})[0], (3, form.height, form.width), on_device), weights
+
+    def memory(self, form: Form, settings: Settings, painting: Painting) -> MemoryEstimate:
+        """Return what a run takes at its peak.
+
+        Args:
+            form: of the run.
+            settings: of the run.
+            painting: the style image, at the size that it is to have, or what was saved of it.
+
+        Raises:
+            ImpastoError: an image is too small.
+        """
+        needed = memory.estimate(self._source.memory(OBJECTIVE, form), _demand(form, settings))
+        if isinstance(painting, SavedStyle) or painting.height * painting.width <= form.height * form.width:
+            return needed  # targets have no way back: they take less than an objective of the size
+        style = Form((), form.style_taps, painting.height, painting.width, form.pool, form.seamless)
+        return memory.with_style(needed, self._source.memory(TARGETS, style)) if style.style_taps else needed
+
+    def check_memory(self, form: Form, settings: Settings, painting: Painting) -> None:
+        """Refuse a run that does not fit into what is free; what a GPU has free is not known.
+
+        Args:
+            form: of the run.
+            settings: of the run.
+            painting: as for `memory`.
+
+        Raises:
+            ImpastoError: it does not fit; or an image is too small.
+        """
+        kept = self._kept is not None and self._kept[0] == form  # it has its memory
+        if self._checks_memory and self._provider.device == "cpu" and not kept:
+            memory.check(self.memory(form, settings, painting), _demand(form, settings), memory.available())
 
     def evaluator(self, form: Form) -> Evaluator:
         """Return loss and gradient of as many images as the form's batch has; its samples are empty.
@@ -213,3 +251,7 @@ class Compiler:
             self._release()
             self._kept = form, self._source.open(OBJECTIVE, form)
         return self._kept[1]
+
+
+def _demand(form: Form, settings: Settings) -> Demand:
+    return Demand(form.height, form.width, settings.history, settings.optimizer, form.batch)

@@ -110,7 +110,10 @@ class _Group:
                 yield _failed(found, found.error)
         size = len(self._entering)
         try:
-            evaluator = self._engine.compiler.evaluator(dataclasses.replace(self._form, batch=size))
+            form = dataclasses.replace(self._form, batch=size)
+            first = self._entering[0].prepared
+            self._engine.compiler.check_memory(form, first.settings, first.painting)
+            evaluator = self._engine.compiler.evaluator(form)
         except ImpastoError as error:
             yield from (_failed(ready, error) for ready in self._entering)
             return

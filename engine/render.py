@@ -1,13 +1,13 @@
 """The pipeline: two pictures and settings in, one picture out. The one place where the parts meet."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from impasto.engine import looping, providers
+from impasto.engine import looping, memory, providers
 from impasto.engine.compiler import Compiler
 from impasto.engine.descent import GREY_LEVEL
 from impasto.engine.events import OnEvent, PrecisionChanged
@@ -17,6 +17,7 @@ from impasto.engine.network import load_network
 from impasto.engine.objective import Objective
 from impasto.engine.one_run import Prepared, descend, prepare, started
 from impasto.engine.outcome import Vector
+from impasto.engine.plan import Plan
 from impasto.engine.preparation import (
     Painting,
     Style,
@@ -56,6 +57,7 @@ class Engine:
             runs it on the host.
         report_every: evaluations between two looks at a loop on the device; None is 10 on GPUs, else 1. With 1 each
             event's snapshot is that very iteration's.
+        checks_memory: runs that take more memory than is free are refused, with what would fit; False lets them try.
 
     Attributes:
         provider: in use.
@@ -76,6 +78,7 @@ class Engine:
         build_engines: bool = False,
         loop: str = "auto",
         report_every: int | None = None,
+        checks_memory: bool = True,
     ) -> None:
         most = THREADS_PER_CORE * (os.cpu_count() or 1)
         if not 0 <= threads <= most:
@@ -87,7 +90,8 @@ class Engine:
         self.network = load_network(model)
         self._threads = threads
         self._looping = looping.Looping(loop, report_every)
-        self.compiler = Compiler(self.network, self.provider, threads, looping=self._looping)
+        self._checks_memory = checks_memory
+        self.compiler = self._new_compiler()
 
     def transfer(
         self,
@@ -140,6 +144,23 @@ class Engine:
             safer=safer,
             provenance=self.provenance,
         )
+
+    def plan(self, content: Source | None, style: Style | None, settings: Settings | None = None) -> Plan:
+        """Say what `transfer` would do, and what memory it would take; nothing is computed.
+
+        Args:
+            content: as for `transfer`.
+            style: likewise.
+            settings: likewise.
+
+        Raises:
+            ImpastoError: an image cannot be read or is too small, or the network lacks a tap.
+        """
+        settings = settings or Settings()
+        scene, painting = read_pictures(content, style, settings)
+        needed = self.compiler.memory(self.compiler.form(settings, scene), settings, painting)
+        free = memory.available() if self.provider.device == "cpu" else None
+        return Plan(scene, painting, self.network.name, self.provider, settings, needed, free)
 
     def transfer_many(
         self,
@@ -261,10 +282,18 @@ class Engine:
             return False
         self.compiler.close()
         self.provider = safer
-        self.compiler = Compiler(
-            self.network, safer, self._threads, after=self.compiler.precisions, looping=self._looping
-        )
+        self.compiler = self._new_compiler(after=self.compiler.precisions)
         return True
+
+    def _new_compiler(self, after: Sequence[str] = ()) -> Compiler:
+        return Compiler(
+            self.network,
+            self.provider,
+            self._threads,
+            after=after,
+            looping=self._looping,
+            checks_memory=self._checks_memory,
+        )
 
     def provenance(self, scene: Picture, painting: Painting) -> dict[str, Any]:
         """Return what a result says of its origin: nothing of time or place, so that equal runs give equal files."""

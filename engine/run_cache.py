@@ -16,8 +16,8 @@ from types import TracebackType
 from impasto.models.store import atomic_file, cache_dir
 
 DISABLE_VARIABLE = "IMPASTO_NO_CACHE"
-GRAPHS, TARGETS, NETWORK_FACTS = "graphs", "targets", "network-facts"
-LIMITS_BYTES = {GRAPHS: 1 << 30, TARGETS: 512 << 20, NETWORK_FACTS: 1 << 20}
+GRAPHS, TARGETS, NETWORK_FACTS, MEMORY = "graphs", "targets", "network-facts", "memory"
+LIMITS_BYTES = {GRAPHS: 1 << 30, TARGETS: 512 << 20, NETWORK_FACTS: 1 << 20, MEMORY: 1 << 20}
 _LOG = logging.getLogger(__name__)
 _SPARED_S = 3600.0  # another process may be about to refer to a file as young as this
 

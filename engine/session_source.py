@@ -1,6 +1,7 @@
 """Sessions by form: from the graphs that earlier runs left, or newly built and left for the next run."""
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from impasto.engine.providers import Provider
 from impasto.engine.providers.provider import CPU_ORT_NAME
 from impasto.engine.session import Session
 from impasto.export import serialised, shared_weights
+from impasto.export.graph_memory import GraphMemory, graph_memory
 from impasto.export.terms import Term
 from impasto.models.version import VERSION
 
@@ -53,6 +55,9 @@ class SessionSource:
         self._keeps = run_cache.enabled() and network.facts.whole
         self._keeps_optimised = provider.ort_name == CPU_ORT_NAME and bool(processor.flags())
         self._surroundings = _surroundings(provider) if self._keeps else ()
+        self._lowered: tuple[Form, ir.Model, tuple[Term, ...]] | None = (
+            None  # an objective that was weighed, not opened
+        )
         self._waiting: list[Callable[[], None]] = []
         self._keeper: ThreadPoolExecutor | None = None
 
@@ -70,8 +75,38 @@ class SessionSource:
         kept = self._reopened(key) if key else None
         if kept is not None:
             return kept
+        return self._built(key, *self._take_lowered(kind, form))
+
+    def memory(self, kind: str, form: Form) -> GraphMemory:
+        """Return what a graph takes; it is built where no earlier run has looked.
+
+        Args:
+            kind: as for `open`.
+            form: likewise.
+
+        Raises:
+            ImpastoError: the image is too small.
+        """
+        key = self.key(f"{run_cache.MEMORY} of {kind}", form)
+        entry = run_cache.folder(run_cache.MEMORY) / f"{key}.json"
+        if key and entry.is_file():
+            with run_cache.Tolerant(f"read {entry.name}"):
+                return GraphMemory(**json.loads(entry.read_bytes()))
+        model, terms = self._take_lowered(kind, form)
+        found = graph_memory(model)
+        if kind == OBJECTIVE:
+            self._lowered = form, model, terms
+        if key:
+            self.later(partial(_put_memory, entry, found))
+        return found
+
+    def _take_lowered(self, kind: str, form: Form) -> "tuple[ir.Model, tuple[Term, ...]]":
+        """Return a graph as the provider wants it: the one that was weighed, if it is that one."""
+        kept, self._lowered = self._lowered, None
+        if kind == OBJECTIVE and kept is not None and kept[0] == form:
+            return kept[1:]
         model, terms = _build(self._network, kind, form)
-        return self._built(key, lower(model, self._provider), terms)
+        return lower(model, self._provider), terms
 
     def key(self, kind: str, form: Form) -> str | None:
         """Return a name for all that a graph depends on; None where nothing is kept."""
@@ -129,6 +164,13 @@ class SessionSource:
             session = Session(graph, self._provider, self._threads, keep=folder / _OPTIMISED)
         self.later(partial(_put_and_remove, key, folder, terms, whole=session is not None))
         return session
+
+
+def _put_memory(entry: Path, found: GraphMemory) -> None:
+    """Keep what a graph takes."""
+    with run_cache.Tolerant(f"write {entry.name}"):
+        run_cache.write(entry, json.dumps(dataclasses.asdict(found)).encode())
+        run_cache.drop_oldest(entry.parent.glob("*.json"), run_cache.LIMITS_BYTES[run_cache.MEMORY])
 
 
 def _put_and_remove(key: str, folder: Path, terms: tuple[Term, ...], *, whole: bool) -> None:

@@ -45,6 +45,7 @@ def batch(
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
+    ignore_memory: options.IgnoreMemory = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per row on stdout, then a summary.")] = False,
 ) -> None:
@@ -60,7 +61,14 @@ def batch(
     start = time.perf_counter()
     rows = read_manifest(manifest, folder, common or ())
     prepare_outputs(manifest, rows, bits=bits)
-    opened = Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines)
+    opened = Engine(
+        model,
+        provider=provider,
+        precision=precision,
+        threads=threads,
+        build_engines=build_engines,
+        checks_memory=not ignore_memory,
+    )
     with interruptible() as interrupted, opened as engine:
         finished, waiting = ([], list(rows)) if force else split_finished(engine, rows, bits=bits)
         counts = Counter({DONE: 0, SKIPPED: len(finished), FAILED: 0})

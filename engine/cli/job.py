@@ -19,6 +19,7 @@ from impasto.engine.settings import SEAMLESS_STEP_PX, Settings
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
+    from impasto.engine.plan import Plan
     from impasto.engine.render import Engine
     from impasto.engine.result import Result
 
@@ -87,6 +88,13 @@ class Job:
     def aside(self) -> AbstractContextManager[None]:
         """Keep the bar off the terminal while something else is written there."""
         return self._progress.aside() if self._progress else nullcontext()
+
+    def show(self, plan: "Plan") -> None:
+        """Print what a run would do."""
+        if self.as_json:
+            _print_json(plan.as_dict())
+        else:
+            print(plan.in_words())
 
     def run(
         self, engine: "Engine", settings: Settings, render: Render, interrupted: list[bool], *, iterations: int

@@ -24,6 +24,12 @@ Threads = Annotated[int, typer.Option(help="CPU threads; 0 is one per core.")]
 Loop = Annotated[
     str, typer.Option(help="Where L-BFGS runs: host, device (in the provider's memory), or auto: device on GPUs.")
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done and what memory it takes; compute and write nothing.")
+]
+IgnoreMemory = Annotated[
+    bool, typer.Option("--ignore-memory", help="Try even where the memory that is free does not seem to do.")
+]
 Size = Annotated[int, typer.Option(help="Long side of the result, px; 0 keeps the content image's own size.")]
 StyleSize = Annotated[
     int | None, typer.Option(help="Long side of the style image, px; 0 keeps its own. (default: as --size)")

@@ -61,6 +61,8 @@ def content(
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
     loop: options.Loop = "auto",
+    dry_run: options.DryRun = False,
+    ignore_memory: options.IgnoreMemory = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -103,8 +105,12 @@ def content(
             build_engines=build_engines,
             loop=loop,
             report_every=job.report_every,
+            checks_memory=not ignore_memory,
         ) as engine,
     ):
+        if dry_run:
+            job.show(engine.plan(image, None, settings))
+            return
         job.run(engine, settings, partial(engine.transfer, image, None, settings), interrupted, iterations=limit)
 
 
@@ -141,6 +147,8 @@ def style(
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
     loop: options.Loop = "auto",
+    dry_run: options.DryRun = False,
+    ignore_memory: options.IgnoreMemory = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -187,8 +195,12 @@ def style(
             build_engines=build_engines,
             loop=loop,
             report_every=job.report_every,
+            checks_memory=not ignore_memory,
         ) as engine,
     ):
+        if dry_run:
+            job.show(engine.plan(None, image, settings))
+            return
         job.run(engine, settings, partial(engine.transfer, None, image, settings), interrupted, iterations=limit)
 
 

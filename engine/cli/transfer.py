@@ -1,6 +1,7 @@
 """`impasto transfer`: two images to a picture."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,6 +57,8 @@ def transfer(
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
     loop: options.Loop = "auto",
+    dry_run: options.DryRun = False,
+    ignore_memory: options.IgnoreMemory = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -105,9 +108,14 @@ def transfer(
         build_engines=build_engines,
         loop=loop,
         report_every=job.report_every,
+        checks_memory=not ignore_memory,
     )
     with interruptible() as interrupted, open_engine(EMBEDDED if refine and model == "auto" else model) as engine:
         finish = _finisher(open_engine, engine.network, refine, job.say)
+        if dry_run:
+            with finish() if finish else nullcontext(engine) as largest:
+                job.show(largest.plan(content, style, settings))
+            return
         render = partial(transfer_refined, engine, finish, refine) if finish else engine.transfer
         steps = iterations + (refine if finish else 0)
         job.run(engine, settings, partial(render, content, style, settings), interrupted, iterations=steps)

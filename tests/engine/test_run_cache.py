@@ -83,7 +83,7 @@ def test_results_are_the_same_bits_without_with_a_new_and_with_a_filled_cache(
     assert not cache.exists()
     first = score(files)
     before = kept(cache)
-    assert {name.split("/")[0] for name in before} == {"graphs", "targets", "network-facts"}
+    assert {name.split("/")[0] for name in before} == {"graphs", "targets", "network-facts", "memory"}
     forbid(monkeypatch)
     second = score(files)
     assert same(plain, first)

@@ -1,0 +1,186 @@
+"""How much memory a run takes, whether there is as much, and what would fit.
+
+The activations are told from the graph (`impasto.export.graph_memory`). What the runtime adds to that was measured on
+the CPU provider (bench/results/memory-cpu.json): it holds weights several times while a graph is built, and its arena
+rounds up.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from impasto.models.errors import ImpastoError
+
+if TYPE_CHECKING:
+    from impasto.export.graph_memory import GraphMemory
+
+PROCESS = 200 << 20
+"""Bytes of Python, its libraries and the runtime before anything is loaded."""
+
+WEIGHTS, ACTIVATIONS = 3.2, 1.1
+"""Bytes taken for each byte of the graph's."""
+
+_FLOAT32 = 4
+_SMALLEST_SIDE_PX = 64
+_CGROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes that a run takes at its peak, part by part.
+
+    Attributes:
+        process: Python, libraries and the runtime.
+        network: weights, while the graph is built.
+        activations: what one evaluation holds at the same time.
+        images: inputs and outputs of the graph: images, gradients, targets.
+        optimiser: curvature pairs and vectors.
+        style: what the targets of a style image larger than the result take beyond that, before the first evaluation.
+    """
+
+    process: int
+    network: int
+    activations: int
+    images: int
+    optimiser: int
+    style: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.process + self.network + self.activations + self.images + self.optimiser + self.style
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What decides a run's memory beside its graph.
+
+    Attributes:
+        height: of the image, px.
+        width: of the image, px.
+        history: curvature pairs.
+        optimizer: as `Settings.optimizer`.
+        batch: images in one evaluation.
+    """
+
+    height: int
+    width: int
+    history: int
+    optimizer: str = "lbfgs"
+    batch: int = 1
+
+    @property
+    def vectors(self) -> int:
+        """Images' worth of float32 that an optimiser holds, its start and its result included."""
+        if self.optimizer == "adam":
+            return 6
+        return 2 * self.history + 1 + 6 + (3 if self.optimizer == "lbfgs" else 0)
+
+
+def estimate(graph: "GraphMemory", demand: Demand) -> MemoryEstimate:
+    """Return what a run takes.
+
+    Args:
+        graph: of its objective, lowered.
+        demand: the rest.
+    """
+    image = 3 * demand.height * demand.width * _FLOAT32
+    return MemoryEstimate(
+        process=PROCESS,
+        network=round(WEIGHTS * graph.weights),
+        activations=round(ACTIVATIONS * graph.activations),
+        images=graph.bound,
+        optimiser=demand.batch * demand.vectors * image,
+    )
+
+
+def with_style(needed: MemoryEstimate, targets: "GraphMemory") -> MemoryEstimate:
+    """Return what a run takes whose style image is larger than its result.
+
+    Args:
+        needed: of the run without it.
+        targets: of the graph of its style targets.
+    """
+    before = round(ACTIVATIONS * targets.activations) + targets.bound
+    return replace(needed, style=max(before - needed.activations - needed.images - needed.optimiser, 0))
+
+
+def available() -> int | None:
+    """Return the bytes that this process may still take without swapping; None where the system does not say."""
+    found = [_meminfo(), *(_cgroup(Path(limit), Path(used)) for limit, used in _CGROUPS)]
+    known = [value for value in found if value is not None]
+    return min(known) if known else None
+
+
+def check(needed: MemoryEstimate, demand: Demand, free: int | None) -> None:
+    """Raise ImpastoError, with what would fit, if a run needs more than there is.
+
+    Args:
+        needed: of the run.
+        demand: of the run.
+        free: bytes; None is not known, and no reason to refuse.
+    """
+    if free is None or needed.total <= free:
+        return
+    offers = fitting(needed, demand, free)
+    size = f"{demand.width}x{demand.height} px" + (f", batch {demand.batch}" if demand.batch > 1 else "")
+    raise ImpastoError(
+        f"not enough memory: this run ({size}, history {demand.history}) takes about {in_words(needed.total)} and "
+        f"{in_words(free)} are free; " + (" or ".join(offers) + " would fit" if offers else "no smaller size would fit")
+    )
+
+
+def fitting(needed: MemoryEstimate, demand: Demand, free: int) -> list[str]:
+    """Return options with each of which alone the run would fit."""
+    offers = []
+    fixed = needed.process + needed.network
+    growing = needed.total - fixed
+    if needed.style and needed.total - needed.style <= free:
+        return ["a smaller --style-size"]
+    if demand.batch > 1:
+        fits = math.floor((free - fixed) / (growing / demand.batch))
+        if fits >= 1:
+            offers.append(f"--batch {fits}")
+    side = max(demand.height, demand.width)
+    smaller = math.floor(side * math.sqrt(max(free - fixed, 0) / growing)) // 16 * 16
+    if smaller >= _SMALLEST_SIDE_PX:
+        offers.append(f"--size {smaller}")
+    pair = demand.batch * 2 * 3 * demand.height * demand.width * _FLOAT32
+    history = demand.history - math.ceil((needed.total - free) / pair)
+    if demand.optimizer != "adam" and history >= 1:
+        offers.append(f"--history {history}")
+    return offers
+
+
+def in_words(size: int) -> str:
+    """Return bytes as people say them."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
+def _meminfo() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    values = {line.split(":")[0]: int(line.split()[1]) << 10 for line in lines if line.split()[1:]}
+    return values.get("MemAvailable")
+
+
+def _cgroup(limit: Path, used: Path) -> int | None:
+    """Return what a container may still take; what it keeps of files can be given up, and is not known apart."""
+    try:
+        most = limit.read_text(encoding="ascii").strip()
+        return max(int(most) - int(used.read_text(encoding="ascii")) + _cached(limit.parent), 0)
+    except (OSError, ValueError):
+        return None  # no such file, or "max"
+
+
+def _cached(folder: Path) -> int:
+    """Return the bytes of files that a control group's memory holds and can give up."""
+    lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+    values = dict(line.split() for line in lines)
+    return int(values.get("inactive_file", 0)) + int(values.get("active_file", 0))

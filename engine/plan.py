@@ -1,0 +1,79 @@
+"""What a run would do, told without doing it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from impasto.engine.images import Picture
+from impasto.engine.memory import MemoryEstimate, in_words
+from impasto.engine.preparation import Painting
+from impasto.engine.providers import Provider
+from impasto.engine.saved_style import SavedStyle
+from impasto.engine.settings import Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that has not begun.
+
+    Attributes:
+        scene: the content image, at the size of the result.
+        painting: the style image, at its own size, or what was saved of it.
+        model: the network's name.
+        provider: that it would run on.
+        settings: of the run.
+        memory: that it would take.
+        free_bytes: of memory; None where that is not known.
+    """
+
+    scene: Picture
+    painting: Painting
+    model: str
+    provider: Provider
+    settings: Settings
+    memory: MemoryEstimate
+    free_bytes: int | None
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether there is as much memory; None where that is not known."""
+        return None if self.free_bytes is None else self.memory.total <= self.free_bytes
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        parts = {name: getattr(self.memory, name) for name in self.memory.__dataclass_fields__}
+        return {
+            "width": self.scene.width,
+            "height": self.scene.height,
+            "style": self._style(),
+            "model": self.model,
+            "provider": self.provider.name,
+            "precision": self.provider.precision,
+            "settings": self.settings.as_dict(),
+            "memory_bytes": {**parts, "total": self.memory.total},
+            "free_bytes": self.free_bytes,
+            "fits": self.fits,
+        }
+
+    def in_words(self) -> str:
+        """Return it as lines for people."""
+        settings, memory = self.settings, self.memory
+        limit = "" if settings.evaluations is None else f", {settings.evaluations} evaluations at most"
+        free = "" if self.free_bytes is None else f"; {in_words(self.free_bytes)} are free"
+        rows = {
+            "result": f"{self.scene.width}x{self.scene.height} px",
+            "style": self._style(),
+            "model": self.model,
+            "runs on": f"{self.provider.name}, {self.provider.precision}",
+            "run": f"{settings.optimizer}, history {settings.history}, {settings.iterations} iterations{limit}",
+            "memory": f"about {in_words(memory.total)} at most{free}",
+            "  of it": ", ".join(
+                f"{name} {in_words(size)}" for name in memory.__dataclass_fields__ if (size := getattr(memory, name))
+            ),
+        }
+        width = max(map(len, rows))
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
+
+    def _style(self) -> str:
+        if isinstance(self.painting, SavedStyle):
+            return f"{self.painting.name}, saved"
+        return f"{self.painting.width}x{self.painting.height} px" if self.settings.active_style_taps else "none"
