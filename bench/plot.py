@@ -12,6 +12,7 @@ from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 # Okabe and Ito's colours, told apart by colour-blind readers as well; black is the first.
 COLOURS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
@@ -94,6 +95,7 @@ def _times(axis: "Axes", series: Items, colours: Mapping[str, str]) -> None:
         axis.fill_between(sides, low, high, color=colours[label], alpha=0.2)
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
+    _plain_numbers(axis.yaxis)
     sides = sorted({item["size_px"] for item in series})
     axis.set_xticks(sides, [str(side) for side in sides])
     axis.set_xlabel("side of the picture, px")
@@ -107,6 +109,7 @@ def _spreads(axis: "Axes", series: Items, colours: Mapping[str, str]) -> None:
         shares = np.arange(1, values.size + 1) / values.size
         axis.step(values, shares, where="post", **_look(item, series, colours))
     axis.set_xscale("log")
+    _plain_numbers(axis.xaxis)
     axis.set_ylim(0, 1.02)
     axis.set_xlabel("seconds")
     axis.set_ylabel("share of the samples")
@@ -129,6 +132,15 @@ def _look(item: Mapping[str, Any], series: Items, colours: Mapping[str, str]) ->
     dashes = DASHES[sizes.index(item["size_px"]) % len(DASHES)]
     label = f"{item['label']}, {item['size_px']} px"
     return {"color": colours[item["label"]], "linestyle": dashes, "label": label}
+
+
+def _plain_numbers(axis: "Axis") -> None:
+    """Mark 1, 2 and 5 of every power of ten of a logarithmic axis, as 0.2 and not as a power."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 _Paint = Callable[["Axes", Items, Mapping[str, str]], None]
