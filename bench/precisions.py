@@ -1,10 +1,10 @@
-"""What a precision does to the end of a run: `python -m impasto.bench.precisions CONTENT STYLE -o PICTURES --json FILE`.
+"""What a precision does to the end of a run: `python -m impasto.bench.precisions CONTENT STYLE -o DIR --json FILE`.
 
 The same transfer in float32 on the CPU provider and in every other way asked for, with the same number of iterations,
 from the content image and from noise. What counts is the loss of the saved picture, scored in float32 whatever the run
 itself said. Both images are made square, so that literal sums compare. Finished pictures are found again.
 
-    python -m impasto.bench.precisions CONTENT STYLE --way openvino:bf16 -o PICTURES --json bench/results/FILE.json
+    python -m impasto.bench.precisions CONTENT STYLE --way openvino:bf16 -o DIR --json FILE
 """
 
 import argparse
