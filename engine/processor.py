@@ -5,7 +5,8 @@ import platform
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
-BF16_FLAGS = ("amx_bf16", "avx512_bf16")  # matrix tiles; vector dot products
+BF16_TILES = "amx_bf16"
+BF16_FLAGS = (BF16_TILES, "avx512_bf16")  # matrix tiles; vector dot products
 
 
 @functools.cache

@@ -82,7 +82,7 @@ def _best(precision: str, build_engines: bool) -> Provider:
     """Return the first provider that works and has the precision."""
     reasons: list[tuple[str, str]] = []
     for item in availability(build_engines=build_engines):
-        reason = item.reason if not item.works else _lack(item.name, precision)
+        reason = item.reason if not item.works else _lack(item.name, precision) or _outdone(item.name, precision)
         if reason is None:
             made = HOMES[item.name].provider(_taken(item.name, precision))
             return dataclasses.replace(made, choice=f"provider {item.name}, {made.precision}{_without(reasons)}")
@@ -118,6 +118,11 @@ def _probe(name: str, build_engines: bool) -> Availability:
 
 def _lack(name: str, precision: str) -> str | None:
     return None if precision == AUTO else HOMES[name].refusal(precision)
+
+
+def _outdone(name: str, precision: str) -> str | None:
+    """Return why "auto" goes on from a provider that works."""
+    return openvino.outdone(_taken(name, precision)) if name == openvino.NAME else None
 
 
 def _without(reasons: list[tuple[str, str]]) -> str:

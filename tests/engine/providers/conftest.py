@@ -13,6 +13,9 @@ from impasto.engine import processor
 from impasto.engine.providers import nvidia, openvino
 
 XEON = "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Platinum\nflags\t\t: fpu avx512f avx512_bf16 amx_bf16 amx_tile\n"
+WITHOUT_AMX = (
+    "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Processor\nflags\t\t: fpu avx512f avx512_bf16 avx512_fp16\n"
+)
 OLD = "processor\t: 0\nmodel name\t: Intel(R) Core(TM) i5\nflags\t\t: fpu avx2\n"
 
 

@@ -17,7 +17,7 @@ from impasto.engine.session import Session
 from impasto.export.objective import build_objective
 from impasto.export.serialised import whole
 from tests.engine.conftest import Files
-from tests.engine.providers.conftest import XEON, Device
+from tests.engine.providers.conftest import WITHOUT_AMX, XEON, Device
 from tests.small_network import features_model
 
 
@@ -41,14 +41,31 @@ def test_auto_says_what_it_took_and_why_not_the_others(
     )
 
 
-def test_auto_takes_openvino_where_it_lists_a_device(
+def test_auto_takes_openvino_for_its_bf16(
     plugin: Callable[..., object], gpu: Callable[..., None], cpuinfo: Callable[[str], None]
 ) -> None:
     gpu()
     plugin(Device(openvino.ORT_NAME))
     cpuinfo(XEON)
     assert (choose().name, choose().precision) == ("openvino", "bf16")
-    assert choose(precision="fp32").name == "openvino"
+    assert choose(precision="fp32").name == "cpu"
+
+
+def test_auto_leaves_openvino_where_it_is_no_faster(
+    plugin: Callable[..., object],
+    gpu: Callable[..., None],
+    cpuinfo: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpu()
+    plugin(Device(openvino.ORT_NAME))
+    cpuinfo(WITHOUT_AMX)
+    monkeypatch.setattr(nvidia, "no_gpu", lambda: "no driver")
+    assert choose().choice == (
+        "provider cpu, fp32; not tensorrt or cuda: no driver; "
+        "not openvino: its fp32 is no faster than cpu's and starts later"
+    )
+    assert (choose(precision="bf16").name, choose("openvino").precision) == ("openvino", "fp32")
 
 
 def test_auto_passes_over_a_provider_without_the_precision(gpu: Callable[..., None]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from impasto.engine import Engine, ImpastoError, Settings
 from impasto.engine.providers import choose, openvino
 from tests.engine.conftest import Files
-from tests.engine.providers.conftest import OLD, XEON, Device
+from tests.engine.providers.conftest import OLD, WITHOUT_AMX, XEON, Device
 
 SETTINGS = Settings(size=0, content_taps=("relu2_1",), style_taps=("relu1_1", "relu3_1"), content_weight=1e-5)
 
@@ -68,8 +68,8 @@ def test_a_missing_plugin_names_the_wheel(monkeypatch: pytest.MonkeyPatch) -> No
         choose("openvino")
 
 
-@pytest.mark.parametrize(("info", "expected"), [(XEON, "bf16"), (OLD, "fp32"), ("", "fp32")])
-def test_auto_is_bf16_where_the_processor_multiplies_it(
+@pytest.mark.parametrize(("info", "expected"), [(XEON, "bf16"), (WITHOUT_AMX, "fp32"), (OLD, "fp32"), ("", "fp32")])
+def test_auto_is_bf16_where_the_processor_multiplies_it_in_tiles(
     info: str, expected: str, plugin: Callable[..., object], cpuinfo: Callable[[str], None]
 ) -> None:
     plugin(Device(openvino.ORT_NAME))
