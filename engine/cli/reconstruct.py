@@ -12,6 +12,7 @@ from impasto.engine.cli.job import Job, interruptible
 from impasto.engine.cli.watching import watch
 from impasto.engine.reconstruction import (
     CONTENT_HISTORY,
+    CONTENT_PRECISION,
     STYLE_HISTORY,
     content_reconstruction,
     style_reconstruction,
@@ -57,7 +58,7 @@ def content(
     preview: options.Preview = False,
     preview_as: options.PreviewAs = None,
     provider: options.Provider = "auto",
-    precision: options.Precision = "auto",
+    precision: options.Precision = CONTENT_PRECISION,
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
     loop: options.Loop = "auto",

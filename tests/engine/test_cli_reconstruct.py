@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from impasto.engine import ImpastoError, render
 from impasto.engine.images import read_metadata
 from tests.engine.command_line import run
 from tests.engine.conftest import Files
@@ -27,6 +28,29 @@ def test_content_is_reconstructed_from_noise(capsys: pytest.CaptureFixture[str],
     assert summary["loss"] < 1e-3 * sum(summary["initial_terms"].values())
     record = read_metadata(files.folder / "out.png")
     assert (record["settings"]["init"], record["settings"]["style_weight"]) == ("noise", 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "expected"),
+    [("content", (), "fp32"), ("content", ("--precision", "auto"), "auto"), ("style", (), "auto")],
+)
+def test_content_alone_asks_for_fp32_unless_told_otherwise(
+    capsys: pytest.CaptureFixture[str],
+    files: Files,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    options: tuple[str, ...],
+    expected: str,
+) -> None:
+    asked: list[object] = []
+
+    def refuse(model: str, **chosen: object) -> None:
+        asked.append(chosen["precision"])
+        raise ImpastoError("enough")
+
+    monkeypatch.setattr(render, "Engine", refuse)
+    run(capsys, "reconstruct", kind, files.content, "-o", files.folder / "out.png", *options)
+    assert asked == [expected]
 
 
 def test_a_limit_of_evaluations_alone_is_the_limit(capsys: pytest.CaptureFixture[str], files: Files) -> None:
