@@ -40,7 +40,7 @@ def normalise_network(model: str | Path, pictures: Sequence[Path], output: str |
     silent = normalise(copy, mean_activations(copy, files))
     copy.metadata_props["normalised"] = f"mean activation 1 over {len(files)} pictures"
     copy.metadata_props["normalised_from"] = network.sha256
-    with atomic_file(target) as part:
+    with atomic_file(target, durable=True) as part:
         ir.save(copy, part)
     return target, len(files), len(silent)
 

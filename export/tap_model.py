@@ -118,5 +118,5 @@ def _read_onnx(file: Path) -> ir.Model:
 
 
 def _store(model: ir.Model, target: Path) -> None:
-    with atomic_file(target) as part:
+    with atomic_file(target, durable=True) as part:
         ir.save(model, part)

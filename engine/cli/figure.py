@@ -1,7 +1,7 @@
 """`impasto figure`: the paper's figures, each with one command."""
 
-import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +10,6 @@ import typer
 from impasto.engine.cli import options
 from impasto.engine.cli.job import INTERRUPTED, interruptible, say, silent
 from impasto.engine.cli.watching import typed_command
-from impasto.engine.events import Event
 from impasto.engine.settings import Settings
 
 EVALUATIONS = 300
@@ -34,15 +33,24 @@ def figure(
     ] = None,
     size: Annotated[int, typer.Option(help="Long side of every cell, px.")] = SIZE_PX,
     evaluations: Annotated[int, typer.Option(help="Runs of loss and gradient for every cell.")] = EVALUATIONS,
-    ratio: Annotated[float, typer.Option(help="alpha/beta of figure 2; the paper has 1e-3 and 1e-4.")] = 1e-4,
+    ratio: Annotated[
+        float | None,
+        typer.Option(help="alpha/beta, figure 2 only; the paper has 1e-3 and 1e-4. (default: 1e-4)"),
+    ] = None,
     model: options.Model = "auto",
     pool: options.Pool = "avg",
     init: Annotated[str, typer.Option(help="Start from noise, content, style, or an image FILE.")] = "noise",
     seed: options.Seed = Settings.seed,
+    bounded: options.Bounded = Settings.bounded,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Cells per evaluation at most. (default: 1 on processors, 4 on a GPU)"),
+    ] = None,
     provider: options.Provider = "auto",
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
+    ignore_memory: options.IgnoreMemory = False,
     report: Annotated[
         Path | None,
         typer.Option(help="Also write a page: every cell with its loss curves. .html", show_default=False),
@@ -54,8 +62,8 @@ def figure(
 
     Interrupted in any way, the same command goes on with the first cell that was not finished.
     """
-    from impasto.engine.cli.figure_progress import FigureProgress
-    from impasto.engine.figures import Cell, FigureReport, make_figure, plan_figure
+    from impasto.engine.cli.figure_progress import CellLines, FigureProgress
+    from impasto.engine.figures import FigureReport, make_figure, plan_figure
     from impasto.engine.render import Engine
 
     plan = plan_figure(
@@ -69,35 +77,23 @@ def figure(
         pool=pool,
         init=init,
         seed=seed,
+        bounded=bounded,
     )
     page = None if report is None else FigureReport(report, plan, output, command=typed_command())
     tell = silent if quiet else say
-    start_s, found = time.perf_counter(), 0
+    start_s = time.perf_counter()
+    open_engine = partial(Engine, threads=threads, build_engines=build_engines, checks_memory=not ignore_memory)
     with (
         interruptible() as interrupted,
-        Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine,
+        open_engine(model, provider=provider, precision=precision) as engine,
     ):
         tell(engine.network.choice)
         tell("" if as_json else engine.provider.choice)
+        lines = CellLines(plan, silent=not as_json)
         with FigureProgress(plan, evaluations, hidden=quiet or as_json) as progress:
-
-            def on_cell(cell: Cell, before: int, finished: bool) -> None:
-                nonlocal found
-                found += finished
-                progress.begin(cell, before, finished)
-                if page is not None:
-                    page.begin(cell)
-                if as_json:
-                    line = {"cell": cell.name, "number": before + 1, "of": len(plan.cells), "finished": finished}
-                    print(json.dumps(line), flush=True)
-
-            def on_event(event: Event) -> None:
-                progress.show(event)
-                if page is not None:
-                    page.take(event)
-
+            followers = [progress, lines, *([page] if page is not None else [])]
             whole = make_figure(
-                engine, plan, output, on_cell=on_cell, on_event=on_event, cancel=lambda: bool(interrupted)
+                engine, plan, output, batch=batch, followers=followers, cancel=lambda: bool(interrupted)
             )
     if page is not None:
         page.finish()
@@ -107,6 +103,6 @@ def figure(
     if not quiet and not as_json:
         seconds = time.perf_counter() - start_s
         print(
-            f"{output / 'sheet.png'} and figure.html: {len(plan.cells)} cells, {found} of them found, {seconds:.0f} s"
-            + (f"\n{report}: report" if report else "")
+            f"{output / 'sheet.png'} and figure.html: {len(plan.cells)} cells, {lines.count} of them found, "
+            f"{seconds:.0f} s" + (f"\n{report}: report" if report else "")
         )

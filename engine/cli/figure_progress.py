@@ -1,5 +1,6 @@
-"""What a person sees while a figure is made: a bar for the whole and one for the cell."""
+"""What a person or a program sees while a figure is made: bars for the whole and for the cells, or a line per cell."""
 
+import json
 from types import TracebackType
 from typing import Self
 
@@ -12,10 +13,10 @@ from impasto.engine.figures import Cell, Plan
 
 
 class FigureProgress:
-    """Two progress bars on stderr; nothing where stderr is not a terminal, or when it is told to be quiet."""
+    """Bars on stderr, one for the whole and one for each cell under way; nothing where stderr is not a terminal."""
 
     def __init__(self, plan: Plan, evaluations: int, *, hidden: bool) -> None:
-        """Make bars for so many cells of so many evaluations each."""
+        """Make a bar for so many cells of so many evaluations each; the cells' bars come and go."""
         console = Console(stderr=True)
         self._bars = progress.Progress(
             progress.TextColumn("{task.description}"),
@@ -27,33 +28,53 @@ class FigureProgress:
             disable=hidden or not console.is_terminal,
             transient=True,
         )
-        self._evaluations, self._finished = evaluations, 0
+        self._evaluations, self._count = evaluations, len(plan.cells)
         # The whole counts evaluations too, so that it moves and can tell the time that is left.
-        self._whole = self._bars.add_task("figure", total=len(plan.cells) * evaluations, remark="")
-        self._cell = self._bars.add_task("cell", total=evaluations, remark="")
-        self._count = len(plan.cells)
+        self._whole = self._bars.add_task("figure", total=len(plan.cells) * evaluations, remark="preparing")
+        self._cells: dict[str, progress.TaskID] = {}
+        self._under_way: dict[str, int] = {}
+        self._ended = 0
 
-    def begin(self, cell: Cell, number: int, finished: bool) -> None:
-        """Go on to a cell.
+    @property
+    def completed(self) -> int:
+        """Evaluations that are behind us; a cell that has ended counts with all that it might have had."""
+        return self._ended * self._evaluations + sum(self._under_way.values())
 
-        Args:
-            cell: the next one.
-            number: of cells before it.
-            finished: whether it was found again.
-        """
-        self._finished = number
-        self._bars.update(self._whole, completed=number * self._evaluations, remark=f"cell {number + 1}/{self._count}")
-        remark = "is there already" if finished else "preparing"
-        self._bars.reset(self._cell, total=self._evaluations, description=cell.name, remark=remark)
+    @property
+    def seconds_left(self) -> float | None:
+        """What the bar of the whole says; None where nothing is known."""
+        return next(task.time_remaining for task in self._bars.tasks if task.id == self._whole)
 
-    def show(self, event: Event) -> None:
-        """Take over one event of the cell that is being made."""
+    def found(self, cell: Cell) -> None:
+        """Count a cell as done; it says nothing about the speed, so that the clock begins anew."""
+        self._ended += 1
+        self._bars.reset(self._whole, completed=self.completed, remark=self._remark())
+
+    def take(self, cell: Cell, event: Event) -> None:
+        """Take over one event of a cell that is being made."""
         if isinstance(event, Started):
-            self._bars.update(self._cell, remark="first evaluation")
+            self._under_way[cell.name] = 0
+            if cell.name not in self._cells:
+                self._cells[cell.name] = self._bars.add_task(cell.name, total=self._evaluations, remark="")
+            self._bars.reset(self._cells[cell.name], remark="first evaluation")
         elif isinstance(event, Iteration):
             done = min(event.evaluations, self._evaluations)
-            self._bars.update(self._cell, completed=done, remark=grouped(event.terms))
-            self._bars.update(self._whole, completed=self._finished * self._evaluations + done)
+            self._under_way[cell.name] = done
+            self._bars.update(self._cells[cell.name], completed=done, remark=grouped(event.terms))
+        self._show_whole()
+
+    def ended(self, cell: Cell) -> None:
+        """Count a cell as done, whatever it has left undone."""
+        self._ended += 1
+        del self._under_way[cell.name]
+        self._bars.remove_task(self._cells.pop(cell.name))
+        self._show_whole()
+
+    def _show_whole(self) -> None:
+        self._bars.update(self._whole, completed=self.completed, remark=self._remark())
+
+    def _remark(self) -> str:
+        return f"{self._ended}/{self._count} cells"
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -63,3 +84,36 @@ class FigureProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bars.stop()
+
+
+class CellLines:
+    """A JSON line on stdout for every cell that is found or begins.
+
+    Attributes:
+        count: of the cells that were found.
+    """
+
+    def __init__(self, plan: Plan, *, silent: bool) -> None:
+        """Follow the cells of a plan; silent, they are only counted."""
+        self.count = 0
+        self._plan, self._silent = plan, silent
+        self._begun: set[str] = set()
+
+    def found(self, cell: Cell) -> None:
+        """Tell of a cell that is there."""
+        self.count += 1
+        self._print(cell, finished=True)
+
+    def take(self, cell: Cell, event: Event) -> None:
+        """Tell of a cell that begins."""
+        if isinstance(event, Started) and cell.name not in self._begun:
+            self._begun.add(cell.name)
+            self._print(cell, finished=False)
+
+    def ended(self, cell: Cell) -> None:
+        """Do nothing; the next line says as much."""
+
+    def _print(self, cell: Cell, *, finished: bool) -> None:
+        if not self._silent:
+            number, cells = self._plan.cells.index(cell) + 1, len(self._plan.cells)
+            print(json.dumps({"cell": cell.name, "number": number, "of": cells, "finished": finished}), flush=True)

@@ -85,6 +85,16 @@ class Job:
         """Evaluations between two looks of the host: one where something is made of every iteration's image."""
         return 1 if self.save_every or self.watchers else None
 
+    def is_frame(self, path: Path) -> bool:
+        """Return whether `save_every` writes a file of that name."""
+        number = path.stem.removeprefix(f"{self.output.stem}-")
+        return bool(
+            self.save_every
+            and number.isdecimal()
+            and int(number) % self.save_every == 0
+            and path.resolve() == _numbered(self.output, int(number)).resolve()
+        )
+
     def aside(self) -> AbstractContextManager[None]:
         """Keep the bar off the terminal while something else is written there."""
         return self._progress.aside() if self._progress else nullcontext()

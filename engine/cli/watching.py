@@ -46,6 +46,8 @@ def watch(
 
         if animation.resolve() == job.output.resolve():
             raise ImpastoError(f"--animation and --output are both {animation}: give them two names")
+        if job.is_frame(animation):
+            raise ImpastoError(f"--animation {animation} is also a file of --save-every: give it another name")
         job.watchers.append(Animation(animation, every=job.save_every))
     if preview or preview_as is not None:
         from impasto.engine.preview import AUTO, Preview, open_preview

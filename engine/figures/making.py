@@ -1,22 +1,37 @@
 """A figure from its plan: every cell that is not finished yet, then the sheet and the page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import Protocol
 
-from impasto.engine.events import OnEvent
+from impasto.engine.events import Event
 from impasto.engine.figures.page import write_page
 from impasto.engine.figures.plan import Cell, Plan
 from impasto.engine.figures.record import Record, asked_for
 from impasto.engine.figures.sheet import write_sheet
 from impasto.engine.images import read_image
+from impasto.engine.many import Job
+from impasto.engine.outcome import Outcome
 from impasto.engine.render import Engine
 from impasto.models.errors import ImpastoError
+from impasto.models.file_lock import file_lock
 from impasto.models.version import VERSION
 
-SHEET, PAGE = "sheet.png", "figure.html"
+SHEET, PAGE, LOCK = "sheet.png", "figure.html", ".figure.lock"
 
-OnCell = Callable[[Cell, int, bool], None]
-"""Called before each cell with the cell, how many there were before it, and whether it is finished already."""
+
+class Follower(Protocol):
+    """What is told of a figure that is made. Cells of one form may be under way at the same time."""
+
+    def found(self, cell: Cell) -> None:
+        """A cell is there from an earlier start."""
+
+    def take(self, cell: Cell, event: Event) -> None:
+        """Something happened to a cell that is being made; `Started` is the first of its events."""
+
+    def ended(self, cell: Cell) -> None:
+        """A cell is ready and will now be written."""
 
 
 def make_figure(
@@ -24,30 +39,31 @@ def make_figure(
     plan: Plan,
     folder: Path,
     *,
-    on_cell: OnCell | None = None,
-    on_event: OnEvent | None = None,
-    cancel: Callable[[], bool] | None = None,
+    batch: int | None = None,
+    followers: Sequence[Follower] = (),
+    cancel: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Make a figure, or what is missing of it.
 
-    In the folder are then NAME.png of every cell, `sheet.png`, `figure.html` and `figure.json`. Stopped at any moment,
-    even by force, it goes on with the first cell that was not finished.
+    In the folder are then NAME.png of every cell, `sheet.png`, `figure.html` and `figure.json`, and the lock that keeps
+    a second process out. Stopped at any moment, even by force, it goes on with the cells that were not finished.
 
     Args:
         engine: paints the cells.
         plan: from `plan_figure`.
         folder: it is made where it does not exist.
-        on_cell: told of every cell.
-        on_event: as for `Engine.transfer`, for the cell that is being made.
-        cancel: likewise; the cell that it stops is not kept.
+        batch: cells of one form per evaluation at most, as for `Engine.transfer_many`; None is its default.
+        followers: told of every cell.
+        cancel: asked before every evaluation; cells that it stops are not kept.
 
     Returns:
         Whether the figure is whole; False where it was cancelled.
 
     Raises:
-        ImpastoError: as `Engine.transfer`; the folder holds another figure, or cannot be written to.
+        ImpastoError: as `Engine.transfer` and `Engine.transfer_many`; the folder holds another figure, another process
+            is at work there, or it cannot be written to.
     """
-    for path in _images(plan):
+    for _, path in plan.inputs:
         read_image(path)  # a mistake is told before the first cell, not hours later
     if folder.exists() and not folder.is_dir():
         raise ImpastoError(f"cannot write to {folder}: it is a file; give a folder")
@@ -58,26 +74,69 @@ def make_figure(
         "provider": engine.provider.name,
         "precision": engine.provider.precision,
     }
-    record = Record(folder, asked_for(plan, made_with))
-    for index, cell in enumerate(plan.cells):
-        finished = record.is_finished(cell)
-        if on_cell is not None:
-            on_cell(cell, index, finished)
-        if finished:
-            continue
-        try:
-            result = engine.transfer(cell.content, cell.style, cell.settings, on_event=on_event, cancel=cancel)
-        except ImpastoError:
-            if cancel is not None and cancel():  # before the first evaluation, so that there is no result
-                return False
-            raise
-        if cancel is not None and cancel():
+    asked = asked_for(plan, made_with)
+    with _alone_in(folder):
+        record = Record(folder, asked)
+        missing = [cell for cell in plan.cells if not record.is_finished(cell)]
+        for cell in plan.cells:
+            if cell not in missing:
+                for follower in followers:
+                    follower.found(cell)
+        if not _make(engine, missing, record, batch, followers, cancel):
             return False
-        record.add(cell, result)
-    write_sheet(plan, record, folder / SHEET, made_with)
-    write_page(plan, record, folder / PAGE, made_with)
+        write_sheet(plan, record, folder / SHEET, made_with)
+        write_page(plan, record, folder / PAGE, made_with)
     return True
 
 
-def _images(plan: Plan) -> list[Path]:
-    return sorted({path for cell in plan.cells for path in (cell.content, cell.style) if path is not None})
+def _make(
+    engine: Engine,
+    cells: Sequence[Cell],
+    record: Record,
+    batch: int | None,
+    followers: Sequence[Follower],
+    cancel: Callable[[], bool],
+) -> bool:
+    """Make cells and record each as soon as it has ended; return whether all of them have.
+
+    Raises:
+        ImpastoError: of the first cell that failed; those beside it are given up.
+    """
+    failures: list[ImpastoError] = []
+    left = len(cells)
+
+    def tell(index: int, _: Job, event: Event) -> None:
+        for follower in followers:
+            follower.take(cells[index], event)
+
+    jobs = (Job(cell.content, cell.style, cell.settings) for cell in cells)
+    for found in engine.transfer_many(jobs, batch=batch, on_event=tell, cancel=lambda: bool(failures) or cancel()):
+        if found.error is not None:
+            failures.append(found.error)
+        elif found.result is not None and found.result.outcome != Outcome.CANCELLED.value:
+            for follower in followers:
+                follower.ended(cells[found.index])
+            record.add(cells[found.index], found.result)
+            left -= 1
+    if failures and not cancel():  # where it is cancelled, a cell without its first evaluation is no failure
+        raise failures[0]
+    return left == 0
+
+
+def _alone_in(folder: Path) -> AbstractContextManager[object]:
+    """Make a folder and keep other processes out of it.
+
+    Raises:
+        ImpastoError: one is at work there, or the folder cannot be written to.
+    """
+
+    def refuse() -> None:
+        raise ImpastoError(f"another process makes a figure in {folder}: wait for it, or give another folder")
+
+    held = ExitStack()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held.enter_context(file_lock(folder / LOCK, refuse))
+    except OSError as error:
+        raise ImpastoError(f"cannot write to {folder}: {error.strerror}; give another folder") from error
+    return held

@@ -32,7 +32,7 @@ def write_page(plan: Plan, record: Record, path: Path, made_with: Mapping[str, A
         _losses(plan, record),
         "</main>",
     ]
-    with atomic_file(path) as part:
+    with atomic_file(path, durable=True) as part:
         part.write_text(page(title, parts), encoding="utf-8")
 
 

@@ -17,7 +17,8 @@ from impasto.models.errors import ImpastoError
 FIGURES = (1, 2, 3)
 RATIOS = (1e-5, 1e-4, 1e-3, 1e-2)
 NESTED = tuple(STYLE_TAPS[: count + 1] for count in range(len(STYLE_TAPS)))
-FIGURE_2_COLUMNS = 3
+FIGURE_2_COLUMNS, FIGURE_2_RATIO = 3, 1e-4
+LONGEST_STEM = 60  # of a style's file in a cell's; file systems have 255 bytes for a name, a letter up to 4
 FROM_NOISE: Mapping[str, Any] = {"init": "noise", "history": STYLE_HISTORY}
 
 
@@ -68,13 +69,29 @@ class Plan:
     insets: bool
     cells: tuple[Cell, ...]
 
+    @property
+    def content(self) -> Path | None:
+        """The content image, which all cells that have one share."""
+        return next((cell.content for cell in self.cells if cell.content is not None), None)
+
+    @property
+    def styles(self) -> tuple[Path, ...]:
+        """The style images, each once, in the order of the cells."""
+        return tuple(dict.fromkeys(cell.style for cell in self.cells if cell.style is not None))
+
+    @property
+    def inputs(self) -> tuple[tuple[str, Path], ...]:
+        """Every image that the figure is made from, once, and whether it is the "content" or a "style"."""
+        content = () if self.content is None else (("content", self.content),)
+        return (*content, *(("style", path) for path in self.styles))
+
 
 def plan_figure(
     number: int,
     content: Path | None,
     styles: Sequence[Path],
     *,
-    ratio: float = 1e-4,
+    ratio: float | None = None,
     **settings: Any,
 ) -> Plan:
     """Return the plan of a figure.
@@ -83,23 +100,26 @@ def plan_figure(
         number: 1, 2 or 3.
         content: the content image.
         styles: the style images: one, for figure 2 any number.
-        ratio: alpha / beta of figure 2.
+        ratio: alpha / beta of figure 2, which alone takes one; None is `FIGURE_2_RATIO`.
         settings: of `Settings`, the same for all cells; they start from noise unless these say otherwise.
 
     Raises:
-        ImpastoError: no such figure, images are missing or too many, or a setting is out of range.
+        ImpastoError: no such figure, too many images, a ratio for another figure than 2, or a setting out of range.
     """
     if number not in FIGURES:
         raise ImpastoError(f"no figure {number}: allowed are {', '.join(map(str, FIGURES))}")
     if number != 2 and len(styles) > 1:
         raise ImpastoError(f"figure {number} has one style image, not {len(styles)}: give --style once")
+    if number != 2 and ratio is not None:
+        of = "no alpha/beta" if number == 1 else f"its own: {', '.join(map(_power, RATIOS))}"
+        raise ImpastoError(f"bad ratio {ratio:g}: figure 2 alone takes one, and figure {number} has {of}; drop --ratio")
     if number == 1:
         return _figure_1(content, styles[0] if styles else None, settings)
     if content is None or not styles:
         missing = " and ".join(what for what, is_there in (("--content", content), ("--style", styles)) if not is_there)
         raise ImpastoError(f"figure {number} needs a content image and a style image: give {missing}")
     if number == 2:
-        return _figure_2(content, styles, ratio, settings)
+        return _figure_2(content, styles, FIGURE_2_RATIO if ratio is None else ratio, settings)
     return _figure_3(content, styles[0], settings)
 
 
@@ -133,7 +153,8 @@ def _figure_2(content: Path, styles: Sequence[Path], ratio: float, settings: dic
     for index, style in enumerate(styles):
         row, column = divmod(index, FIGURE_2_COLUMNS)
         description = f"{content.name} in the style of {style.name}"
-        cells.append(Cell(f"{index + 1}-{style.stem}", row, column, style.stem, description, content, style, chosen))
+        name = f"{index + 1}-{style.stem[:LONGEST_STEM]}"
+        cells.append(Cell(name, row, column, style.stem, description, content, style, chosen))
     rows = ("",) * (cells[-1].row + 1)
     originals = (content, *(None for _ in rows[1:]))
     title = f"One photograph in several styles, alpha/beta {_power(ratio)}"

@@ -1,15 +1,18 @@
 """`figure.json`: what a figure was asked to be, and every cell that is finished.
 
-It is written anew, whole, after each cell, and a cell's image before it. A cell is finished when its entry is there and
-its image is the one that the entry was written for; so a process may be killed at any moment.
+It is written anew, whole, after each cell, and a cell's image before it. A cell is finished when its entry is there,
+with all that belongs to one, and its image is the one that the entry was written for; so a process may be killed at any
+moment.
 """
 
 import json
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from impasto.engine.figures.plan import Cell, Plan
+from impasto.engine.manifest import STARTS
 from impasto.engine.result import Result
 from impasto.models.checksum import sha256_of
 from impasto.models.errors import ImpastoError
@@ -18,12 +21,34 @@ from impasto.models.store import atomic_file
 FILE_NAME = "figure.json"
 ASKED, CELLS = "asked", "cells"
 
+_OF_AN_ENTRY: Mapping[str, type | tuple[type, ...]] = {
+    "file": str,
+    "sha256": str,
+    "row": int,
+    "column": int,
+    "description": str,
+    "width": int,
+    "height": int,
+    "loss": Real,
+    "terms": dict,
+    "initial_terms": dict,
+    "content_loss": (Real, type(None)),
+    "style_loss": (Real, type(None)),
+    "iterations": int,
+    "evaluations": int,
+    "outcome": str,
+    "precision": str,
+    "seconds": Real,
+    "settings": dict,
+}
+
 
 class Record:
     """The finished cells of a figure in one folder.
 
     Attributes:
-        cells: entries by name.
+        cells: entries by name. An entry that lacks something, or whose image is not there as it was written, is left
+            out: that cell is made again.
     """
 
     def __init__(self, folder: Path, asked: Mapping[str, Any]) -> None:
@@ -40,14 +65,13 @@ class Record:
         self.cells: dict[str, dict[str, Any]] = {}
         path = folder / FILE_NAME
         if path.is_file():
-            self.cells = self._kept(path)
-        else:
-            self._write()
+            kept = self._kept(path)
+            self.cells = {name: entry for name, entry in kept.items() if self._is_whole(name, entry)}
+        self._write()
 
     def is_finished(self, cell: Cell) -> bool:
         """Return whether a cell's entry and image are there."""
-        entry, path = self.cells.get(cell.name), self.image(cell)
-        return entry is not None and path.is_file() and sha256_of(path) == entry["sha256"]
+        return cell.name in self.cells
 
     def image(self, cell: Cell) -> Path:
         """Return where a cell's image is."""
@@ -83,8 +107,21 @@ class Record:
         }
         self._write()
 
-    def _kept(self, path: Path) -> dict[str, dict[str, Any]]:
-        """Return the cells of an earlier start."""
+    def _is_whole(self, name: str, entry: Any) -> bool:
+        """Return whether an earlier start's entry is one, and its image the one that it was written for."""
+        if name not in self._asked["settings"] or not isinstance(entry, dict):
+            return False
+        if not all(isinstance(entry.get(key, ...), kind) for key, kind in _OF_AN_ENTRY.items()):
+            return False
+        path = self._folder / f"{name}.png"
+        return entry["file"] == path.name and path.is_file() and sha256_of(path) == entry["sha256"]
+
+    def _kept(self, path: Path) -> dict[str, Any]:
+        """Return what an earlier start wrote of its cells.
+
+        Raises:
+            ImpastoError: the file is not a record, or it is one of another figure that has cells.
+        """
         try:
             content = json.loads(path.read_bytes())
             asked, cells = content[ASKED], dict(content[CELLS])
@@ -99,20 +136,20 @@ class Record:
         return cells
 
     def _write(self) -> None:
-        with atomic_file(self._folder / FILE_NAME) as part:
+        with atomic_file(self._folder / FILE_NAME, durable=True) as part:
             part.write_text(json.dumps({ASKED: self._asked, CELLS: self.cells}, indent=1) + "\n")
 
 
 def asked_for(plan: Plan, made_with: Mapping[str, Any]) -> dict[str, Any]:
     """Return plain values that decide every cell: images by their hashes, settings, network and provider."""
-    content = next((cell.content for cell in plan.cells if cell.content is not None), None)
-    styles = dict.fromkeys(cell.style for cell in plan.cells if cell.style is not None)
+    init = Path(plan.cells[0].settings.init)
     return {
         "figure": plan.number,
         "title": plan.title,
         **made_with,
-        "content": None if content is None else _named(content),
-        **{f"style {number}": _named(path) for number, path in enumerate(styles, 1)},
+        "content": None if plan.content is None else _named(plan.content),
+        **{f"style {number}": _named(path) for number, path in enumerate(plan.styles, 1)},
+        **({"init": _named(init)} if str(init) not in STARTS and init.is_file() else {}),
         "settings": {cell.name: cell.settings.as_dict() for cell in plan.cells},
     }
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from impasto.engine import images
-from impasto.engine.events import Event
+from impasto.engine.events import Event, Started
+from impasto.engine.figures.making import PAGE
 from impasto.engine.figures.plan import Cell, Plan
 from impasto.engine.figures.record import ASKED, CELLS, FILE_NAME
 from impasto.engine.report import Curve, check_report_path, losses, page, surroundings
@@ -27,7 +28,7 @@ Course = tuple[list[Point], list[Mark]]
 
 
 class FigureReport:
-    """Makes the page of a figure: `begin` with every cell, `take` with every event, then `finish`."""
+    """Follows a figure, as `impasto.engine.figures.making.Follower`, and makes its page: `finish`."""
 
     def __init__(self, path: str | Path, plan: Plan, folder: Path, *, command: str = "") -> None:
         """Refuse a path that cannot be written.
@@ -39,28 +40,38 @@ class FigureReport:
             command: that makes it, quoted for a shell.
 
         Raises:
-            ImpastoError: as `impasto.engine.report.check_report_path`.
+            ImpastoError: as `impasto.engine.report.check_report_path`, or the path is that of the figure's own page.
         """
         self._path = Path(path)
+        if self._path.resolve() == (folder / PAGE).resolve():
+            raise ImpastoError(f"{path} is the figure's own page, without the courses: give --report another name")
         if self._path.parent == folder and not folder.exists():
             _make_folder(folder)
         check_report_path(self._path)
         self._plan, self._folder, self._command = plan, folder, command
-        self._cell: Cell | None = None
-        self._curve = Curve()
+        self._curves: dict[str, Curve] = {}
 
-    def begin(self, cell: Cell) -> None:
-        """Take note that another cell begins; the one before it is finished.
+    def found(self, cell: Cell) -> None:
+        """Do nothing: the course of an earlier start is in the folder, if it was kept."""
+
+    def take(self, cell: Cell, event: Event) -> None:
+        """Take over one event of a cell that is being made."""
+        if isinstance(event, Started):  # once more where a cell is begun again
+            self._curves[cell.name] = Curve()
+        self._curves[cell.name].take(event)
+
+    def ended(self, cell: Cell) -> None:
+        """Keep the course of a cell.
 
         Raises:
-            ImpastoError: the course of that one cannot be kept.
+            ImpastoError: it cannot be written.
         """
-        self._keep()
-        self._cell, self._curve = cell, Curve()
-
-    def take(self, event: Event) -> None:
-        """Take over one event of the cell that is being made."""
-        self._curve.take(event)
+        curve = self._curves.pop(cell.name)
+        points = curve.points()
+        if points:
+            _make_folder(self._folder / COURSES)
+            course = {"points": [asdict(point) for point in points], "marks": [asdict(mark) for mark in curve.marks]}
+            images.write_atomically(self._course_path(cell), json.dumps(course).encode())
 
     def finish(self) -> None:
         """Write the page of what is there; cells that are not finished are left out.
@@ -68,16 +79,7 @@ class FigureReport:
         Raises:
             ImpastoError: it cannot be written.
         """
-        self._keep()
         images.write_atomically(self._path, self._html().encode())
-
-    def _keep(self) -> None:
-        points = self._curve.points()
-        if self._cell is None or not points:
-            return
-        _make_folder(self._folder / COURSES)
-        course = {"points": [asdict(point) for point in points], "marks": [asdict(mark) for mark in self._curve.marks]}
-        images.write_atomically(self._course_path(self._cell), json.dumps(course).encode())
 
     def _course_path(self, cell: Cell) -> Path:
         return self._folder / COURSES / f"{cell.name}.json"

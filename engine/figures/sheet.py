@@ -41,10 +41,12 @@ def note(plan: Plan, record: Record, made_with: Mapping[str, Any]) -> str:
     settings = plan.cells[0].settings
     evaluations = sorted({entry["evaluations"] for entry in record.cells.values()})
     counted = " to ".join(str(count) for count in dict.fromkeys((evaluations[0], evaluations[-1])))
-    images = dict.fromkeys(path.name for cell in plan.cells for path in (cell.content, cell.style) if path is not None)
+    sizes = sorted({(entry["width"], entry["height"]) for entry in record.cells.values()})
+    size = " and ".join(f"{width} x {height}" for width, height in sizes)
+    images = dict.fromkeys(path.name for _, path in plan.inputs)
     return (
         f"{', '.join(images)}; {made_with['model']} on {made_with['provider']}, {made_with['precision']}; "
-        f"{settings.size} px, {counted} evaluations, {settings.pool} pooling, from {settings.init}, "
+        f"{size} px, {counted} evaluations, {settings.pool} pooling, from {settings.init}, "
         f"seed {settings.seed}; impasto {made_with['impasto']}"
     )
 

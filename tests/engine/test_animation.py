@@ -145,13 +145,15 @@ def test_command_line(capsys: pytest.CaptureFixture[str], files: Files) -> None:
         ("film.mp4", "allowed are .webp, .gif, .png"),
         ("missing/film.webp", "create it first"),
         ("out.png", "give them two names"),
+        ("out-000004.png", "is also a file of --save-every: give it another name"),
     ],
 )
 def test_a_bad_path_is_found_before_the_run(
     capsys: pytest.CaptureFixture[str], files: Files, path: str, why: str
 ) -> None:
     output = files.folder / "out.png"
-    ended = run(capsys, "transfer", files.content, files.style, "-o", output, "--animation", files.folder / path)
+    command = ("transfer", files.content, files.style, "-o", output, "--save-every", 2)
+    ended = run(capsys, *command, "--animation", files.folder / path)
     assert ended.status == 2
     assert len(ended.err.splitlines()) == 1
     assert why in ended.err

@@ -100,6 +100,16 @@ def test_a_course_of_another_run_is_not_shown(
     assert path.read_text().count("its course is not known") == 2
 
 
+def test_the_figures_own_page_is_not_overwritten(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[object]
+) -> None:
+    path = tmp_path / "figure" / "figure.html"
+    ended = run(capsys, *command, "--report", tmp_path / "figure" / ".." / "figure" / "figure.html", "--quiet")
+    assert (ended.status, ended.out, len(ended.err.splitlines())) == (2, "", 1)
+    assert "the figure's own page" in ended.err
+    assert not path.exists()
+
+
 def test_a_bad_path_is_found_before_the_first_cell(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[object]
 ) -> None:

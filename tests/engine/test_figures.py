@@ -16,8 +16,12 @@ import onnx_ir as ir
 import pytest
 from PIL import Image
 
-from impasto.engine.figures import plan_figure
+from impasto.engine import Engine
+from impasto.engine.cli.figure_progress import FigureProgress
+from impasto.engine.events import Event, Iteration, Started
+from impasto.engine.figures import Cell, make_figure, plan_figure
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
+from impasto.models.file_lock import file_lock
 from tests.engine.command_line import run
 from tests.small_network import VGG_WIDTHS, features_model
 
@@ -107,7 +111,7 @@ def test_a_figure_is_cells_sheet_page_and_record(
         columns = {1: 6, 2: 3, 3: 4}[number]
         assert sheet.width > columns * 40
     assert {path.name for path in folder.iterdir()} == {
-        "sheet.png", "figure.html", "figure.json", *(cell["file"] for cell in content["cells"].values())
+        "sheet.png", "figure.html", "figure.json", ".figure.lock", *(cell["file"] for cell in content["cells"].values())
     }  # fmt: skip
 
 
@@ -141,7 +145,7 @@ def test_a_killed_figure_goes_on_and_ends_the_same(capsys: pytest.CaptureFixture
     code = "from impasto.engine.cli import main; main()"
     rng = np.random.default_rng(4)
     finished: list[int] = []
-    for _ in range(3):
+    for begun in range(1, 4):
         process = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, inputs.command(3, "killed", "--json"))],
             stdout=subprocess.PIPE,
@@ -149,10 +153,8 @@ def test_a_killed_figure_goes_on_and_ends_the_same(capsys: pytest.CaptureFixture
             text=True,
         )
         assert process.stdout is not None
-        for _ in range(1 + len(finished)):
-            process.stdout.readline()
-        while json.loads(process.stdout.readline() or '{"finished": false}')["finished"]:
-            pass
+        while begun:  # found cells come first, then those that begin
+            begun -= not json.loads(process.stdout.readline())["finished"]
         time.sleep(float(rng.uniform(0, 0.15)))
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=60)
@@ -169,6 +171,106 @@ def test_a_killed_figure_goes_on_and_ends_the_same(capsys: pytest.CaptureFixture
     for name in record(folder)["cells"]:
         assert (folder / f"{name}.png").read_bytes() == (inputs.folder / "calm" / f"{name}.png").read_bytes()
     assert (folder / "sheet.png").read_bytes() == (inputs.folder / "calm" / "sheet.png").read_bytes()
+
+
+def test_cells_of_one_form_may_run_as_a_batch(capsys: pytest.CaptureFixture[str], inputs: Inputs) -> None:
+    """The rows of figure 3 share a graph, and the order of the lines shows what ran beside what."""
+    ended = run(capsys, *inputs.command(3, "batched", "--batch", 3, "--json"))
+    assert ended.status == 0, ended.err
+    lines = [json.loads(line) for line in ended.out.splitlines()]
+    assert [line["number"] for line in lines] == list(range(1, 21))
+    run(capsys, *inputs.command(3, "single"))
+    batched, single = (outcome(inputs.folder / name) for name in ("batched", "single"))
+    assert set(batched) == set(single)
+    for name, cell in batched.items():
+        assert cell["loss"] == pytest.approx(single[name]["loss"], rel=1e-4)
+        assert (cell["evaluations"], cell["row"]) == (4, single[name]["row"])
+    (inputs.folder / "batched" / "relu3_1-1e-4.png").unlink()
+    again = run(capsys, *inputs.command(3, "batched", "--batch", 3))
+    assert "20 cells, 19 of them found" in again.out
+    assert outcome(inputs.folder / "batched") == batched
+
+
+def test_cells_that_run_together_are_all_followed(inputs: Inputs, tmp_path: Path) -> None:
+    plan = plan_figure(3, inputs.content, inputs.styles[:1], size=40, iterations=3, evaluations=3)
+    told: list[tuple[str, str]] = []
+
+    class Told:
+        def found(self, cell: Cell) -> None:
+            told.append(("found", cell.name))
+
+        def take(self, cell: Cell, event: Event) -> None:
+            told.append((type(event).__name__, cell.name))
+
+        def ended(self, cell: Cell) -> None:
+            told.append(("ended", cell.name))
+            assert not (tmp_path / f"{cell.name}.png").exists()
+
+    stopped: list[bool] = []
+    with Engine(inputs.model, provider="cpu", threads=1) as engine:
+        assert not make_figure(engine, plan, tmp_path, batch=2, followers=[Told()], cancel=lambda: len(told) > 9)
+        row = [cell.name for cell in plan.cells[:2]]
+        assert {("Started", name) for name in row} | {("Iteration", name) for name in row} <= set(told)
+        assert told.index(("Started", row[1])) < told.index(("Iteration", row[0]))  # side by side
+        kept = [name for what, name in told if what == "ended"]
+        assert sorted(record(tmp_path)["cells"]) == sorted(kept)
+        told.clear()
+        assert make_figure(engine, plan, tmp_path, batch=2, followers=[Told()], cancel=lambda: bool(stopped))
+    assert [name for what, name in told if what == "found"] == kept
+    assert len([name for what, name in told if what == "ended"]) == 20 - len(kept)
+
+
+def test_bars_count_what_is_behind_and_not_what_was_found(inputs: Inputs) -> None:
+    plan = plan_figure(3, inputs.content, inputs.styles[:1], size=40)
+    first, last, second, third = plan.cells[:4]
+    bars = FigureProgress(plan, 100, hidden=True)
+    for cell in (first, last):
+        bars.found(cell)
+    assert bars.completed == 200
+    assert bars.seconds_left is None  # found cells are no speed
+    for cell in (second, third):
+        bars.take(cell, Started(30, 40, "m", "cpu", "fp32", "", 0.0))
+    for evaluations in (2, 12):
+        for cell in (second, third):
+            bars.take(cell, Iteration(evaluations, evaluations, 1.0, {"content": 1.0}, 1.0, lambda: np.zeros(1)))
+    assert bars.completed == 200 + 12 + 12
+    bars.ended(second)
+    assert bars.completed == 300 + 12
+
+
+def test_another_process_in_the_folder_is_refused(capsys: pytest.CaptureFixture[str], inputs: Inputs) -> None:
+    folder = inputs.folder / "busy"
+    folder.mkdir()
+    with file_lock(folder / ".figure.lock"):
+        ended = run(capsys, *inputs.command(2, "busy", "--quiet"))
+    message = f"error: another process makes a figure in {folder}: wait for it, or give another folder\n"
+    assert (ended.status, ended.out, ended.err) == (2, "", message)
+    assert not (folder / "figure.json").exists()
+    assert run(capsys, *inputs.command(2, "busy")).status == 0
+
+
+def test_another_image_to_start_from_is_noticed(capsys: pytest.CaptureFixture[str], inputs: Inputs) -> None:
+    start = inputs.folder / "start.png"
+    start.write_bytes(inputs.content.read_bytes())
+    command = inputs.command(2, "started", "--init", start, "--quiet")
+    assert run(capsys, *command).status == 0
+    start.write_bytes(inputs.styles[0].read_bytes())
+    ended = run(capsys, *command)
+    assert ended.status == 2
+    assert "holds another figure (init was start.png, sha256 " in ended.err
+
+
+@pytest.mark.parametrize("entry", [{}, None, [], {"sha256": 3}, "THEIRS"])
+def test_an_entry_that_is_none_is_made_again(capsys: pytest.CaptureFixture[str], inputs: Inputs, entry: object) -> None:
+    folder = inputs.folder / "odd"
+    command = inputs.command(2, "odd")
+    run(capsys, *command)
+    before, content = outcome(folder), record(folder)
+    odd = {**content["cells"]["1-first"], "file": "../odd/1-first.png"} if entry == "THEIRS" else entry
+    content["cells"]["1-first"] = odd
+    (folder / "figure.json").write_text(json.dumps(content))
+    assert "2 cells, 1 of them found" in run(capsys, *command).out
+    assert outcome(folder) == before
 
 
 def test_a_lost_or_broken_image_is_made_again(capsys: pytest.CaptureFixture[str], inputs: Inputs) -> None:
@@ -216,6 +318,10 @@ def test_another_figure_in_the_folder_is_one_clear_line(
         ([3, "--style", "a.png", "--style", "b.png"], "figure 3 has one style image, not 2: give --style once"),
         ([3, "--content", "a.png", "--style", "b.png", "--evaluations", 0],
          "bad evaluations 0: allowed are whole numbers of 1 or more"),
+        ([1, "--content", "a.png", "--ratio", 0.01],
+         "bad ratio 0.01: figure 2 alone takes one, and figure 1 has no alpha/beta; drop --ratio"),
+        ([3, "--content", "a.png", "--style", "b.png", "--ratio", 0.01],
+         "bad ratio 0.01: figure 2 alone takes one, and figure 3 has its own: 1e-5, 1e-4, 1e-3, 1e-2; drop --ratio"),
         ([3, "--content", "none.png", "--style", "none.png"], "cannot read none.png: no such file"),
     ],
 )  # fmt: skip

@@ -1,5 +1,6 @@
 import errno
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -109,6 +110,39 @@ def test_an_error_leaves_the_old_file_and_nothing_else(cache: Path) -> None:
         write(KeyboardInterrupt())
     assert target.read_bytes() == b"old"
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_elsewhere_the_cache_is_not_blamed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with (
+        pytest.raises(ImpastoError, match=r"; make room, or give another folder$"),
+        atomic_file(tmp_path / "file" / "x"),
+    ):
+        pass
+
+
+def test_a_durable_file_is_on_the_disk_before_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    target, done = tmp_path / "figure.json", []
+    sync, replace = os.fsync, Path.replace
+
+    def synced(descriptor: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        sync(descriptor)
+
+    def replaced(self: Path, other: Path) -> Path:
+        done.append("name")
+        return replace(self, other)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    with atomic_file(target, durable=True) as part:
+        part.write_bytes(b"x")
+    assert done == ["file", "name", "folder"][: 3 if os.name == "posix" else 2]
+    done.clear()
+    with atomic_file(target) as part:
+        part.write_bytes(b"y")
+    assert done == ["name"]
+    assert target.read_bytes() == b"y"
 
 
 def test_a_cache_that_is_a_file(cache: Path) -> None:
