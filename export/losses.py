@@ -42,8 +42,8 @@ class Emitter:
 def mean_gram(emit: Emitter, features: ir.Value, name: str) -> ir.Value:
     """Emit the Gram matrix over its number of positions, G / M with G = F F^T (equation 3).
 
-    Dividing here lets a target come from an image of another size: for equal sizes the M cancels in
-    `style_loss`, for others the literal difference of sums would compare areas instead of textures.
+    Differs from Gatys et al.: G is divided by M here and not in equation 4. For images of one size the M cancels in
+    `style_loss`; for others the literal difference of sums would compare areas instead of textures.
 
     Args:
         emit: where the nodes go.
@@ -75,10 +75,11 @@ def content_loss(emit: Emitter, features: ir.Value, target: ir.Value, name: str)
     return emit.op("Mul", total, emit.scalar("half", 0.5), name=name)
 
 
-def total_variation(emit: Emitter, image: ir.Value, name: str) -> ir.Value:
+def total_variation(emit: Emitter, image: ir.Value, name: str, *, seamless: bool = False) -> ir.Value:
     """Emit the sum of squared differences of neighbouring pixels, [N, 3, H, W] in 0..1.
 
-    This is the total variation norm of Mahendran and Vedaldi (arXiv:1412.0035, section 3.2) with beta = 2.
+    This is the total variation norm of Mahendran and Vedaldi (arXiv:1412.0035, section 3.2) with beta = 2. With
+    ``seamless`` opposite edges are neighbours, as in a tiling.
     Differs from Gatys et al.: the paper has no image prior; its weight is 0 unless asked for.
     """
     _, _, height, width = static_shape(image)
@@ -86,12 +87,15 @@ def total_variation(emit: Emitter, image: ir.Value, name: str) -> ir.Value:
     for axis, size, direction in ((2, height, "down"), (3, width, "across")):
         axes = emit.ints(f"axis_{axis}", axis)
         zero, one = emit.ints("index_0", 0), emit.ints("index_1", 1)
-        last, end = (
-            emit.ints(f"{name}.{direction}.last", size - 1),
-            emit.ints(f"{name}.{direction}.end", size),
-        )
+        end = emit.ints(f"{name}.{direction}.end", size)
         ahead = emit.op("Slice", image, one, end, axes, name=f"{name}.{direction}.ahead")
-        behind = emit.op("Slice", image, zero, last, axes, name=f"{name}.{direction}.behind")
+        if seamless:
+            first = emit.op("Slice", image, zero, one, axes, name=f"{name}.{direction}.first")
+            ahead = emit.op("Concat", ahead, first, axis=axis, name=f"{name}.{direction}.wrapped")
+            behind = image
+        else:
+            last = emit.ints(f"{name}.{direction}.last", size - 1)
+            behind = emit.op("Slice", image, zero, last, axes, name=f"{name}.{direction}.behind")
         difference = emit.op("Sub", ahead, behind, name=f"{name}.{direction}.difference")
         sums.append(_sum_of_squares(emit, difference, (1, 2, 3), f"{name}.{direction}"))
     return emit.op("Add", *sums, name=name)

@@ -107,7 +107,7 @@ def build_objective(
             targets.append(target)
     if tv:
         terms.append(Term("tv", IMAGE, 3, height * width))
-        columns.append(total_variation(emit, copy.graph.inputs[0], "tv_loss"))
+        columns.append(total_variation(emit, copy.graph.inputs[0], "tv_loss", seamless=seamless))
     weights = ir.val(WEIGHTS, ir.DataType.FLOAT, (batch, len(terms)))
     raw = emit.op("Concat", *columns, axis=1, name="unweighted_terms")
     weighted = emit.op("Mul", raw, weights, name=TERMS)

@@ -4,6 +4,9 @@ Zeros around a convolution's input become what lies at the opposite edge. With s
 are then periodic, and the whole network commutes with rolling the image by the product of the strides.
 
 The opposite edges are cut out and joined on, with Slice and Concat: not every provider has Pad's mode "wrap".
+Total variation wraps in the same way, in `impasto.export.losses`.
+
+Differs from Gatys et al.: the paper pads with zeros; this is for those who ask for a texture that tiles.
 """
 
 import math

@@ -94,6 +94,14 @@ def test_a_seamless_result_tiles(engine: Engine, waves: np.ndarray) -> None:
     assert seam(ordinary) > 1.3
 
 
+def test_a_seamless_result_tiles_with_total_variation_too(engine: Engine, waves: np.ndarray) -> None:
+    """Total variation that is blind to the edges smooths everything else, and leaves a seam eleven times as strong."""
+    settings = style_reconstruction(STYLE, canvas=(64, 48), style_size=0, iterations=60, seamless=True, tv_weight=1e-7)
+    result = engine.transfer(None, waves, settings)
+    assert result.terms["tv"] > 0.2 * result.loss
+    assert seam(result.picture.pixels) < 1.15
+
+
 def test_a_seamless_result_scores_the_same_wherever_it_is_cut(engine: Engine, waves: np.ndarray) -> None:
     settings = style_reconstruction(STYLE, canvas=(64, 48), style_size=0, iterations=10, seamless=True)
     pixels = engine.transfer(None, waves, settings).picture.pixels

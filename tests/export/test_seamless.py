@@ -76,17 +76,31 @@ def test_loss_and_gradient_are_those_of_circular_padding() -> None:
     assert np.linalg.norm(got["d_image"] - expected) / np.linalg.norm(expected) < 5e-6
 
 
+@pytest.mark.parametrize("tv", [False, True])
 @pytest.mark.parametrize(("down", "across"), [(16, 0), (0, 16), (16, 32)])
-def test_rolling_the_image_rolls_taps_and_gradient(down: int, across: int) -> None:
-    model = features_model(widths=VGG_WIDTHS)
-    graph = build_objective(model, style_taps=["relu1_1", "relu5_1"], height=HEIGHT, width=WIDTH, seamless=True)
+def test_rolling_the_image_rolls_taps_and_gradient(down: int, across: int, tv: bool) -> None:
+    model, style = features_model(widths=VGG_WIDTHS), ["relu1_1", "relu5_1"]
+    graph = build_objective(model, style_taps=style, tv=tv, height=HEIGHT, width=WIDTH, seamless=True)
     zeros = np.zeros((1, 4, 4), np.float32)  # any target will do; with these no digit is lost in a difference
-    feeds = {"gram_relu1_1": zeros, "gram_relu5_1": zeros, "weights": np.ones((1, 2), np.float32)}
+    feeds = {"gram_relu1_1": zeros, "gram_relu5_1": zeros, "weights": np.ones((1, 2 + tv), np.float32)}
     still = run(graph.model, {**feeds, "image": noise(5)})
     moved = run(graph.model, {**feeds, "image": np.roll(noise(5), (down, across), (2, 3))})
     np.testing.assert_allclose(moved["terms"], still["terms"], rtol=1e-5)
     expected = np.roll(still["d_image"], (down, across), (2, 3))
     np.testing.assert_allclose(moved["d_image"], expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max())
+
+
+def test_total_variation_across_the_edges_is_that_of_a_tiling() -> None:
+    graph = build_objective(features_model(), tv=True, height=HEIGHT, width=WIDTH, seamless=True)
+    image = noise(6)
+    got = run(graph.model, {"image": image, "weights": np.ones((1, 1), np.float32)})
+    tensor = torch.tensor(image, dtype=torch.float64, requires_grad=True)
+    total = sum(((tensor.roll(1, axis) - tensor) ** 2).sum() for axis in (2, 3))
+    assert isinstance(total, torch.Tensor)
+    total.backward()  # type: ignore[no-untyped-call]
+    assert tensor.grad is not None
+    assert float(got["loss"][0]) == pytest.approx(float(total.detach()), rel=1e-5)
+    np.testing.assert_allclose(got["d_image"], tensor.grad.numpy(), atol=1e-5)
 
 
 def test_ordinary_padding_does_not_roll() -> None:
