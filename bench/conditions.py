@@ -14,7 +14,11 @@ from impasto.engine import processor
 from impasto.engine.examination import machine, versions
 
 RIVALS = ("torch", "scipy")
-FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # that matter to convolutions
+FLAGS = (  # that matter to convolutions and matrix products
+    *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
+    *("amx_tile", "amx_int8", "amx_bf16"),
+)
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _NVIDIA_FIELDS = ("name", "driver_version", "memory.total", "power.limit", "clocks.max.sm", "persistence_mode")
 _NVIDIA_TIMEOUT_S = 30.0
@@ -43,11 +47,21 @@ def conditions(threads: int) -> dict[str, Any]:
         "governor": _governor(),
         "cores": os.cpu_count(),
         "threads": threads,
+        "thread_settings": thread_settings(),
         "memory": here["memory"],
         "gpus": nvidia_smi(),
         "load_1_min": load(),
         "versions": found,
     }
+
+
+def thread_settings() -> dict[str, Any]:
+    """Return what the process is told about threads from outside: cores it may use, and variables that libraries read.
+
+    A variable that is not set is None. How many cores it may use is None where the system does not tell.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return {"allowed_cores": allowed, **{name: os.environ.get(name) for name in THREAD_VARIABLES}}
 
 
 def load() -> float | None:

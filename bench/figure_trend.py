@@ -11,6 +11,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from impasto.bench.record import write
+from impasto.bench.script import as_script
+
 
 def trend(cells: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Return each row's losses from the smallest alpha / beta to the largest, and whether they go the paper's way."""
@@ -46,9 +49,7 @@ def main() -> None:
         print(f"{'':>7}  style {style} (rises: {row['style_rises']})")
     settings = next(iter(record["cells"].values()))["settings"]
     limits = {name: settings[name] for name in ("size", "evaluations", "init", "seed", "pool")}
-    arguments.output.write_text(
-        json.dumps({"what": __doc__, "asked": asked, "limits": limits, "rows": rows}, indent=1) + "\n"
-    )
+    write(arguments.output, {"what": __doc__, "asked": asked, "limits": limits, "rows": rows})
 
 
 def _row(cell: dict[str, Any]) -> int:
@@ -56,4 +57,4 @@ def _row(cell: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    as_script(main)

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from impasto.bench.conditions import conditions
+from impasto.bench.record import write
+from impasto.bench.script import as_script
 from impasto.engine.network import load_network
 from impasto.models.errors import ImpastoError
 from impasto.models.store import CACHE_VARIABLE
@@ -46,7 +48,7 @@ def main() -> None:
             found = _measured(model, [*options, "--iterations", max(ITERATIONS, _history(options) + 2)], arguments)
             record["runs"].append({"model": model, "case": case, **found})
             print(model, case, found, flush=True)
-            arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+            write(arguments.output, record)
 
 
 def _history(options: tuple[object, ...]) -> int:
@@ -79,4 +81,4 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[str, int]:
 
 
 if __name__ == "__main__":
-    main()
+    as_script(main)

@@ -10,7 +10,6 @@ evaluation.
 
 import argparse
 import contextlib
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,9 @@ import numpy as np
 
 from impasto.bench.conditions import conditions
 from impasto.bench.pictures import square
+from impasto.bench.record import write
 from impasto.bench.recorded import HISTORY, PIXEL, BudgetSpent, Recorded, run_torch
+from impasto.bench.script import as_script
 from impasto.engine import Engine, Settings
 from impasto.engine.lbfgs import LbfgsSettings, lbfgs
 from impasto.engine.outcome import Budget, Vector
@@ -95,8 +96,8 @@ def main() -> None:
             best = min(value for name, value in finals.items() if not name.startswith("impasto"))
             print(f"{init}: {finals}; impasto / better rival = {finals['impasto'] / best:.4f}")
     record["images"] = {"content": arguments.content.name, "style": arguments.style.name, "side_px": arguments.side}
-    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+    write(arguments.output, record)
 
 
 if __name__ == "__main__":
-    main()
+    as_script(main)

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from impasto.bench.conditions import conditions
+from impasto.bench.record import write
+from impasto.bench.script import as_script
 from impasto.engine import Engine, style_reconstruction
 from impasto.engine.images import read_image, write_image
 
@@ -69,7 +71,7 @@ def main() -> None:
         write_image(arguments.picture, np.hstack([tiled[0], np.ones((2 * side, side // 16, 3), np.float32), tiled[1]]))
     record["evaluation_cpu_s"] = timed(arguments, settings)
     print(json.dumps(record["evaluation_cpu_s"]["median"]))
-    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+    write(arguments.output, record)
 
 
 def timed(arguments: argparse.Namespace, settings: dict[str, Any]) -> dict[str, Any]:
@@ -89,4 +91,4 @@ def timed(arguments: argparse.Namespace, settings: dict[str, Any]) -> dict[str, 
 
 
 if __name__ == "__main__":
-    main()
+    as_script(main)

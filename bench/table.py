@@ -9,7 +9,7 @@ from rich.table import Table
 from impasto.bench.series import Series
 from impasto.bench.summary import summarise
 
-NARROWEST = 132  # where the output is no terminal, nothing needs to be cut off
+WIDE = 1000  # where the output is no terminal, nothing needs to be cut off or folded
 
 
 def show_series(series: Sequence[Series]) -> None:
@@ -39,7 +39,7 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int) ->
     """
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=max(console.width, NARROWEST))
+        console = Console(highlight=False, width=WIDE)
     table = Table(box=None, pad_edge=False)
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number < left else "right", no_wrap=number >= left)

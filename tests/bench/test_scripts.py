@@ -1,0 +1,117 @@
+"""The measurements that are no commands of `impasto`, small and short."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import pytest
+
+from impasto.bench import lowering
+from impasto.bench.script import as_script
+from impasto.engine.providers import openvino
+from impasto.export.objective import build_objective
+from tests.small_network import features_model
+
+SMALL = ("--model", "vgg19-slim", "--size", 32, "--threads", 1)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, module: str, *words: object) -> None:
+    monkeypatch.setattr(sys, "argv", [module, *map(str, words)])
+    as_script(import_module(f"impasto.bench.{module}").main)
+
+
+def read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    assert {"date", "processor", "thread_settings", "versions"} <= set(found["conditions"])
+    return found
+
+
+WAYS = (
+    ("cpu", "fp32"),
+    pytest.param("openvino", "fp32", marks=pytest.mark.openvino),
+    pytest.param("openvino", "bf16", marks=pytest.mark.openvino),
+)
+
+
+def way(provider: str, precision: str) -> tuple[str, ...]:
+    """Return the options of a provider and a precision, or skip the test where they are not there."""
+    if provider == "openvino":
+        found = openvino.probe()
+        if not found.works or openvino.refusal(precision):
+            pytest.skip(f"no OpenVINO in {precision}: {openvino.refusal(precision) if found.works else found.reason}")
+    return ("--provider", provider, "--precision", precision)
+
+
+@pytest.mark.parametrize(("provider", "precision"), WAYS)
+def test_lowering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: str, precision: str) -> None:
+    output = tmp_path / "a.json"
+    run(monkeypatch, "lowering", *SMALL, *way(provider, precision), "--rounds", 2, "-o", output)
+    found = read(output)
+    assert (found["provider"], found["precision"]) == (provider, precision)
+    (row,) = found["sizes"]
+    expected = {"cpu": {"none", "mask_by_product", "enter_layout_before_sums", "all"}}
+    assert set(row["median_s"]) == expected.get(provider, {"none", "gram_channels_last"})
+    assert all(len(samples) == 2 and min(samples) > 0 for samples in row["samples_s"].values())
+    assert max(row["gradient_relative_difference"].values()) < (1e-5 if precision == "fp32" else 3e-2)
+
+
+@pytest.mark.parametrize("provider", ["cpu", "openvino"])
+def test_every_set_of_rewrites_changes_the_graph(provider: str) -> None:
+    def kinds(change: Callable[[ir.Model], None]) -> Counter[str]:
+        taps = {"content_taps": ("relu2_1",), "style_taps": ("relu1_1", "relu3_1")}
+        model = build_objective(features_model(), **taps, height=32, width=32, pool="avg").model
+        change(model)
+        return Counter(node.op_type for node in model.graph)
+
+    neutral = kinds(lambda _: None)
+    found = {name: kinds(rewrite) for name, rewrite in lowering.SETS[provider].items()}
+    assert found
+    assert neutral not in found.values()
+
+
+@pytest.mark.parametrize(("provider", "precision"), WAYS[:2])
+def test_loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: str, precision: str) -> None:
+    output = tmp_path / "a.json"
+    run(monkeypatch, "loop", *SMALL, *way(provider, precision), "--rounds", 2, "--iterations", 2, "-o", output)
+    found = read(output)
+    assert (found["provider"], found["precision"], found["asked"]["settings"]["history"]) == (provider, precision, 10)
+    assert set(found["share"]["32"]) == set(found["optimiser_s"]["32"]) == {"lbfgs", "plain-lbfgs"}
+    for row in found["share"]["32"].values():
+        assert len(row["outside_s"]) == len(row["evaluation_s"]) == 2
+        shares = sorted(a / b for a, b in zip(row["outside_s"], row["evaluation_s"], strict=True))
+        assert row["share"] == pytest.approx(sum(shares) / 2)
+        assert min(row["outside_s"]) > 0
+    for row in found["optimiser_s"]["32"].values():
+        assert set(row["median"]) == ({"host", "device"} if provider == "cpu" else {"host"})
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ("lowering", "--precision", "bf16", "-o", "a.json"),
+            "provider cpu has no bf16: its kernels are float32; allowed here are auto, fp32",
+        ),
+        (("lowering", "-o", "a.txt"), "cannot write a.txt: unknown extension .txt; allowed are .json"),
+        (("loop", "--rounds", 0, "-o", "a.json"), "bad --rounds 0: allowed are whole numbers of 1 or more"),
+        (("loop", "--size", 3, "-o", "a.json"), "bad --size 3: allowed are 32 to 4096 px"),
+    ],
+)
+def test_a_user_s_mistake_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    line: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        run(monkeypatch, *words)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == f"error: {line}\n"
+    assert list(tmp_path.iterdir()) == []
