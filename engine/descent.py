@@ -63,11 +63,19 @@ class Descent:
         self._settings = settings
         self._cancel = cancel
         self._safer = safer
+        self._on_host = False
         self._deadline = None if settings.timeout_s is None else time.monotonic() + settings.timeout_s
 
     def __iter__(self) -> Iterator[Step]:
         while True:
-            yield from self._steps_in_one_precision()
+            try:
+                yield from self._steps_in_one_precision()
+            except ImpastoError:
+                if self._on_host or self.objective.on_device is None or self.objective.on_device.demanded:
+                    raise
+                self._on_host = True  # it goes on there, from the last image
+                self._keep_last()
+                continue
             next_one = self._next()
             if next_one is None:
                 return
@@ -92,9 +100,12 @@ class Descent:
         spent = self._budget(0, 0).spent(self.evaluations) if self.outcome in NON_FINITE else self.outcome
         if spent is not None or self._safer is None:
             return None
+        self._keep_last()
+        return self._safer(self.last.iteration if self.last else 0)
+
+    def _keep_last(self) -> None:
         if self.last is not None:
             self._x = self.last.x.copy()
-        return self._safer(self.last.iteration if self.last else 0)
 
     def _minimise(self, iterations: int, evaluations: int) -> Minimisation:
         """Start the optimiser that was asked for, with what is left of the limits."""
@@ -115,7 +126,7 @@ class Descent:
     def _on_device(self, chosen: LbfgsSettings, budget: Budget) -> Minimisation | None:
         """Start L-BFGS on the device; None where it is not wanted there, or was not asked for and does not run."""
         wanted = self.objective.on_device
-        if wanted is None:
+        if wanted is None or self._on_host:
             return None
         from impasto.engine.device_lbfgs import device_lbfgs  # builds a graph, which most runs do without
 

@@ -14,7 +14,7 @@ from impasto.export.optimiser import COEFFICIENTS, LIMIT, NEXT, StepForm, build_
 from impasto.export.serialised import whole
 from impasto.export.terms import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS
 
-_CAPTURED = "gpu_graph_id"
+_CAPTURED = "gpu_graph_id"  # which of several captured graphs of a session; of no consequence where none is
 _X, _LOG = "x", "log"
 
 
@@ -35,25 +35,25 @@ class DeviceLoop:
             threads: for one operator; 0 lets the runtime use every core.
 
         Raises:
-            ImpastoError: the step does not run on the provider.
+            ImpastoError: the step does not run on the provider, or its history does not fit there.
         """
         graph = build_step(form)
         self._form = form
         self._evaluation = evaluation
         self._state = graph.state
-        self._device, self._device_index = provider.device, provider.device_index
+        self._provider = provider
         self._session: Any = provider.open(whole(graph.model), quiet_options(), threads)
-        self._limit = self._value(np.zeros((form.batch, 1)))
-        self._coefficients = self._value(np.zeros((form.batch, form.terms), np.float32))
-        one = {buffer.name: self._value(np.array(buffer.initial)) for buffer in self._state}
-        other = {
-            buffer.name: one[buffer.name] if buffer.in_place else self._value(np.array(buffer.initial))
-            for buffer in self._state
-        }
-        self._sides = (one, other)
-        self._bindings = [self._bound(one, other), self._bound(other, one)]
+        with provider.explained("hold the optimiser's history"):
+            self._limit = self._value(np.zeros((form.batch, 1)))
+            self._coefficients = self._value(np.zeros((form.batch, form.terms), np.float32))
+            one = {buffer.name: self._value(np.array(buffer.initial)) for buffer in self._state}
+            other = {
+                buffer.name: one[buffer.name] if buffer.in_place else self._value(np.array(buffer.initial))
+                for buffer in self._state
+            }
+            self._sides = (one, other)
+            self._bindings = [self._bound(one, other), self._bound(other, one)]
         self._options = [self._run_options(1), self._run_options(2)]
-        self._captures = "enable_cuda_graph" in provider.options
         self._turn = 0
 
     def start(self, x: NDArray[np.float32], limits: Sequence[float], coefficients: NDArray[np.float32]) -> None:
@@ -77,19 +77,29 @@ class DeviceLoop:
 
         Returns:
             A row for each, in order: [count, N, columns], as `impasto.export.optimiser.REPORTED` and then the terms.
+
+        Raises:
+            ImpastoError: the provider fails.
         """
         first = self._turn
         for _ in range(count):
             self._evaluation.run_bound()
             side = self._turn % 2
-            self._session.run_with_iobinding(self._bindings[side], self._options[side] if self._captures else None)
+            with self._provider.explained("run the optimiser's step"):
+                self._session.run_with_iobinding(self._bindings[side], self._options[side])
             self._turn += 1
-        log = self._sides[0][_LOG].numpy()
+        with self._provider.explained("give the optimiser's log"):
+            log = self._sides[0][_LOG].numpy()
         return np.asarray(log[np.arange(first, self._turn) % self._form.log_rows], np.float32)
 
     def x(self, sample: int) -> Vector:
-        """Return a copy of a sample's last accepted image, flat."""
-        return np.array(self._sides[self._turn % 2][_X].numpy()[sample], np.float32)
+        """Return a copy of a sample's last accepted image, flat.
+
+        Raises:
+            ImpastoError: the provider fails.
+        """
+        with self._provider.explained("give the image"):
+            return np.array(self._sides[self._turn % 2][_X].numpy()[sample], np.float32)
 
     def _bound(self, before: dict[str, Any], after: dict[str, Any]) -> Any:
         """Return a binding that reads one side of the state and writes the other."""
@@ -106,7 +116,7 @@ class DeviceLoop:
         return binding
 
     def _value(self, array: np.ndarray) -> Any:
-        return ort.OrtValue.ortvalue_from_numpy(array, self._device, self._device_index)
+        return ort.OrtValue.ortvalue_from_numpy(array, self._provider.device, self._provider.device_index)
 
     @staticmethod
     def _run_options(number: int) -> Any:

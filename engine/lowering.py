@@ -12,6 +12,7 @@ def lower(model: "ir.Model", provider: Provider) -> "ir.Model":
     """Return the model to run; the one given may be rewritten in place.
 
     A provider that follows the graph's types gets them narrow; OpenVINO is told its precision in its configuration.
+    CUDA gets nothing that it has no kernel for.
 
     Args:
         model: targets or objective, float32.
@@ -23,7 +24,11 @@ def lower(model: "ir.Model", provider: Provider) -> "ir.Model":
         from impasto.export.precision import narrow_convolutions
 
         dtype = ir.DataType.FLOAT16 if provider.precision == "fp16" else ir.DataType.BFLOAT16
-        return narrow_convolutions(model, dtype)
+        model = narrow_convolutions(model, dtype)
+    if provider.name == "cuda":
+        from impasto.export.lowering import lower_for_cuda
+
+        lower_for_cuda(model)
     if provider.name == "cpu":
         from impasto.export.lowering import lower_for_cpu
 

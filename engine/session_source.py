@@ -51,6 +51,8 @@ class SessionSource:
         """Take over what is the same for all sessions; nothing is opened yet."""
         self._network = network
         self._provider = provider
+        # What runs once gains nothing from a captured graph, and while a GPU captures no other thread may allocate.
+        self._once = provider.uncaptured() or provider
         self._threads = threads
         self._keeps = run_cache.enabled() and network.facts.whole
         self._keeps_optimised = provider.ort_name == CPU_ORT_NAME and bool(processor.flags())
@@ -72,10 +74,11 @@ class SessionSource:
             ImpastoError: the image is too small, or the session does not run on the provider.
         """
         key = self.key(kind, form)
-        kept = self._reopened(key) if key else None
+        provider = self._provider if kind == OBJECTIVE else self._once
+        kept = self._reopened(key, provider) if key else None
         if kept is not None:
             return kept
-        return self._built(key, *self._take_lowered(kind, form))
+        return self._built(key, provider, *self._take_lowered(kind, form))
 
     def memory(self, kind: str, form: Form) -> GraphMemory:
         """Return what a graph takes; it is built where no earlier run has looked.
@@ -132,19 +135,19 @@ class SessionSource:
             self._keeper.shutdown()
         self._keeper = None
 
-    def _reopened(self, key: str) -> Opened | None:
+    def _reopened(self, key: str, provider: Provider) -> Opened | None:
         """Return a session of a kept graph; None where there is none that opens."""
         stored = graph_store.find(key)
         if stored is not None:
             with run_cache.Tolerant(f"open the graph {key}"):
                 optimised = self._keeps_optimised
                 graph = Graph(stored.path if optimised else shared_weights.join(stored.path), optimised=optimised)
-                return Opened(Session(graph, self._provider, self._threads), stored.terms)
+                return Opened(Session(graph, provider, self._threads), stored.terms)
         return None
 
-    def _built(self, key: str | None, model: "ir.Model", terms: tuple[Term, ...]) -> Opened:
+    def _built(self, key: str | None, provider: Provider, model: "ir.Model", terms: tuple[Term, ...]) -> Opened:
         """Return a session of a new graph, and keep that graph."""
-        cpu = self._provider.ort_name == CPU_ORT_NAME
+        cpu = provider.ort_name == CPU_ORT_NAME
         graph = Graph(*serialised.without_weights(model)) if cpu else Graph(serialised.whole(model))
         session = None
         if key and self._keeps_optimised:
@@ -152,7 +155,7 @@ class SessionSource:
         elif key:
             content = serialised.whole(model) if graph.weights else graph.content
             self.later(partial(graph_store.put, key, content, terms))
-        return Opened(session or Session(graph, self._provider, self._threads), terms)
+        return Opened(session or Session(graph, provider, self._threads), terms)
 
     def _written(self, key: str, graph: Graph, terms: tuple[Term, ...]) -> Session | None:
         """Return a session whose optimised graph is being kept; None where that fails, as on a full disk."""

@@ -37,7 +37,8 @@ def narrow_convolutions(model: ir.Model, dtype: ir.DataType) -> ir.Model:
     if dtype not in NARROW_TYPES:
         raise ValueError(f"bad type {dtype}: allowed are {', '.join(map(str, NARROW_TYPES))}")
     copy = model.clone()
-    _raise_opset(copy)
+    if dtype == ir.DataType.BFLOAT16:
+        _raise_opset(copy)
     narrow = narrow_nodes(copy.graph)
     _Narrowing(copy.graph, narrow, dtype).apply()
     common.RemoveUnusedNodesPass()(copy)

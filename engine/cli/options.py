@@ -14,7 +14,10 @@ Model = Annotated[
     typer.Option(help="A network from `impasto weights list`, a features .onnx, or a weights file; auto picks one."),
 ]
 Provider = Annotated[
-    str, typer.Option(help="Where it runs: auto, tensorrt, cuda, openvino or cpu; cuda:1 is the second GPU.")
+    str,
+    typer.Option(
+        help="Where it runs: auto, tensorrt, cuda, openvino or cpu; cuda:1 is the second GPU, cuda,nhwc an option of it."
+    ),
 ]
 Precision = Annotated[str, typer.Option(help="Of the convolutions: auto, fp32, tf32, fp16 or bf16.")]
 BuildEngines = Annotated[

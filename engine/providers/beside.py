@@ -9,10 +9,11 @@ from impasto.engine.providers.provider import Provider
 def beside(provider: Provider) -> Provider:
     """Return float32 arithmetic on the device where a provider keeps its buffers.
 
-    On a GPU every node must be there: a single one elsewhere would fetch the history at every step.
+    On a GPU every node must be there: a single one elsewhere would fetch the history at every step. It is captured
+    where the evaluation is.
     """
     if provider.device == "cpu":
         return cpu.provider("fp32")
-    plain = cuda.provider("fp32", cuda.CudaSettings(device_index=provider.device_index))
-    captured = {name: value for name, value in provider.options.items() if name == "enable_cuda_graph"}
-    return dataclasses.replace(plain, options={**plain.options, **captured}, whole=True)
+    captures = provider.uncaptured() is not None
+    settings = cuda.CudaSettings(device_index=provider.device_index, graph=captures)
+    return dataclasses.replace(cuda.provider("fp32", settings), whole=True)

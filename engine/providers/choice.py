@@ -2,14 +2,23 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from impasto.engine import precision as precisions
 from impasto.engine.providers import cpu, cuda, openvino, tensorrt
+from impasto.engine.providers.asked import Asked, Options, asked
 from impasto.engine.providers.provider import Availability, Provider
 from impasto.models.errors import ImpastoError
 
 AUTO = "auto"
+
+_OPTIONS: Mapping[str, Options] = {
+    cuda.NAME: Options(
+        flags={"nhwc": {"nhwc": True}, "uncaptured": {"graph": False}, "heuristic": {"search": "heuristic"}},
+        numbers={"memory": "memory_limit_mib"},
+    ),
+    tensorrt.NAME: Options(flags={"uncaptured": {"graph": False}}, numbers={"workspace": "workspace_mib"}),
+}
 
 
 class Home(Protocol):
@@ -42,30 +51,29 @@ def choose(name: str = AUTO, precision: str = AUTO, *, build_engines: bool = Fal
 
     Args:
         name: one of `NAMES`; "auto" is the best that works and has the precision. "cuda:1" and "tensorrt:1" are the
-            second GPU.
+            second GPU; options follow after commas, as "cuda,nhwc,memory=8000".
         precision: one of `impasto.engine.precision.NAMES`; "auto" is the provider's own choice.
         build_engines: TensorRT may build engines that its cache lacks.
 
     Raises:
-        ImpastoError: a name is unknown, the provider does not work here, or it lacks the precision.
+        ImpastoError: a name or an option is unknown, the provider does not work here, or it lacks the precision.
     """
-    name, colon, index = name.partition(":")
-    if name not in NAMES:
-        raise ImpastoError(f"unknown provider {name!r}: allowed are {', '.join(NAMES)}")
-    if colon and (name not in _NUMBERED or not index.isdecimal()):
-        raise ImpastoError(f"bad provider {name}:{index}: only {' and '.join(_NUMBERED)} take a number, as cuda:1")
+    wanted = asked(name, _NUMBERED)
+    if wanted.name not in NAMES:
+        raise ImpastoError(f"unknown provider {wanted.name!r}: allowed are {', '.join(NAMES)}")
     if precision not in precisions.NAMES:
         raise ImpastoError(f"unknown precision {precision!r}: allowed are {', '.join(precisions.NAMES)}")
-    if name == AUTO:
+    settings = _OPTIONS.get(wanted.name, Options()).settings(wanted.name, wanted.words)
+    if wanted.name == AUTO:
         return _best(precision, build_engines)
-    return _named(name, precision, int(index or 0))
+    return _named(wanted, precision, settings)
 
 
 def safer(provider: Provider) -> Provider | None:
     """Return the same provider, options and all, in the next safer precision that it has here; None without one."""
     home, name = HOMES[provider.name], provider.numbers.safer
     while name is not None:
-        if home.refusal(name) is None:
+        if _refusal(provider.name, name, provider.device_index) is None and provider.allows(name):
             before, after = home.provider(provider.precision).options, home.provider(name).options
             changed = {key: value for key, value in after.items() if before.get(key) != value}
             return dataclasses.replace(provider, precision=name, options={**provider.options, **changed})
@@ -73,9 +81,9 @@ def safer(provider: Provider) -> Provider | None:
     return None
 
 
-def supported(name: str) -> tuple[str, ...]:
-    """Return the precisions that a provider has on this machine."""
-    return tuple(known for known in precisions.PRECISIONS if HOMES[name].refusal(known) is None)
+def supported(name: str, device_index: int = 0) -> tuple[str, ...]:
+    """Return the precisions that a provider has on this machine, on one of its GPUs if it is on a GPU."""
+    return tuple(known for known in precisions.PRECISIONS if _refusal(name, known, device_index) is None)
 
 
 def _best(precision: str, build_engines: bool) -> Provider:
@@ -90,34 +98,45 @@ def _best(precision: str, build_engines: bool) -> Provider:
     raise ImpastoError(f"no provider here runs {precision}{_without(reasons)}; use --precision auto")
 
 
-def _named(name: str, precision: str, device_index: int) -> Provider:
+def _named(wanted: Asked, precision: str, settings: Mapping[str, Any]) -> Provider:
+    name, index = wanted.name, wanted.device_index
     found = _probe(name, build_engines=True)  # to name it is leave enough
     if not found.works:
         raise ImpastoError(
             f"provider {name} does not work here: {found.reason}; use --provider auto or see `impasto doctor`"
         )
-    lack = _lack(name, precision)
+    lack = _lack(name, precision, index)
     if lack is not None:
-        allowed = ", ".join((AUTO, *supported(name)))
+        allowed = ", ".join((AUTO, *supported(name, index)))
         raise ImpastoError(f"provider {name} has no {precision}: {lack}; allowed here are {allowed}")
-    taken = _taken(name, precision)
+    taken = _taken(name, precision, index)
     if name == cuda.NAME:
-        return cuda.provider(taken, cuda.CudaSettings(device_index))
+        return cuda.provider(taken, cuda.CudaSettings(index, **settings))
     if name == tensorrt.NAME:
-        return tensorrt.provider(taken, tensorrt.TensorRtSettings(device_index))
+        return tensorrt.provider(taken, tensorrt.TensorRtSettings(index, **settings))
     return HOMES[name].provider(taken)
 
 
-def _taken(name: str, precision: str) -> str:
-    return HOMES[name].best_precision() if precision == AUTO else precision
+def _taken(name: str, precision: str, device_index: int = 0) -> str:
+    if precision != AUTO:
+        return precision
+    if name in _NUMBERED:
+        return cuda.best_precision(device_index)
+    return HOMES[name].best_precision()
 
 
 def _probe(name: str, build_engines: bool) -> Availability:
     return tensorrt.probe(build=build_engines) if name == tensorrt.NAME else HOMES[name].probe()
 
 
-def _lack(name: str, precision: str) -> str | None:
-    return None if precision == AUTO else HOMES[name].refusal(precision)
+def _lack(name: str, precision: str, device_index: int = 0) -> str | None:
+    return None if precision == AUTO else _refusal(name, precision, device_index)
+
+
+def _refusal(name: str, precision: str, device_index: int) -> str | None:
+    if name == cuda.NAME:
+        return cuda.refusal(precision, device_index)
+    return tensorrt.refusal(precision, device_index) if name == tensorrt.NAME else HOMES[name].refusal(precision)
 
 
 def _outdone(name: str, precision: str) -> str | None:

@@ -4,14 +4,18 @@ ONNX Runtime's own list cannot be trusted: its GPU wheel names CUDA and TensorRT
 falls back to the CPU in silence.
 """
 
+import contextlib
 import ctypes
 import functools
+import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _WINDOWS = sys.platform == "win32"
 _DRIVER = "nvcuda.dll" if _WINDOWS else "libcuda.so.1"
+_CUDNN = "cudnn64_9.dll" if _WINDOWS else "libcudnn.so.9"
 _COMPUTE_MAJOR, _COMPUTE_MINOR = 75, 76  # CUdevice_attribute
 _NAME_BYTES = 256
 
@@ -69,13 +73,40 @@ def load_failure(provider: str, ort_name: str, fix: str) -> str | None:
     folder = Path(ort.__path__[0]) / "capi"
     prefix, suffix = ("", "dll") if _WINDOWS else ("lib", "so")
     try:
-        ort.preload_dlls(directory="")
+        said = _preload(ort)
+        if said and _WINDOWS:
+            return f"{said}; {fix}"
         if not _WINDOWS:  # there the library finds the shared part by itself, and only from within ONNX Runtime
             ctypes.CDLL(str(folder / f"{prefix}onnxruntime_providers_shared.{suffix}"), mode=ctypes.RTLD_GLOBAL)
             ctypes.CDLL(str(folder / f"{prefix}onnxruntime_providers_{provider}.{suffix}"))
     except OSError as error:
         return f"its libraries do not load ({error}); {fix}"
     return None
+
+
+@functools.cache
+def no_cudnn(fix: str) -> str | None:
+    """Return why cuDNN does not load; None where it does.
+
+    ONNX Runtime loads it at the first convolution, and would only say so there. Ask `load_failure` first, which looks
+    where pip puts it.
+
+    Args:
+        fix: what to do, in a few words.
+    """
+    try:
+        ctypes.CDLL(_CUDNN)
+    except OSError:
+        return f"cuDNN 9 does not load ({_CUDNN}); {fix}"
+    return None
+
+
+def _preload(ort: Any) -> str:
+    """Load CUDA's and cuDNN's libraries from where pip puts them; return what ONNX Runtime would print of it."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        ort.preload_dlls(directory="")
+    lines = [line for line in printed.getvalue().splitlines() if line.startswith("Failed to load")]
+    return lines[0] if lines else ""
 
 
 def _describe(driver: ctypes.CDLL, index: int) -> Gpu:

@@ -2,14 +2,20 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from impasto.engine.precision import PRECISIONS, Precision
+from impasto.engine.providers.failure import explained
 from impasto.models.errors import ImpastoError
 
 CPU_ORT_NAME = "CPUExecutionProvider"
 HEAVY_OPERATORS = ("Conv", "ConvTranspose", "FusedConv", "Gemm", "MatMul")
+# What ONNX Runtime leaves to the CPU on purpose, because it works on sizes. Anything else would move an image.
+SHAPE_OPERATORS = frozenset(
+    ("Cast", "Concat", "Constant", "ConstantOfShape", "Gather", "Range", "Shape", "Size", "Slice", "Squeeze")
+)
 _RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 
 
@@ -41,7 +47,7 @@ class Provider:
         options: the provider's own.
         session_config: entries of the session's options.
         typed: whether it follows the types in the graph, so that fp16 and bf16 are made there.
-        whole: whether every node must run on it, as a captured CUDA graph and a single engine need it.
+        whole: whether every node must run on it, as in a single engine.
         choice: what "auto" took and why not the others, in one line; "" where the provider was named.
     """
 
@@ -76,7 +82,8 @@ class Provider:
             threads: for one operator; 0 leaves it to the provider.
 
         Raises:
-            ImpastoError: the provider did not take the session, or not its convolutions and products.
+            ImpastoError: the session cannot be made; or the provider did not take it, or not its convolutions and
+                products, or, on a GPU, not all that is more than arithmetic on sizes.
         """
         import onnxruntime as ort
 
@@ -85,16 +92,29 @@ class Provider:
         if self.ort_name != CPU_ORT_NAME:
             session_options.add_session_config_entry(_RECORD_PLACEMENT, "1")
         session_options.intra_op_num_threads = threads
-        session = self._session(ort, content, session_options, threads)
+        with self.explained("open the graph"):
+            session = self._session(ort, content, session_options, threads)
         self._check_placement(session)
         return session
+
+    def explained(self, doing: str) -> AbstractContextManager[None]:
+        """Turn what ONNX Runtime raises inside the block into an ImpastoError that names this provider."""
+        return explained(self.name, self.precision, doing)
+
+    def uncaptured(self) -> Self | None:
+        """Return the same without what is recorded at the first run and replayed later; None where nothing is."""
+        return None
+
+    def allows(self, precision: str) -> bool:
+        """Return whether its options go with another precision, which it has on this machine."""
+        return True
 
     def _session(self, ort: Any, content: bytes | str, session_options: Any, threads: int) -> Any:
         """Make the session; a provider that is a plugin overrides this."""
         chain: list[Any] = [(self.ort_name, dict(self.options))]
         if self.ort_name != CPU_ORT_NAME:
             chain.append(CPU_ORT_NAME)
-        return ort.InferenceSession(content, session_options, providers=chain)
+        return ort.InferenceSession(content, session_options, providers=chain, enable_fallback=0)
 
     def _check_placement(self, session: Any) -> None:
         """Ask the session itself what it uses; ONNX Runtime falls back to the CPU in silence."""
@@ -106,13 +126,19 @@ class Provider:
             )
         if self.ort_name == CPU_ORT_NAME:
             return
-        fallen = [op for op in nodes_elsewhere(session, self.ort_name) if self.whole or op in HEAVY_OPERATORS]
+        fallen = [op for op in nodes_elsewhere(session, self.ort_name) if self._must_run(op)]
         if fallen:
             counts = ", ".join(f"{count} {op}" for op, count in Counter(fallen).items())
             why = "it must run every node" if self.whole else "that would be slow"
             raise ImpastoError(
                 f"provider {self.name} left {counts} to the CPU provider and {why}; use another --provider"
             )
+
+    def _must_run(self, op_type: str) -> bool:
+        """Return whether an operator must not be left to the CPU; from a GPU images would go there and back."""
+        if self.whole:
+            return True
+        return op_type in HEAVY_OPERATORS if self.device == "cpu" else op_type not in SHAPE_OPERATORS
 
 
 def nodes_elsewhere(session: Any, ort_name: str) -> list[str]:

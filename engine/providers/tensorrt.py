@@ -8,9 +8,9 @@ import ctypes
 import functools
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from impasto.engine.providers import cuda, nvidia
 from impasto.engine.providers.provider import Availability, Provider
@@ -21,6 +21,7 @@ ORT_NAME = "TensorrtExecutionProvider"
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
 _LIBRARY = "nvinfer_10.dll" if sys.platform == "win32" else "libnvinfer.so.10"
+_CAPTURE = "trt_cuda_graph_enable"
 _FIX = "install TensorRT 10's libraries (libnvinfer) from NVIDIA"
 ENGINE = "*.engine"
 
@@ -32,15 +33,23 @@ class TensorRtSettings:
     Attributes:
         device_index: of several GPUs.
         workspace_mib: memory that a kernel may use while it runs; 0 is no limit.
+        graph: capture the evaluation as a CUDA graph at the first run, as `CudaSettings.graph`.
     """
 
     device_index: int = 0
     workspace_mib: int = 0
+    graph: bool = True
 
 
 @dataclass(frozen=True)
 class TensorRt(Provider):
     """The provider with its engines' folder, which is made when the first engine is."""
+
+    def uncaptured(self) -> Self | None:
+        """Return the same without the captured graph; None where none is asked for."""
+        if _CAPTURE not in self.options:
+            return None
+        return replace(self, options={key: value for key, value in self.options.items() if key != _CAPTURE})
 
     def _session(self, ort: Any, content: bytes | str, session_options: Any, threads: int) -> Any:
         Path(self.options["trt_engine_cache_path"]).mkdir(parents=True, exist_ok=True)
@@ -67,19 +76,19 @@ def probe(*, build: bool = False) -> Availability:
     return Availability(NAME, True, f"{found[0].name}, TensorRT {version}")
 
 
-def best_precision() -> str:
+def best_precision(device_index: int = 0) -> str:
     """Return what "auto" stands for, as for CUDA."""
-    return cuda.best_precision()
+    return cuda.best_precision(device_index)
 
 
-def refusal(precision: str) -> str | None:
-    """Return why a precision cannot be used on this machine; None where it can.
+def refusal(precision: str, device_index: int = 0) -> str | None:
+    """Return why a precision cannot be used on a GPU of this machine; None where it can.
 
     The provider has no switch for TF32, which TensorRT uses wherever it may; NVIDIA's variable is the only one.
     """
     if precision == "fp32" and os.environ.get(TF32_OVERRIDE) != "0":
         return f"it multiplies float32 in TF32 unless {TF32_OVERRIDE}=0 is in the environment"
-    return cuda.refusal(precision)
+    return cuda.refusal(precision, device_index)
 
 
 def provider(precision: str, settings: TensorRtSettings | None = None) -> Provider:
@@ -120,6 +129,8 @@ def options(folder: Path, precision: str, settings: TensorRtSettings) -> dict[st
     }
     if settings.workspace_mib:
         chosen["trt_max_workspace_size"] = str(settings.workspace_mib * 2**20)
+    if settings.graph:
+        chosen[_CAPTURE] = "1"
     return chosen
 
 

@@ -1,6 +1,7 @@
-"""Rewrites of the neutral graph for one provider, each of which measurements on that provider justify."""
+"""Rewrites of the neutral graph for one provider: what measurements on it justify, or its kernels ask for."""
 
 from impasto.export.lowering.cpu import REWRITES, lower_for_cpu
+from impasto.export.lowering.cuda import lower_for_cuda
 from impasto.export.lowering.openvino import lower_for_openvino
 
-__all__ = ["REWRITES", "lower_for_cpu", "lower_for_openvino"]
+__all__ = ["REWRITES", "lower_for_cpu", "lower_for_cuda", "lower_for_openvino"]

@@ -1,6 +1,7 @@
 """The loop on the device: the steps of the loop on the host, with the host looking on now and then."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 
 from impasto.engine import Engine, Event, ImpastoError, Iteration, Result, Settings, providers
 from impasto.engine.descent import Descent
+from impasto.engine.device_loop import DeviceLoop
 from impasto.engine.looping import GPU_REPORT_EVERY, Looping
 from impasto.engine.objective import Objective, OnDevice
-from impasto.engine.providers import beside, cuda, nvidia
+from impasto.engine.providers import beside, cuda, nvidia, tensorrt
 from impasto.engine.session import Session
 from tests.engine import command_line
 from tests.engine.conftest import Files
@@ -150,7 +152,8 @@ def broken(*_: object) -> None:
 def descent(files: Files, engine: Engine, *, demanded: bool) -> Descent:
     objective, x = engine.objective(files.content, files.style, BASE)
     assert objective.on_device is not None
-    changed = Objective(objective, objective.image_shape, dataclasses.replace(objective.on_device, demanded=demanded))  # type: ignore[arg-type]
+    on_device = dataclasses.replace(objective.on_device, demanded=demanded)
+    changed = Objective(objective._score, objective.image_shape, on_device)
     return Descent(changed, 1e-5, x, BASE)
 
 
@@ -164,6 +167,27 @@ def test_where_it_was_not_asked_for_the_host_takes_over(files: Files, monkeypatc
             next(iter(wanted))
         offered = descent(files, engine, demanded=False)
         assert offered._minimise(0, 0) is not None
+
+
+def test_a_loop_that_fails_on_the_way_goes_on_on_the_host(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = DeviceLoop.run
+    calls: list[int] = []
+
+    def run(self: DeviceLoop, count: int) -> object:
+        calls.append(count)
+        if len(calls) == 3:
+            raise ImpastoError("the GPU's memory is full")
+        return original(self, count)
+
+    monkeypatch.setattr(DeviceLoop, "run", run)
+    with Engine(files.model, provider="cpu", threads=1, loop="device", report_every=2) as engine:
+        steps = list(descent(files, engine, demanded=False))
+        assert [step.iteration for step in steps] == list(range(BASE.iterations + 1))
+        assert all(after.loss <= before.loss * (1 + 1e-5) for before, after in itertools.pairwise(steps))
+        assert len(calls) == 3
+        calls.clear()
+        with pytest.raises(ImpastoError, match="the GPU's memory is full"):
+            list(descent(files, engine, demanded=True))
 
 
 def test_nothing_is_copied_between_evaluation_and_step(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,9 +219,12 @@ def test_the_step_runs_in_float32_on_the_same_device(monkeypatch: pytest.MonkeyP
     assert (found.name, found.precision, found.device, found.device_index) == ("cuda", "fp32", "cuda", 1)
     assert (found.options["use_tf32"], found.options["enable_cuda_graph"]) == ("0", "1")
     assert found.whole
-    tensorrt = providers.Provider("tensorrt", "TensorrtExecutionProvider", "fp16", device="cuda")
-    assert beside(tensorrt).ort_name == "CUDAExecutionProvider"
-    assert "enable_cuda_graph" not in beside(tensorrt).options
+    plain = evaluation.uncaptured()
+    assert plain is not None
+    assert "enable_cuda_graph" not in beside(plain).options
+    whole = tensorrt.provider("fp16")
+    assert beside(whole).ort_name == "CUDAExecutionProvider"
+    assert "enable_cuda_graph" in beside(whole).options
 
 
 def test_from_the_command_line(files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,7 @@ class Device:
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     """Probes are remembered for the process; here each test has a machine of its own."""
-    caches = (openvino._register, nvidia.gpus, nvidia.load_failure, processor.flags, processor.name)
+    caches = (openvino._register, nvidia.gpus, nvidia.load_failure, nvidia.no_cudnn, processor.flags, processor.name)
     yield
     for cached in caches:
         cached.cache_clear()
@@ -82,7 +82,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def pretend(*compute: tuple[int, int], failure: str | None = None) -> None:
         found = tuple(nvidia.Gpu(index, "NVIDIA H200", capability) for index, capability in enumerate(compute))
-        for name, answer in {"gpus": found, "load_failure": failure}.items():
+        for name, answer in {"gpus": found, "load_failure": failure, "no_cudnn": None}.items():
             monkeypatch.setattr(nvidia, name, _answering(answer))
 
     return pretend

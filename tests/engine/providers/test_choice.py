@@ -146,6 +146,13 @@ def test_nodes_that_fell_back_are_found(parts: dict[str, list[str]], whole: bool
             provider._check_placement(session)
 
 
+def test_from_a_gpu_nothing_but_sizes_goes_elsewhere() -> None:
+    gpu = Provider("x", "X", device="cuda")
+    gpu._check_placement(_Placed(["X", "CPUExecutionProvider"], {"X": ["Conv"], "CPUExecutionProvider": ["Shape"]}))
+    with pytest.raises(ImpastoError, match="left 2 MaxPool to the CPU"):
+        gpu._check_placement(_Placed(["X", "CPUExecutionProvider"], {"CPUExecutionProvider": ["MaxPool", "MaxPool"]}))
+
+
 def test_a_session_that_ignores_the_provider_is_an_error() -> None:
     with pytest.raises(ImpastoError, match=r"provider x was asked for but ONNX Runtime did not use it; it used CPU"):
         Provider("x", "X")._check_placement(_Placed(["CPUExecutionProvider"], {}))

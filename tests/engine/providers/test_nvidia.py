@@ -11,13 +11,15 @@ from impasto.engine.providers import choose, cuda, nvidia, safer, tensorrt
 H200 = nvidia.Gpu(0, "NVIDIA H200", (9, 0))
 
 
-def test_fp32_means_no_tf32() -> None:
+def test_only_tf32_means_tf32() -> None:
     tf32 = {name: cuda.options(name, cuda.CudaSettings())["use_tf32"] for name in ("fp32", "tf32", "fp16", "bf16")}
-    assert tf32 == {"fp32": "0", "tf32": "1", "fp16": "1", "bf16": "1"}
+    assert tf32 == {"fp32": "0", "tf32": "1", "fp16": "0", "bf16": "0"}
 
 
 def test_the_slow_algorithm_search_is_never_asked_for() -> None:
     assert cuda.options("fp32", cuda.CudaSettings())["cudnn_conv_algo_search"] == "EXHAUSTIVE"
+    with pytest.raises(ImpastoError, match="unknown search 'default': allowed are exhaustive, heuristic"):
+        cuda.CudaSettings(search="default")
 
 
 def test_cuda_options_follow_the_settings() -> None:
@@ -27,13 +29,59 @@ def test_cuda_options_follow_the_settings() -> None:
     assert chosen["gpu_mem_limit"] == str(512 * 2**20)
     assert chosen["prefer_nhwc"] == chosen["enable_cuda_graph"] == "1"
     plain = cuda.options("fp16", cuda.CudaSettings())
-    assert not {"gpu_mem_limit", "prefer_nhwc", "enable_cuda_graph"} & set(plain)
+    assert not {"gpu_mem_limit", "prefer_nhwc"} & set(plain)
+    assert "enable_cuda_graph" not in cuda.options("fp16", cuda.CudaSettings(graph=False))
 
 
-def test_a_captured_graph_needs_every_node_on_the_gpu(gpu: Callable[..., None]) -> None:
+def test_evaluations_are_captured_unless_told_otherwise(gpu: Callable[..., None]) -> None:
     gpu((9, 0))
-    assert cuda.provider("fp32", cuda.CudaSettings(graph=True)).whole
-    assert not cuda.provider("fp32").whole
+    captured = cuda.provider("fp32")
+    plain = captured.uncaptured()
+    assert plain is not None
+    assert plain.uncaptured() is None
+    assert {**plain.options, "enable_cuda_graph": "1"} == captured.options
+    assert choose("cuda,uncaptured", "fp32") == plain
+
+
+def test_options_follow_the_name(gpu: Callable[..., None]) -> None:
+    gpu((9, 0), (9, 0))
+    chosen = choose("cuda:1,nhwc,memory=8000,heuristic", "fp16").options
+    expected = cuda.CudaSettings(device_index=1, nhwc=True, memory_limit_mib=8000, search="heuristic")
+    assert chosen == cuda.options("fp16", expected)
+    assert chosen["cudnn_conv_algo_search"] == "HEURISTIC"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cuda,fast", "bad option 'fast' of provider cuda: allowed are nhwc, uncaptured, heuristic, memory=N"),
+        ("cuda,memory", "bad option 'memory' of provider cuda: allowed are nhwc, uncaptured, heuristic, memory=N"),
+        ("cuda,memory=-1", "bad option 'memory=-1' of provider cuda: allowed"),
+        ("tensorrt,nhwc", "bad option 'nhwc' of provider tensorrt: allowed are uncaptured, workspace=N"),
+        ("cpu,nhwc", "bad option 'nhwc' of provider cpu: it has none"),
+    ],
+)
+def test_other_options_are_refused(name: str, message: str) -> None:
+    with pytest.raises(ImpastoError) as caught:
+        choose(name)
+    assert str(caught.value).startswith(message)
+
+
+def test_channels_last_and_bf16_exclude_each_other(gpu: Callable[..., None]) -> None:
+    gpu((9, 0))
+    with pytest.raises(ImpastoError, match="provider cuda has no nhwc in bf16"):
+        choose("cuda,nhwc", "bf16")
+    after = safer(choose("cuda,nhwc", "fp16"))
+    assert after is not None
+    assert (after.precision, after.options["prefer_nhwc"]) == ("fp32", "1")
+
+
+def test_another_gpu_decides_nothing(gpu: Callable[..., None]) -> None:
+    gpu((9, 0), (7, 5))
+    assert (choose("cuda").precision, choose("cuda:1").precision) == ("tf32", "fp32")
+    assert choose("cuda", "bf16").precision == "bf16"
+    with pytest.raises(ImpastoError, match="provider cuda has no bf16: NVIDIA H200 is older than Ampere"):
+        choose("cuda:1", "bf16")
 
 
 def test_a_device_that_is_not_there_is_refused(gpu: Callable[..., None]) -> None:
