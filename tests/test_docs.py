@@ -1,4 +1,4 @@
-"""The Python in the documents runs, and the help texts that they point to exist."""
+"""The Python in the documents runs, and the command lines and help texts that they point to exist."""
 
 import re
 import shutil
@@ -8,10 +8,15 @@ import onnx_ir as ir
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.documented_commands import check_mention, is_runnable, lines, mentions, parse
 from tests.engine.command_line import run
 from tests.small_network import VGG_WIDTHS, features_model
 
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+DOCUMENTS = (*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "examples" / "README.md")
+NAMES = [str(path.relative_to(REPOSITORY)) for path in sorted(DOCUMENTS)]
 
 
 def blocks(document: str) -> list[str]:
@@ -52,6 +57,54 @@ def test_readme_names_options_that_exist(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_links_lead_somewhere() -> None:
-    for document in [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "examples/README.md"]:
+    for document in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_command_lines_are_understood(name: str) -> None:
+    text = (REPOSITORY / name).read_text()
+    for words in lines(text):
+        parse(words)
+    for words in mentions(text):
+        check_mention(words)
+
+
+def test_there_are_command_lines_to_check() -> None:
+    texts = [(REPOSITORY / name).read_text() for name in NAMES]
+    assert sum(len(list(lines(text))) for text in texts) > 30
+    assert sum(len(list(mentions(text))) for text in texts) > 30
+
+
+def test_every_measurement_that_can_be_run_is_documented() -> None:
+    text = (REPOSITORY / "docs" / "benchmarks.md").read_text()
+    rows = text.split("| `python -m impasto.bench.` |")[1].split("\n\n")[0]
+    modules = {path.stem for path in (REPOSITORY / "bench").glob("*.py")}
+    runnable = {module for module in modules if is_runnable(f"impasto.bench.{module}")}
+    assert set(re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE)) == runnable - {"gpu"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "    python -m impasto.bench.evaluation CONTENT STYLE --weights FILE -o FILE.json",  # was in measurements.md
+        "    python -m impasto.bench.seams STYLE",
+        "    python -m impasto.bench.seams STYLE --nothing -o FILE.json",
+        "    python -m impasto.nothing",
+        "    impasto bench evaluate",
+        "    impasto bench plot A.json",
+        "    impasto transfer content.jpg style.jpg -o out.png --nothing",
+        "```console\nimpasto nothing\n```",
+        "see `impasto weights list | nothing`",
+        "see `impasto check --nothing`",
+        "see `python -m impasto.bench.gpu --nothing`",
+        "see `python -m impasto.bench.race`",
+    ],
+)
+def test_wrong_command_lines_are_found(line: str) -> None:
+    with pytest.raises(AssertionError):  # noqa: PT012 - whichever of the two finds it
+        for words in lines(line):
+            parse(words)
+        for words in mentions(line):
+            check_mention(words)
