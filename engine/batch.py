@@ -42,21 +42,26 @@ class Ended:
         return FAILED if self.result is None else DONE
 
 
-def prepare_outputs(manifest: Path, rows: Sequence[Row], *, bits: int) -> None:
+def prepare_outputs(manifest: Path, rows: Sequence[Row], *, bits: int, make: bool = True) -> None:
     """Make the folders of the outputs, and refuse before a long run what could not be written after it.
 
     Args:
         manifest: to be named in an error.
         rows: of it.
         bits: per channel.
+        make: False makes no folders, and only asks whether that could be done.
 
     Raises:
         ImpastoError: with the row: a place or a kind of file that cannot be written.
     """
     for row in rows:
         try:
-            row.output.parent.mkdir(parents=True, exist_ok=True)
-            images.check_writable(row.output, bits=bits)
+            folder = row.output.parent
+            if make:
+                folder.mkdir(parents=True, exist_ok=True)
+            while not folder.exists():
+                folder = folder.parent
+            images.check_writable(folder / row.output.name, bits=bits)
         except (ImpastoError, OSError) as error:
             raise ImpastoError(f"{manifest}, row {row.number}, column output: {error}") from error
 

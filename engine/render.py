@@ -186,11 +186,23 @@ class Engine:
         Raises:
             ImpastoError: the batch is out of range.
         """
+        places = self.places(batch)
+        return transfers(self, jobs, places, on_event or _ignore, cancel or _never)
+
+    def places(self, batch: int | None = None) -> int:
+        """Return how many jobs `transfer_many` puts into an evaluation at most.
+
+        Args:
+            batch: as for `transfer_many`.
+
+        Raises:
+            ImpastoError: it is out of range.
+        """
         if batch is None:
             batch = 1 if self.provider.device == "cpu" else GPU_BATCH
         if not 1 <= batch <= LARGEST_BATCH:
             raise ImpastoError(f"bad batch {batch}: allowed are 1 to {LARGEST_BATCH} jobs per evaluation")
-        return transfers(self, jobs, batch, on_event or _ignore, cancel or _never)
+        return batch
 
     def evaluate(
         self, image: Source, content: Source | None, style: Style | None, settings: Settings | None = None

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from impasto.engine.words import one_line
 if TYPE_CHECKING:
     from impasto.engine.batch import Ended
     from impasto.engine.manifest import Row
+    from impasto.engine.render import Engine
 
 SOME_FAILED = 1
 
@@ -45,6 +46,7 @@ def batch(
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
+    dry_run: options.DryRun = False,
     ignore_memory: options.IgnoreMemory = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per row on stdout, then a summary.")] = False,
@@ -60,7 +62,7 @@ def batch(
 
     start = time.perf_counter()
     rows = read_manifest(manifest, folder, common or ())
-    prepare_outputs(manifest, rows, bits=bits)
+    prepare_outputs(manifest, rows, bits=bits, make=not dry_run)
     opened = Engine(
         model,
         provider=provider,
@@ -71,6 +73,12 @@ def batch(
     )
     with interruptible() as interrupted, opened as engine:
         finished, waiting = ([], list(rows)) if force else split_finished(engine, rows, bits=bits)
+        if dry_run:
+            if not (quiet or as_json):
+                say(engine.network.choice)
+                say(engine.provider.choice)
+            _show(engine, rows, finished, engine.places(together), as_json=as_json)
+            return
         counts = Counter({DONE: 0, SKIPPED: len(finished), FAILED: 0})
         if as_json:
             for row in finished:
@@ -93,6 +101,20 @@ def batch(
         raise typer.Exit(INTERRUPTED)
     if counts[FAILED]:
         raise typer.Exit(SOME_FAILED)
+
+
+def _show(engine: "Engine", rows: Sequence["Row"], finished: Sequence["Row"], places: int, *, as_json: bool) -> None:
+    """Say what would become of every row, and what memory the largest takes."""
+    from impasto.engine.batch_plan import conclusion, plan_rows
+
+    plans = plan_rows(engine, rows, finished, batch=places)
+    for item in plans:
+        if as_json:
+            _print_json(item.row, item.as_dict())
+        else:
+            print(item.in_words())
+    counts, told = conclusion(plans)
+    print(json.dumps(counts) if as_json else told)
 
 
 def _tell(ended: "Ended", *, quiet: bool, as_json: bool) -> None:

@@ -176,3 +176,46 @@ def test_the_bar_counts_rows_and_iterations(files: Files, tmp_path: Path) -> Non
         assert (task.completed, task.fields["ended"]) == (2, 0)
         bar.end(rows[1])
         assert (task.completed, task.fields["ended"]) == (3, 1)
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
+    capsys: pytest.CaptureFixture[str], files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = "content.png,style.png,,2,0,48\n"
+    rows = f"{one}content.png,style.png,sub/b.webp,3,1,64\nmissing.png,style.png,,2,0,48\n"
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "transfer_many", None)
+        ended = batch(capsys, files, rows, "--dry-run", "--batch", 2)
+        assert (ended.status, ended.err) == (0, "")
+        assert not (files.folder / "out").exists()
+        first, second, third, counts, memory = ended.out.splitlines()
+        assert first == f"{files.folder / 'out' / 'content-style.png'}: to do, 48x36 px, lbfgs, 2 iterations"
+        assert second.endswith("b.webp: to do, 64x48 px, lbfgs, 3 iterations")
+        assert third.startswith(f"{files.folder / 'out' / 'missing-style.png'}: failed, ")
+        assert counts == "2 to do, 0 skipped, 1 failed"
+        assert memory.startswith("memory: about ")
+        assert ", for 64x48 px; " in memory
+    batch(capsys, files, one)
+    before = outputs(files)
+    *told, summary = lines(batch(capsys, files, rows, "--dry-run", "--json"))
+    assert [row["status"] for row in told] == ["skipped", "to do", "failed"]
+    assert (summary["to do"], summary["skipped"], summary["failed"]) == (1, 1, 1)
+    assert summary["memory_bytes"] == told[1]["memory_bytes"]["total"]  # type: ignore[index]
+    assert outputs(files) == before
+
+
+def test_a_dry_run_counts_the_memory_of_all_places(capsys: pytest.CaptureFixture[str], files: Files) -> None:
+    alike = "".join(f"content.png,style.png,{number}.png,2,{number},48\n" for number in range(3))
+    single, pair = (
+        lines(batch(capsys, files, alike, "--dry-run", "--json", "--batch", places))[0] for places in (1, 2)
+    )
+    assert (single["batch"], pair["batch"]) == (1, 2)
+    for part in ("activations", "optimiser"):
+        assert 1.5 < pair["memory_bytes"][part] / single["memory_bytes"][part] < 2.5  # type: ignore[index]
+
+
+def test_a_dry_run_refuses_what_a_run_would(capsys: pytest.CaptureFixture[str], files: Files) -> None:
+    ended = batch(capsys, files, "content.png,style.png,a.bmp,2,0,48\n", "--dry-run")
+    assert (ended.status, ended.out) == (2, "")
+    assert "row 2, column output: cannot write " in ended.err
+    assert batch(capsys, files, THREE, "--dry-run", "--batch", 0).status == 2
