@@ -11,7 +11,10 @@ from impasto.bench.cli.progress import Progress
 from impasto.bench.conditions import conditions
 from impasto.bench.series import Series
 from impasto.bench.watch import Watch
+from impasto.engine import providers
 from impasto.engine.cli.job import INTERRUPTED, interruptible, say
+from impasto.engine.network import load_network
+from impasto.engine.providers import Provider
 from impasto.models.errors import ImpastoError
 
 Item = TypeVar("Item")
@@ -36,9 +39,28 @@ def run(
     Raises:
         ImpastoError: as the measurement, or the file cannot be written.
     """
+    tell_choices(common, [(common.subject.provider, common.subject.precision)])
     before = conditions(common.subject.threads)
     found, interrupted = collect(common, measure)
     report(benchmark, what, common, before, found, interrupted, asked)
+
+
+def tell_choices(common: Common, ways: Iterable[tuple[str | Provider, str]]) -> None:
+    """Say what "auto" takes, of networks and of providers, unless the user wants quiet.
+
+    Args:
+        common: the shared options.
+        ways: a provider and a precision each.
+
+    Raises:
+        ImpastoError: there is no such network, provider or precision.
+    """
+    if common.quiet:
+        return
+    say(load_network(common.subject.model).choice)
+    for provider, precision in ways:
+        if isinstance(provider, str):
+            say(providers.choose(provider, precision, build_engines=common.subject.build_engines).choice)
 
 
 def collect(common: Common, measure: Callable[[Watch], Iterable[Item]]) -> tuple[list[Item], bool]:
