@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
     from impasto.engine.cli.job import Job
+    from impasto.engine.events import Started
+    from impasto.engine.result import Result
 
 
 def watch(
@@ -40,7 +43,7 @@ def watch(
         from impasto.engine.saved_style import is_saved_style
 
         style = None if is_saved_style(style) else style
-        job.watchers.append(Report(report, content=content, style=style, command=typed_command()))
+        job.watchers.append(Report(report, content=content, style=style, command=pinned_command))
     if animation is not None:
         from impasto.engine.animation import Animation
 
@@ -64,3 +67,34 @@ def watch(
 def typed_command() -> str:
     """Return the command that is running, quoted for a shell."""
     return shlex.join(["impasto", *sys.argv[1:]])
+
+
+def pinned_command(started: "Started", result: "Result") -> str:
+    """Return the command that is running with what it left to the machine filled in, quoted for a shell.
+
+    Args:
+        started: the run's beginning, which knows what `auto` came to.
+        result: of the run.
+    """
+    words = ["impasto", *sys.argv[1:]]
+    if "draft" not in result.provenance:
+        words, _ = _taken_out(words, "--refine")  # there was no network to refine with
+    values = {"model": started.model, "provider": started.provider, "precision": started.precision}
+    for name, value in {**values, "seed": str(result.settings.seed)}.items():
+        others, typed = _taken_out(words, f"--{name}")
+        if typed in (None, "auto"):
+            words = [*others, f"--{name}", value]
+    return shlex.join(words)
+
+
+def _taken_out(words: Sequence[str], option: str) -> tuple[list[str], str | None]:
+    """Return the words without an option, and its value; None where it is not there."""
+    left, value = [], None
+    remaining = iter(words)
+    for word in remaining:
+        name, equals, rest = word.partition("=")
+        if name == option:
+            value = rest if equals else next(remaining, "")
+        else:
+            left.append(word)
+    return left, value

@@ -11,7 +11,7 @@ MOST_POINTS = 1000  # about 20 kB of page a term and chart
 
 @dataclass(frozen=True)
 class Point:
-    """The run after one iteration; the names are those of `impasto.engine.events.Iteration`."""
+    """The run after one iteration, 0 being its start; the names are those of `impasto.engine.events.Iteration`."""
 
     iteration: int
     evaluations: int
@@ -39,11 +39,13 @@ class Curve:
     """Collects losses: `curve.take` is an `on_event` callback, and no more than `MOST_POINTS` points are kept.
 
     Attributes:
-        started: the run's latest beginning (a refinement begins twice); None before the first.
+        begun: the run's first beginning; None before it.
+        started: its latest one (a refinement begins twice).
         marks: where the network or the precision changed.
     """
 
     def __init__(self) -> None:
+        self.begun: Started | None = None
         self.started: Started | None = None
         self.marks: list[Mark] = []
         self._thinned: Thinned[Point] = Thinned(MOST_POINTS - 1)
@@ -60,7 +62,18 @@ class Curve:
         elif isinstance(event, Started):
             if self.started is not None:
                 self._mark(event.model)
+            self.begun = self.begun or event
             self.started = event
+
+    def start(self, terms: Mapping[str, float]) -> list[Point]:
+        """Return the point before the first iteration, at the first evaluation; none where no run has begun.
+
+        Args:
+            terms: of the image that the run started from.
+        """
+        if self.begun is None or not terms:
+            return []
+        return [Point(0, 1, self.begun.setup_s, sum(terms.values()), dict(terms))]
 
     def points(self) -> list[Point]:
         """Return the iterations in order, the last one in any case."""

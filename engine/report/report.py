@@ -1,5 +1,6 @@
 """One run as a page: follows its events, and writes the file when it has ended."""
 
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from impasto.engine.events import Event, Started
 from impasto.engine.examination import machine, versions
 from impasto.engine.images import Picture, Source
 from impasto.engine.report import losses, page
-from impasto.engine.report.curve import Curve
+from impasto.engine.report.curve import Curve, Point
 from impasto.engine.result import Result
 from impasto.engine.words import in_words
 from impasto.models.errors import ImpastoError
@@ -17,6 +18,7 @@ EXTENSIONS = (".html", ".htm")
 MOST_PX = 1600  # longer sides are reduced, for the page's sake
 
 File = tuple[str, bytes]
+Command = Callable[[Started, Result], str]
 
 
 def check_report_path(path: Path) -> None:
@@ -37,7 +39,12 @@ class Report:
     """
 
     def __init__(
-        self, path: str | Path, *, content: Source | None = None, style: Source | None = None, command: str = ""
+        self,
+        path: str | Path,
+        *,
+        content: Source | None = None,
+        style: Source | None = None,
+        command: str | Command = "",
     ) -> None:
         """Refuse a path that cannot be written; nothing is read yet.
 
@@ -45,7 +52,8 @@ class Report:
             path: .html or .htm.
             content: as the run was given it; None where it had none.
             style: likewise.
-            command: that makes the same picture, quoted for a shell; "" leaves it out.
+            command: that makes the same picture from the present folder, quoted for a shell, or what tells it from the
+                run's beginning and its result; "" leaves it out.
 
         Raises:
             ImpastoError: as `check_report_path`.
@@ -55,6 +63,7 @@ class Report:
         self._sources = {"content": content, "style": style}
         self._inputs: dict[str, tuple[Picture, File]] = {}
         self._command = command
+        self._run_in = Path.cwd()
         self._curve = Curve()
 
     def take(self, event: Event) -> None:
@@ -136,16 +145,40 @@ class Report:
         return [
             '<section aria-labelledby="losses">',
             '<h2 id="losses">Losses</h2>',
-            losses.charts("", self._curve.points(), self._curve.marks, list(result.terms)),
+            losses.charts("", self._points(result), self._curve.marks, list(result.terms)),
             losses.legend(result.initial_terms, result.terms, result.loss),
             "</section>",
         ]
+
+    def _points(self, result: Result) -> list[Point]:
+        """Return the start and the iterations, if there was one."""
+        points = self._curve.points()
+        return [*self._curve.start(result.initial_terms), *points] if points else []
+
+    def _how(self, result: Result) -> list[str]:
+        """Return the command and what its file names are relative to; nothing where there is no command."""
+        command, begun = self._command, self._curve.begun
+        if callable(command):
+            command = command(begun, result) if begun is not None else ""
+        section = page.command_section(command)
+        if section:
+            section.insert(-1, f'<p class="faint">{self._relative_names()}</p>')
+        return section
+
+    def _relative_names(self) -> str:
+        """Say what the command's file names are relative to; no folder is named, for a page may be sent away."""
+        own = self._path.resolve().parent
+        if not own.is_relative_to(self._run_in):
+            return "Relative file names begin in the folder where it was run, which is not above this page."
+        steps = len(own.relative_to(self._run_in).parts)
+        where = f"{steps} folder{'s' * (steps > 1)} above that" if steps else "in the folder"
+        return f"Relative file names begin {where} of this page."
 
     def _facts(self, result: Result) -> list[str]:
         settings = {name: in_words(value) for name, value in result.settings.as_dict().items()}
         tables = {"Settings": settings, "Run": self._run(result), **surroundings()}
         return [
-            *page.command_section(self._command),
+            *self._how(result),
             '<section aria-labelledby="facts">',
             '<h2 id="facts">Settings and machine</h2>',
             page.tables(tables),

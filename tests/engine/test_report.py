@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from impasto.engine import Engine, Event, ImpastoError, Iteration, PrecisionChanged, Result, Settings, Started
@@ -17,6 +18,7 @@ from impasto.engine.thinning import Thinned
 from tests.engine import pages
 from tests.engine.command_line import run
 from tests.engine.conftest import TAPS, Files
+from tests.small_network import VGG_WIDTHS, features_model
 
 NASTY = """<script>alert(1)</script> "both" 'kinds' & more.png"""
 SETTINGS = {"size": 0, "content_taps": ("relu2_1",), "style_taps": ("relu1_1", "relu3_1")}
@@ -107,12 +109,20 @@ def test_charts_show_the_values_of_the_events(files: Files) -> None:
         assert chart.attrib["aria-labelledby"].split() == [chart[0].attrib["id"], chart[1].attrib["id"]]
         lines = pages.polylines(chart)
         assert len(lines) == len(names) == 4
-        for name, line in zip(names, lines, strict=True):
+        for name, points in zip(names, lines, strict=True):
+            first = sum(result.initial_terms.values()) if name == "loss" else result.initial_terms[name]
+            assert (first > 0) == (name != "content_relu2_1")  # which is 0 at the content image: no place on the axis
+            start, line = (points[0], points[1:]) if first else (None, points)
+            if start is not None:
+                assert math.log10(start[1]) == pytest.approx(math.log10(first), abs=0.01)
+                assert start[0] < line[0][0]
             assert len(line) == len(iterations)
             for (x, y), item in zip(line, iterations, strict=True):
                 value = item.loss if name == "loss" else item.terms[name]
                 assert x == pytest.approx(getattr(item, axis), abs=2e-3 * getattr(iterations[-1], axis))
                 assert math.log10(y) == pytest.approx(math.log10(value), abs=0.01)
+    described = str(over_evaluations[1].text)
+    assert f"loss goes from {sum(result.initial_terms.values()):.3g} to {result.loss:.3g}" in described
     cells = re.findall(r'<td class="number">([^<]*)</td>', html)
     assert cells[1] == f"{result.loss:.5g}"
     assert [float(cell) for cell in cells[3::3]] == [float(f"{result.initial_terms[n]:.5g}") for n in result.terms]
@@ -133,7 +143,7 @@ def test_a_run_that_was_stopped_has_its_page(files: Files) -> None:
     html, result, iterations = made(files, stop_after=3)
     assert result.outcome == "cancelled"
     assert len(iterations) == 3
-    assert [len(line) for line in pages.polylines(pages.charts(html)[0])] == [3, 3, 3, 3]
+    assert [len(line) for line in pages.polylines(pages.charts(html)[0])] == [4, 3, 4, 4]  # with the start
     assert "it was cancelled" in html
 
 
@@ -177,6 +187,55 @@ def test_the_command_makes_the_picture_again(capsys: pytest.CaptureFixture[str],
     assert name == "impasto"
     assert run(capsys, *arguments).status == 0
     assert output.read_bytes() == picture
+
+
+def test_the_command_does_not_depend_on_what_is_installed(
+    capsys: pytest.CaptureFixture[str], files: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`auto` takes the embedded network as long as there is no other, and afterwards another one."""
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(files.folder)
+    chosen = ("--size", 0, "--iterations", 2, "--model=auto", "--refine", 1)
+    command = ("transfer", "content.png", "style.png", "-o", "out.png")
+    assert run(capsys, *command, *chosen, "--report", "out.html").status == 0
+    (code,) = pages.read(Path("out.html").read_text()).every("code")
+    arguments = shlex.split(code.text)[1:]
+    pinned = ["--model", "vgg19-slim", "--provider", "--precision", "--seed"]
+    assert [word for word in arguments if word in pinned] == pinned
+    assert not {"--model=auto", "--refine", "auto"} & set(arguments)
+    assert "Relative file names begin in the folder of this page." in Path("out.html").read_text()
+    picture = Path("out.png").read_bytes()
+    network = features_model(widths=VGG_WIDTHS)
+    (tmp_path / "cache" / "networks").mkdir(parents=True, exist_ok=True)
+    ir.save(network, tmp_path / "cache" / "networks" / "vgg19.onnx")
+    again = run(capsys, *arguments)
+    assert (again.status, again.err) == (0, "")
+    assert Path("out.png").read_bytes() == picture
+    other = run(capsys, *command, "--size", 0, "--iterations", 2)
+    assert "with vgg19 on" in other.out  # the counter-check: this is what auto takes now
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("pages/2026/out.html", "begin 2 folders above that of this page."),
+        ("pages/out.html", "begin 1 folder above that of this page."),
+        ("../out.html", "begin in the folder where it was run, which is not above this page."),
+    ],
+)
+def test_the_page_says_where_relative_names_begin(
+    files: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, page: str, words: str
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / page).parent.mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(here)
+    report = Report(page, content=files.content, style=files.style, command="impasto transfer")
+    with Engine(files.model, provider="cpu") as engine:
+        settings = Settings(**SETTINGS, iterations=1)  # type: ignore[arg-type]
+        html = report.html(engine.transfer(files.content, files.style, settings, on_event=report.take))
+    assert f"Relative file names {words}" in html
+    assert str(tmp_path) not in html
 
 
 @pytest.mark.parametrize(("kind", "tap"), [("content", "--tap"), ("style", "--style-tap")])
