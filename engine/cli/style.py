@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from impasto.engine.cli import options
+from impasto.engine.cli.job import say
 from impasto.engine.settings import STYLE_TAPS, Settings
 
 style_app = typer.Typer(help="Keep what runs need of a style image.", no_args_is_help=True)
@@ -33,7 +34,7 @@ def save(
     threads: options.Threads = 0,
     quiet: options.Quiet = False,
 ) -> None:
-    """Compute the Gram matrices of STYLE and keep them, to be given wherever a style image is.
+    """Compute the Gram matrices of STYLE and keep them, to be given in place of the style image.
 
     They hold for one network, pooling, precision and size.
     """
@@ -45,6 +46,9 @@ def save(
     )
     check_style_output(output)
     with Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine:
+        if not quiet:
+            say(engine.network.choice)
+            say(engine.provider.choice)
         saved = engine.save_style(image, output, settings)
     if not quiet:
         origin = saved.origin

@@ -36,6 +36,7 @@ _DECODERS: dict[bytes, Callable[[BinaryIO], ImageFile.ImageFile]] = {
 # Known, not read, and named in the message; (offset, bytes).
 _OTHERS = {
     (0, b"GIF8"): "GIF",
+    (8, b'{"'): "a .safetensors file, and a saved style shows no picture",
     (0, b"%PDF"): "PDF",
     (0, b"%!PS"): "PostScript",
     (0, b"8BPS"): "Photoshop",

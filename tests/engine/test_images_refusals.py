@@ -58,6 +58,7 @@ def test_message_for_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: py
         (b"hello", "it is not an image"),
         (b"RIFF\0\0\0\0AVI LIST", "it is not an image"),
         (b"GIF89a", "it is GIF"),
+        (b'X\0\0\0\0\0\0\0{"__metadata__":', "it is a .safetensors file, and a saved style shows no picture"),
         (b"%PDF-1.7", "it is PDF"),
         (b"<svg xmlns=", "it is SVG"),
         (b"<?xml version=", "it is XML or SVG"),

@@ -180,12 +180,28 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str], files: Files) -> N
     assert report.stat().st_size > 0
     scored = run(capsys, "evaluate", output, "--content", files.content, "--style", saved, "--size", 48, *TAPS, *chosen)
     assert json.loads(scored.out)["loss"] == pytest.approx(losses[0], rel=0.1)
+    losses = []
+    for style in (files.style, saved):
+        more = ("-o", output, "--size", 48, "--evaluations", 3, *TAPS[2:], *chosen)
+        out = run(capsys, "reconstruct", "style", style, *more, "--json").out
+        losses.append(json.loads(out.splitlines()[-1])["loss"])
+    assert losses[0] == losses[1]
+    shown = run(capsys, "figure", 2, "-o", files.folder / "f", "--content", files.content, "--style", saved, *chosen)
+    assert shown.status == 2
+    assert "it is a .safetensors file, and a saved style shows no picture" in shown.err
+
+
+def test_a_saved_style_in_a_manifest(capsys: pytest.CaptureFixture[str], files: Files, saved: Path) -> None:
+    chosen = ("--model", files.model, "--provider", "cpu", "--threads", 1)
+    few = ("--size", 48, "--iterations", 3, *TAPS, *chosen)
+    out = run(capsys, "transfer", files.content, saved, "-o", files.folder / "o.png", *few, "--json").out
+    loss = json.loads(out.splitlines()[-1])["loss"]
     manifest = files.folder / "l.jsonl"
     taps = {"content_taps": ["relu2_1"], "style_taps": ["relu1_1", "relu3_1"]}
     row = {"content": "content.png", "style": "s.safetensors", "size": 48, "iterations": 3, **taps}
     manifest.write_text(json.dumps(row))
     told = run(capsys, "batch", manifest, "-o", files.folder / "out", *chosen, "--json").out.splitlines()
-    assert json.loads(told[0])["loss"] == losses[0]
+    assert json.loads(told[0])["loss"] == loss
     assert (files.folder / "out" / "content-s.png").is_file()
 
 
