@@ -93,7 +93,8 @@ class FigureReport:
         parts = [
             f"<header><h1>{escape(title)}</h1>",
             f'<p class="faint">{len(finished)} of {len(self._plan.cells)} cells are finished.</p></header>',
-            "<main>",
+            f"<main{page.shared(self._inputs())}>",
+            self._originals(),
             *(self._section(cell, entries[cell.name]) for cell in finished),
             *page.command_section(self._command),
             '<section aria-labelledby="facts"><h2 id="facts">Figure and machine</h2>',
@@ -101,6 +102,29 @@ class FigureReport:
             "</section></main>",
         ]
         return page.page(f"{title} · impasto", parts)
+
+    def _inputs(self) -> dict[str, tuple[str, bytes]]:
+        """Return every image that the figure is made from, by a name for the page."""
+        return {
+            self._input(path): images.encode_for_page(images.read_image(path), MOST_PX) for _, path in self._plan.inputs
+        }
+
+    def _input(self, path: Path) -> str:
+        return f"input-{[other for _, other in self._plan.inputs].index(path) + 1}"
+
+    def _originals(self) -> str:
+        """Return the inputs beside each other."""
+        figures = []
+        for kind, path in self._plan.inputs:
+            picture = images.read_image(path)
+            proportions = f"aspect-ratio: {picture.width} / {picture.height}"
+            shown = page.shared_image(self._input(path), f"The {kind} image {path.name}", style=proportions)
+            caption = f"{kind} image: {path.name}, {picture.width} × {picture.height} px"
+            figures.append(f"<figure>{shown}<figcaption>{escape(caption)}</figcaption></figure>")
+        return (
+            '<section aria-labelledby="inputs"><h2 id="inputs">Inputs</h2>'
+            f'<div class="originals">{"".join(figures)}</div></section>'
+        )
 
     def _is_there(self, entry: Mapping[str, Any] | None) -> bool:
         return entry is not None and (self._folder / entry["file"]).is_file()
@@ -135,14 +159,14 @@ class FigureReport:
         kind, original = ("content", cell.content) if cell.content is not None else ("style", cell.style)
         if original is None:
             return page.figure(after, cell.description, cell.description)
-        before = images.encode_for_page(images.read_image(original), most_px)
         return page.comparison(
             f"{self._identity(cell)}-slider",
-            before,
+            self._input(original),
             after,
             labels=(f"{kind} image", "result"),
             alts=(f"The {kind} image {original.name}", cell.description),
             size=(entry["height"], entry["width"]),
+            of=cell.description,
         )
 
     def _identity(self, cell: Cell) -> str:

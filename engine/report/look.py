@@ -44,7 +44,7 @@ img { display: block; max-width: 100%; height: auto; }
 .frame .before { position: absolute; inset: 0; clip-path: inset(0 calc(100% - var(--split)) 0 0); }
 .frame .divider { position: absolute; top: 0; bottom: 0; left: var(--split); width: 4px; margin-left: -2px;
   background: #fff; border-inline: 1px solid #000; }
-.compare { margin-bottom: 1rem; }
+.compare { max-width: 100%; margin-bottom: 1rem; }
 .compare input { width: 100%; height: 1.75rem; margin: .25rem 0; accent-color: var(--line-1); }
 .ends { display: flex; justify-content: space-between; gap: 1rem; }
 :focus-visible { outline: 3px solid var(--line-1); outline-offset: 2px; }
@@ -62,6 +62,20 @@ th, td { text-align: left; font-weight: normal; padding: .25rem .75rem .25rem 0;
   vertical-align: top; }
 td { overflow-wrap: anywhere; }
 thead th { border-top: 0; color: var(--faint); }
+.originals { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: start; margin-bottom: 1.5rem; }
+.originals > figure { width: min(100%, 15rem); }
+.shared { background: center / cover no-repeat; print-color-adjust: exact; }
+.cells { table-layout: fixed; }
+.cells td, .cells th { padding: 0 .5rem 1rem 0; border-top: 0; }
+.cells th { white-space: normal; overflow-wrap: anywhere; font-size: .875rem; }
+.cells th[scope=col] { padding-bottom: .5rem; vertical-align: bottom; }
+.cells th[scope=row] { vertical-align: middle; }
+.cells img { width: 100%; }
+.cells figcaption { display: flex; flex-wrap: wrap; gap: .25rem .5rem; padding-top: .3rem;
+  font-size: .8125rem; line-height: 1.4; }
+.cells figcaption img { flex: 0 0 35%; align-self: start; width: 35%; }
+.cells figcaption div { flex: 1 1 7.5rem; min-width: 0; }
+.loss { display: block; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 summary { cursor: pointer; padding: .5rem 0; }
 pre { margin: 0; padding: .75rem 1rem; background: var(--panel); border: 1px solid var(--edge); border-radius: 4px;
@@ -69,7 +83,7 @@ pre { margin: 0; padding: .75rem 1rem; background: var(--panel); border: 1px sol
 @media (max-width: 40rem) {
   svg text { font-size: 20px; }
   th, td { padding-right: .5rem; }
-  .number, .scroll th { white-space: nowrap; font-size: .8rem; padding-right: .3rem; }
+  .number, .scroll table:not(.cells) th { white-space: nowrap; font-size: .8rem; padding-right: .3rem; }
   svg.swatch { width: 1.5rem; margin-right: .2rem; }
 }
 @media print { .compare input { display: none; } }

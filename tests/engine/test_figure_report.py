@@ -1,6 +1,7 @@
 """The report of a figure."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -45,9 +46,22 @@ def test_every_cell_has_pictures_and_its_course(
     assert len(ids) == len(set(ids))
     assert not any(" " in name for name in ids)
     images = document.every("img")
-    assert len(images) == 4
+    assert len(images) == 2
     assert all(image.attributes["alt"] and image.attributes["src"].startswith("data:") for image in images)
-    assert len(document.every("input")) == 2
+    assert html.count("data:image") == 2 + 3  # each original once, whatever it is compared with
+    shown = [element.attributes for element in document.every("div") if element.attributes.get("role") == "img"]
+    assert [attributes["aria-label"] for attributes in shown] == [
+        "The content image scene.png", "The style image a <b> 'c'.png", "The style image second.png",
+        *(["The content image scene.png"] * 2),
+    ]  # fmt: skip
+    assert [re.findall(r"var\(--(.+?)\)", attributes["style"])[0] for attributes in shown] == [
+        "input-1", "input-2", "input-3", "input-1", "input-1"
+    ]  # fmt: skip
+    sliders = [element.attributes["aria-label"] for element in document.every("input")]
+    assert sliders == [
+        "Border between content image and result: scene.png in the style of a <b> 'c'.png",
+        "Border between content image and result: scene.png in the style of second.png",
+    ]
     assert "<b>" not in html
     charts = pages.charts(html)
     cells = json.loads((tmp_path / "figure" / "figure.json").read_text())["cells"]
