@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from impasto.engine.images.lettering import Text, set_text
 from impasto.engine.images.writing import quantise
 
 FloatArray = npt.NDArray[np.float32]
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 LETTERS_ACROSS = 50  # text stays legible where the sheet is shown 800 px wide: 16 px high letters
 SMALLEST_FONT_PX = 10
+CAPTION_LINES = 3  # longer captions lose their middle
 INSET_SHARE = 3  # an inset has a third of its picture's width at most
 PAPER, INK, FAINT = (255, 255, 255), (20, 20, 20), (90, 90, 90)
 
@@ -66,39 +67,42 @@ class _Layout:
         self._cell = int(max(picture.pixels.shape[1] for picture in pictures))
         self._gap = max(4, self._cell // 24)
         across = self._count * (self._cell + self._gap)
-        size = max(SMALLEST_FONT_PX, round(across / LETTERS_ACROSS))
-        self._font, self._small = ImageFont.load_default(size), ImageFont.load_default(max(9, round(size * 0.8)))
-        self._line = round(size * 1.35)
-        titles = [line for row in rows for line in row.title.split("\n")]
-        left = max(round(self._font.getlength(line)) for line in titles)
+        self._size = max(SMALLEST_FONT_PX, round(across / LETTERS_ACROSS))
+        self._line = round(self._size * 1.35)
+        titles = [set_text(line, self._size, across) for row in rows for line in row.title.split("\n")]
+        left = max(round(title.font.getlength(line)) for title in titles for line in title.lines or [""])
         self._left = self._gap + (left + self._gap if left else 0)
         self._width = self._left + across
 
     def drawn(self) -> FloatArray:
-        heading = self._wrapped(self._title, self._width - 2 * self._gap, self._font)
-        captions = [max([len(self._caption(p)) for p in row.pictures if p is not None] or [0]) for row in self._rows]
+        heading = set_text(self._title, self._size, self._width - 2 * self._gap)
+        captions = [
+            max([len(self._caption(p).lines) for p in row.pictures if p is not None] or [0]) for row in self._rows
+        ]
         heights = [max(p.pixels.shape[0] for p in row.pictures if p is not None) for row in self._rows]
-        note = self._wrapped(self._note, self._width - 2 * self._gap, self._small)
-        top = self._gap + len(heading) * self._line + self._gap
-        columns = [self._wrapped(column, self._cell, self._font) for column in self._columns]
-        column_height = max(map(len, columns), default=0) * self._line
-        height = top + column_height + len(note) * self._line + self._gap
+        note = set_text(self._note, max(SMALLEST_FONT_PX - 1, round(self._size * 0.8)), self._width - 2 * self._gap)
+        top = self._gap + len(heading.lines) * self._line + self._gap
+        columns = [set_text(column, self._size, self._cell, CAPTION_LINES) for column in self._columns]
+        column_height = max((len(column.lines) for column in columns), default=0) * self._line
+        height = top + column_height + len(note.lines) * self._line + self._gap
         height += sum(h + lines * self._line + 2 * self._gap for h, lines in zip(heights, captions, strict=True))
         sheet = Image.new("RGB", (self._width, height), PAPER)
         draw = ImageDraw.Draw(sheet)
-        self._write(draw, heading, self._gap, self._gap, self._font, INK)
-        for index, lines in enumerate(columns):
-            self._write_centred(draw, lines, index, top)
+        self._write(draw, heading, self._gap, self._gap, INK)
+        for index, column in enumerate(columns):
+            self._write_centred(draw, column, index, top)
         top += column_height
         for row, row_height, count in zip(self._rows, heights, captions, strict=True):
             self._draw_row(sheet, draw, row, top, row_height)
             top += row_height + count * self._line + 2 * self._gap
-        self._write(draw, note, self._gap, top, self._small, FAINT)
+        self._write(draw, note, self._gap, top, FAINT)
         return np.asarray(sheet, np.float32) / np.float32(255)
 
     def _draw_row(self, sheet: Image.Image, draw: ImageDraw.ImageDraw, row: SheetRow, top: int, height: int) -> None:
         lines = row.title.split("\n")
-        self._write(draw, lines, self._gap, top + (height - len(lines) * self._line) // 2, self._font, INK)
+        for number, line in enumerate(lines):
+            y = top + (height - len(lines) * self._line) // 2 + number * self._line
+            self._write(draw, set_text(line, self._size, self._width), self._gap, y, INK)
         for index, picture in enumerate(row.pictures):
             if picture is None:
                 continue
@@ -119,29 +123,16 @@ class _Layout:
     def _x(self, column: int) -> int:
         return self._left + column * (self._cell + self._gap)
 
-    def _caption(self, picture: Labelled) -> list[str]:
-        return self._wrapped(picture.caption, self._cell, self._font)
+    def _caption(self, picture: Labelled) -> Text:
+        return set_text(picture.caption, self._size, self._cell, CAPTION_LINES)
 
-    def _wrapped(self, text: str, width: int, font: Font) -> list[str]:
-        """Return a text as lines that fit, broken between words."""
-        lines: list[str] = []
-        for word in text.split():
-            longer = f"{lines[-1]} {word}" if lines else word
-            if lines and font.getlength(longer) <= width:
-                lines[-1] = longer
-            else:
-                lines.append(word)
-        return lines
+    def _write_centred(self, draw: ImageDraw.ImageDraw, text: Text, column: int, y: int) -> None:
+        for number, line in enumerate(text.lines):
+            draw.text((self._x(column) + self._cell / 2, y + number * self._line), line, INK, text.font, "ma")
 
-    def _write_centred(self, draw: ImageDraw.ImageDraw, lines: Sequence[str], column: int, y: int) -> None:
-        for number, line in enumerate(lines):
-            draw.text((self._x(column) + self._cell / 2, y + number * self._line), line, INK, self._font, "ma")
-
-    def _write(
-        self, draw: ImageDraw.ImageDraw, lines: Sequence[str], x: int, y: int, font: Font, colour: tuple[int, int, int]
-    ) -> None:
-        for number, line in enumerate(lines):
-            draw.text((x, y + number * self._line), line, colour, font)
+    def _write(self, draw: ImageDraw.ImageDraw, text: Text, x: int, y: int, colour: tuple[int, int, int]) -> None:
+        for number, line in enumerate(text.lines):
+            draw.text((x, y + number * self._line), line, colour, text.font)
 
 
 def _image(pixels: FloatArray) -> Image.Image:

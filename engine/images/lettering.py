@@ -1,0 +1,143 @@
+"""Text for a picture: in a font that has its characters, broken into lines that fit."""
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from PIL import ImageFont
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+OTHERS = (
+    "NotoSans-Regular.ttf",
+    "DejaVuSans.ttf",
+    "LiberationSans-Regular.ttf",
+    "NotoSansCJK-Regular.ttc",
+    "wqy-zenhei.ttc",
+    "wqy-microhei.ttc",
+    "DroidSansFallbackFull.ttf",
+    "Arial Unicode.ttf",
+    "PingFang.ttc",
+    "segoeui.ttf",
+    "msyh.ttc",
+    "YuGothR.ttc",
+)
+"""Files that systems have, in this order, for characters that Pillow's own font lacks: it is Latin alone."""
+
+GAP = "..."  # all fonts have it
+_BREAK_AFTER = "-_./"
+_NOBODYS = "\U0010ffff"  # a code point that is no character
+
+
+@dataclass(frozen=True)
+class Text:
+    """Lines and the font that they were measured in."""
+
+    lines: list[str]
+    font: Font
+
+
+def set_text(text: str, size_px: int, width_px: float, most_lines: int | None = None) -> Text:
+    """Return a text as lines that fit; characters for which there is no font are spelt out, as numbers if need be.
+
+    Lines are broken between words, over-long words after punctuation or wherever they must be. What is still too long
+    loses its middle, because names differ at their ends.
+
+    Args:
+        text: anything, such as a file's name.
+        size_px: of the font.
+        width_px: of a line at most; a line has a character in any case.
+        most_lines: None is as many as it takes.
+    """
+    text, font = _in_a_font(unicodedata.normalize("NFC", text), size_px)
+    lines = _broken(text, font, width_px)
+    if most_lines is None or len(lines) <= most_lines:
+        return Text(lines, font)
+    fits, too_long = 0, len(text)
+    while too_long - fits > 1:
+        kept = (fits + too_long) // 2
+        if len(_broken(_without_middle(text, kept), font, width_px)) <= most_lines:
+            fits = kept
+        else:
+            too_long = kept
+    return Text(_broken(_without_middle(text, fits), font, width_px), font)
+
+
+def _without_middle(text: str, kept: int) -> str:
+    return text[: kept - kept // 2].rstrip() + GAP + text[len(text) - kept // 2 :].lstrip()
+
+
+def _broken(text: str, font: Font, width_px: float) -> list[str]:
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and font.getlength(longer) <= width_px:
+            lines[-1] = longer
+        else:
+            lines += _pieces(word, font, width_px)
+    return lines
+
+
+def _pieces(word: str, font: Font, width_px: float) -> Iterator[str]:
+    while font.getlength(word) > width_px and len(word) > 1:
+        count = next((n for n in range(len(word) - 1, 1, -1) if font.getlength(word[:n]) <= width_px), 1)
+        mark = max(word.rfind(mark, 0, count) for mark in _BREAK_AFTER) + 1
+        count = mark if mark > count // 2 else count
+        yield word[:count]
+        word = word[count:]
+    yield word
+
+
+def _in_a_font(text: str, size_px: int) -> tuple[str, Font]:
+    """Return a text and the first font that has all of it, or else the one that has most, the rest spelt out."""
+    best, fewest = _own(size_px), len(text) + 1
+    for font in _fonts(size_px):
+        missing = sum(not _has(font, character) for character in set(text))
+        if missing < fewest:
+            best, fewest = font, missing
+        if not missing:
+            break
+    return "".join(character if _has(best, character) else _spelt(best, character) for character in text), best
+
+
+def _spelt(font: Font, character: str) -> str:
+    """Return a character without its accents, or else its number."""
+    plain = "".join(part for part in unicodedata.normalize("NFKD", character) if not unicodedata.combining(part))
+    if plain and all(_has(font, part) for part in plain):
+        return plain
+    return f"\\u{ord(character):04x}"
+
+
+def _fonts(size_px: int) -> Iterator[Font]:
+    yield _own(size_px)
+    for name in OTHERS:
+        font = _of_the_system(name, size_px)
+        if font is not None:
+            yield font
+
+
+@cache
+def _own(size_px: int) -> Font:
+    return ImageFont.load_default(size_px)
+
+
+@cache
+def _of_the_system(name: str, size_px: int) -> Font | None:
+    try:
+        return ImageFont.truetype(name, size_px)
+    except OSError:
+        return None
+
+
+@cache
+def _has(font: Font, character: str) -> bool:
+    """Return whether a font draws a character as something else than what it draws for those that it lacks."""
+    if character.isspace():
+        return True
+    return unicodedata.category(character)[0] != "C" and _drawn(font, character) != _drawn(font, _NOBODYS)
+
+
+def _drawn(font: Font, character: str) -> tuple[tuple[int, int], bytes]:
+    mask = font.getmask(character)
+    return mask.size, bytes(mask)
