@@ -170,6 +170,18 @@ class Compiler:
         targets = {**self._prepare_content(form, scene)(), **prepare_style()()}
         return self._load(evaluator, sample, settings, targets)
 
+    def style_memory(self, settings: Settings, painting: Picture) -> MemoryEstimate:
+        """Return what `saved_style` takes at its peak.
+
+        Args:
+            settings: as for `saved_style`.
+            painting: likewise.
+
+        Raises:
+            ImpastoError: the network lacks a tap, or the image is too small for it.
+        """
+        return self._style_memory(self._style_form(settings, painting))
+
     def saved_style(self, settings: Settings, painting: Picture, image_sha256: str | None) -> SavedStyle:
         """Return the targets of a style image, for runs with these taps and pooling.
 
@@ -179,9 +191,10 @@ class Compiler:
             image_sha256: of its file; None where it is none.
 
         Raises:
-            ImpastoError: the network lacks a tap, or the image is too small for it.
+            ImpastoError: the network lacks a tap, the image is too small for it, or it does not fit into memory.
         """
-        form = self.form(dataclasses.replace(settings, content_weight=0.0), painting)
+        form = self._style_form(settings, painting)
+        self._check_style_memory(form)
         grams = self._prepare_style(form, painting)()()
         origin = StyleOrigin(
             model=self._network.name,
@@ -201,6 +214,16 @@ class Compiler:
         """Give the session's memory back, and wait for what is being kept for the next run."""
         self._release()
         self._source.finish()
+
+    def _style_form(self, settings: Settings, painting: Picture) -> Form:
+        return dataclasses.replace(self.form(dataclasses.replace(settings, content_weight=0.0), painting), tv=False)
+
+    def _style_memory(self, form: Form) -> MemoryEstimate:
+        return memory.estimate(self._source.memory(TARGETS, form), Demand(form.height, form.width, 0, optimizer=""))
+
+    def _check_style_memory(self, form: Form) -> None:
+        if self._checks_memory and self._provider.device == "cpu":
+            memory.check(self._style_memory(form), Demand(form.height, form.width, 0, optimizer=""), memory.available())
 
     def _prepare_content(self, form: Form, scene: Picture) -> Callable[[], Targets]:
         return self._targets.prepare(scene, form.content_taps, (), pool=form.pool, seamless=form.seamless)

@@ -63,7 +63,7 @@ class Demand:
         height: of the image, px.
         width: of the image, px.
         history: curvature pairs.
-        optimizer: as `Settings.optimizer`.
+        optimizer: as `Settings.optimizer`; "" is none, as where targets alone are computed.
         batch: images in one evaluation.
     """
 
@@ -76,8 +76,8 @@ class Demand:
     @property
     def vectors(self) -> int:
         """Images' worth of float32 that an optimiser holds, its start and its result included."""
-        if self.optimizer == "adam":
-            return 6
+        if self.optimizer in ("", "adam"):
+            return 6 if self.optimizer else 1
         return 2 * self.history + 1 + 6 + (3 if self.optimizer == "lbfgs" else 0)
 
 
@@ -128,8 +128,9 @@ def check(needed: MemoryEstimate, demand: Demand, free: int | None) -> None:
         return
     offers = fitting(needed, demand, free)
     size = f"{demand.width}x{demand.height} px" + (f", batch {demand.batch}" if demand.batch > 1 else "")
+    history = f", history {demand.history}" if demand.optimizer else ""
     raise ImpastoError(
-        f"not enough memory: this run ({size}, history {demand.history}) takes about {in_words(needed.total)} and "
+        f"not enough memory: this run ({size}{history}) takes about {in_words(needed.total)} and "
         f"{in_words(free)} are free; " + (" or ".join(offers) + " would fit" if offers else "no smaller size would fit")
     )
 
@@ -151,7 +152,7 @@ def fitting(needed: MemoryEstimate, demand: Demand, free: int) -> list[str]:
         offers.append(f"--size {smaller}")
     pair = demand.batch * 2 * 3 * demand.height * demand.width * _FLOAT32
     history = demand.history - math.ceil((needed.total - free) / pair)
-    if demand.optimizer != "adam" and history >= 1:
+    if demand.optimizer not in ("", "adam") and history >= 1:
         offers.append(f"--history {history}")
     return offers
 

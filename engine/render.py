@@ -252,6 +252,8 @@ class Engine:
     def save_style(self, style: Source, output: str | Path, settings: Settings | None = None) -> SavedStyle:
         """Keep what runs need of a style image in a file that can be given in its place, with the same result.
 
+        `plan_style` says what memory that takes.
+
         Args:
             style: the image.
             output: .safetensors.
@@ -271,6 +273,20 @@ class Engine:
         saved = self.compiler.saved_style(settings, painting, digest)
         saved.save(output)
         return saved
+
+    def plan_style(self, style: Source, settings: Settings | None = None) -> tuple[Picture, memory.MemoryEstimate]:
+        """Return the image that `save_style` would take, at its size, and the memory; nothing is computed.
+
+        Args:
+            style: as for `save_style`.
+            settings: likewise.
+
+        Raises:
+            ImpastoError: the image cannot be read or is too small, or the network lacks a tap.
+        """
+        settings = settings or Settings()
+        painting = read_style(style, settings)
+        return painting, self.compiler.style_memory(settings, painting)
 
     def close(self) -> None:
         """Give the sessions' memory back."""

@@ -205,6 +205,26 @@ def test_a_saved_style_in_a_manifest(capsys: pytest.CaptureFixture[str], files: 
     assert (files.folder / "out" / "content-s.png").is_file()
 
 
+def test_a_dry_run_and_a_style_that_does_not_fit(
+    capsys: pytest.CaptureFixture[str], files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = files.folder / "s.safetensors"
+    save = ["style", "save", files.style, "-o", saved, "--size", 48, "--model", files.model, "--provider", "cpu"]
+    ended = run(capsys, *save, *TAPS[2:], "--dry-run")
+    assert (ended.status, ended.err) == (0, "")
+    first, second = ended.out.splitlines()
+    assert first == f"{saved}: style.png at 48x37 px, 2 taps of small in fp32"
+    assert second.startswith("memory: about 2")
+    assert not saved.exists()
+    monkeypatch.setattr("impasto.engine.memory.available", lambda: 1 << 20)
+    ended = run(capsys, *save, *TAPS[2:])
+    assert ended.status == 2
+    assert ended.err.startswith("error: not enough memory: this run (48x37 px) takes about 2")
+    assert ended.err.endswith("1 MiB are free; no smaller size would fit\n")
+    assert run(capsys, *save, *TAPS[2:], "--ignore-memory").status == 0
+    assert saved.exists()
+
+
 @pytest.mark.parametrize(
     ("name", "expected"), [("s.png", "a saved style is a .safetensors file"), ("no/s.safetensors", "")]
 )
