@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from impasto.models.errors import ImpastoError
+
 State = dict[str, Any]
 
 
@@ -21,7 +23,13 @@ def write(state: State, path: Path) -> None:
 
 
 def read(path: Path) -> State:
-    """Read what `write` wrote: tensors, numbers, texts and containers only."""
+    """Read what `write` wrote: tensors, numbers, texts and containers only.
+
+    Raises:
+        ImpastoError: there is no such file.
+    """
+    if not path.is_file():
+        raise ImpastoError(f"no such file: {path}; `init` writes init.pt, then `train` checkpoint.pt")
     state: State = torch.load(path, map_location="cpu", weights_only=True)
     return state
 

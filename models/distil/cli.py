@@ -16,26 +16,34 @@ from impasto.models.distil.folded import fold, further_readouts, load_folded, sa
 from impasto.models.distil.score import Score, pairs, save_picture, score, scored_images, summary
 from impasto.models.distil.spec import TAPS
 from impasto.models.distil.student import Student
-from impasto.models.distil.teacher import Teacher
+from impasto.models.distil.teacher import Teacher, teacher_weights
 from impasto.models.distil.train import Settings, Trainer, averaged
 from impasto.models.distil.widths import LAYOUTS, try_layout
-from impasto.models.weights import read_weights
+from impasto.models.errors import ImpastoError
+from impasto.models.store import FULL
 
 CALIBRATION_IMAGES = 320
 FITTED_SIDE_PX = 128
+CPU = torch.device("cpu")
+DEVICES = ("cpu", "cuda")
+USAGE_ERROR = 2
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Parse the arguments and run one command."""
-    options = _parser().parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    options.run.mkdir(parents=True, exist_ok=True)
-    options.command(options)
+    """Parse the arguments and run one command; a user's mistake is one line and status 2."""
+    try:
+        options = _parser().parse_args(arguments)
+        torch.set_num_threads(options.threads)
+        options.run.mkdir(parents=True, exist_ok=True)
+        options.command(options)
+    except (ImpastoError, OSError) as error:
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        sys.exit(USAGE_ERROR)
 
 
 def _init(options: argparse.Namespace) -> None:
     """Write `init.pt`: the student cut out of the teacher."""
-    weights = {name: torch.from_numpy(value) for name, value in read_weights(options.teacher).arrays.items()}
+    weights = teacher_weights(options.teacher)
     student = Student()
     images = _sampler(options).batch(torch.Generator().manual_seed(options.seed), options.images, 128)
     for line in compress(student, weights, images, options.seed):
@@ -51,15 +59,15 @@ def _train(options: argparse.Namespace) -> None:
         for name in ("steps", "learning_rate", "batch", "side", "on_policy_share", "gram_weight", "gradient_weight")
     }
     settings = replace(settings, **{name: value for name, value in changes.items() if value is not None})
-    device = torch.device(options.device)
+    device = _device(options)
     student = Student()
-    teacher = Teacher(options.teacher, TAPS, device, settings.half)
+    if not (options.run / "checkpoint.pt").exists():
+        student.load_state_dict(checkpoint.read(options.run / "init.pt")["student"])
+    teacher = Teacher(teacher_weights(options.teacher), TAPS, device, settings.half)
     trainer = Trainer(student, teacher, _sampler(options), settings, options.run, device)
     if trainer.resume():
         _say(f"going on from step {trainer.step}")
-    else:
-        student.load_state_dict(checkpoint.read(options.run / "init.pt")["student"])
-    trainer.run()
+    trainer.run(options.until)
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -69,32 +77,29 @@ def _export(options: argparse.Namespace) -> None:
     student.load_state_dict(state["student"])
     student = averaged(student, state.get("average", {}))
     step = state.get("step", 0)
-    metadata = {"step": str(step)}
-    further = {}
-    if options.teacher:
-        images = _sampler(options).batch(torch.Generator().manual_seed(options.seed), options.images, FITTED_SIDE_PX)
-        taps = [tap for tap in student.network.taps if tap not in TAPS]
-        teacher = Teacher(options.teacher, taps, torch.device("cpu"), half=False)
-        with torch.no_grad():
-            further = further_readouts(student, teacher, images)
-        origin = read_weights(options.teacher).origin
-        metadata |= {"licence": origin.licence, "attribution": f"distilled from {origin.attribution}"}
-    save_folded(fold(student, further), options.output, metadata)
+    weights = teacher_weights(options.teacher)
+    images = _sampler(options).batch(torch.Generator().manual_seed(options.seed), options.images, FITTED_SIDE_PX)
+    taps = [tap for tap in student.network.taps if tap not in TAPS]
+    further = further_readouts(student, Teacher(weights, taps, CPU, half=False), images)
+    said = {"licence": weights.origin.licence, "attribution": f"distilled from {weights.origin.attribution}"}
+    save_folded(fold(student, further), options.output, {"step": str(step), **said})
     _say(json.dumps({"step": step, "bytes": options.output.stat().st_size, "file": str(options.output)}))
 
 
 def _score(options: argparse.Namespace) -> None:
     """Score a folded student on pairs of photographs and paintings; one line per pair, finished pairs are kept."""
-    device = torch.device(options.device)
-    judge = Teacher(options.teacher, TAPS, device, half=False)
+    device = _device(options)
+    images = scored_images(_scored_folder())
+    weights = teacher_weights(options.teacher)
+    judge = Teacher(weights, TAPS, device, half=False)
     network = (
-        load_folded(options.student, options.half)
+        load_folded(options.student, options.half, device)
         if options.student
-        else Teacher(options.teacher, TAPS, device, options.half)
+        else Teacher(weights, TAPS, device, options.half)
     )
     log = options.run / f"{options.name}.jsonl"
     done = _read_scores(log)
-    every = list(pairs(*scored_images(_image_folders()[0]), options.side))
+    every = list(pairs(*images, options.side, device))
     for pair, photograph, painting in every[options.offset :: options.stride]:
         if pair not in done:
             done[pair], picture = score(network, judge, photograph, painting, pair, options.evaluations)
@@ -106,10 +111,10 @@ def _score(options: argparse.Namespace) -> None:
 
 def _widths(options: argparse.Namespace) -> None:
     """Compare layouts by their first weights; one line per layout, finished ones are kept."""
-    weights = {name: torch.from_numpy(value) for name, value in read_weights(options.teacher).arrays.items()}
-    judge = Teacher(options.teacher, TAPS, torch.device("cpu"), half=False)
+    chosen = list(pairs(*scored_images(_scored_folder()), options.side))[:: options.stride]
+    weights = teacher_weights(options.teacher)
+    judge = Teacher(weights, TAPS, CPU, half=False)
     images = _sampler(options).batch(torch.Generator().manual_seed(options.seed), options.images, 128)
-    chosen = list(pairs(*scored_images(_image_folders()[0]), options.side))[:: options.stride]
     log = options.run / "widths.jsonl"
     done = [json.loads(line)["layout"] for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
     for name, network in LAYOUTS.items():
@@ -147,45 +152,68 @@ def _image_folders() -> list[Path]:
     return [folder] if folder and folder.is_dir() else []
 
 
+def _scored_folder() -> Path:
+    folders = _image_folders()
+    if not folders:
+        raise ImpastoError(
+            "no pictures to score: set IMPASTO_SHARED to a folder with images/neckarfront.jpg and paintings"
+        )
+    return folders[0]
+
+
+def _device(options: argparse.Namespace) -> torch.device:
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ImpastoError("bad --device cuda: PyTorch finds no CUDA device here; allowed is cpu")
+    return torch.device(options.device)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ImpastoError(f"bad number {text!r}: allowed are whole numbers of 1 or more")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m impasto.models.distil", description=__doc__)
     commands = parser.add_subparsers(required=True)
 
-    def command(name: str, function: object) -> argparse.ArgumentParser:
+    def command(name: str, function: object, devices: tuple[str, ...] = ()) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=getattr(function, "__doc__", ""))
         sub.set_defaults(command=function)
         sub.add_argument("--run", type=Path, required=True, help="folder of the training run")
-        sub.add_argument("--teacher", type=Path, help="VGG-19 weights file")
-        sub.add_argument("--threads", type=int, default=2)
-        sub.add_argument("--device", default="cpu")
+        sub.add_argument("--teacher", default=FULL, help="VGG-19: a weights file, or a name of `impasto weights list`")
+        sub.add_argument("--threads", type=_positive, default=2)
+        if devices:
+            sub.add_argument("--device", default=devices[0], choices=devices)
         sub.add_argument("--seed", type=int, default=1)
-        sub.add_argument("--procedural", type=int, default=24, help="pictures per procedural family")
+        sub.add_argument("--procedural", type=_positive, default=24, help="pictures per procedural family")
         return sub
 
-    command("init", _init).add_argument("--images", type=int, default=CALIBRATION_IMAGES)
-    train = command("train", _train)
-    train.add_argument("--steps", type=int)
+    command("init", _init).add_argument("--images", type=_positive, default=CALIBRATION_IMAGES)
+    train = command("train", _train, DEVICES)
+    train.add_argument("--steps", type=_positive, help="of the whole run, which the learning rate follows")
+    train.add_argument("--until", type=_positive, metavar="N", help="stop after step N of them")
     train.add_argument("--learning-rate", type=float)
-    train.add_argument("--batch", type=int)
-    train.add_argument("--side", type=int)
+    train.add_argument("--batch", type=_positive)
+    train.add_argument("--side", type=_positive)
     train.add_argument("--on-policy-share", type=float, help="of a batch")
     train.add_argument("--gram-weight", type=float, help="of the errors of Gram matrices")
     train.add_argument("--gradient-weight", type=float, help="of the errors of the style loss's gradient")
-    score_ = command("score", _score)
+    score_ = command("score", _score, DEVICES)
     score_.add_argument("--student", type=Path, help="folded student; the teacher scores itself without it")
     score_.add_argument("--name", required=True, help="of the log and the pictures; `reference` for the teacher's own")
-    score_.add_argument("--evaluations", type=int, default=300)
-    score_.add_argument("--side", type=int, default=256)
+    score_.add_argument("--evaluations", type=_positive, default=300)
+    score_.add_argument("--side", type=_positive, default=256)
     score_.add_argument("--offset", type=int, default=0, help="first pair")
-    score_.add_argument("--stride", type=int, default=1, help="every which pair")
+    score_.add_argument("--stride", type=_positive, default=1, help="every which pair")
     score_.add_argument("--half", action="store_true", help="the descent runs in bfloat16")
     widths = command("widths", _widths)
-    widths.add_argument("--images", type=int, default=CALIBRATION_IMAGES, help="for compression")
-    widths.add_argument("--evaluations", type=int, default=150)
-    widths.add_argument("--side", type=int, default=192)
-    widths.add_argument("--stride", type=int, default=7, help="every which pair")
+    widths.add_argument("--images", type=_positive, default=CALIBRATION_IMAGES, help="for compression")
+    widths.add_argument("--evaluations", type=_positive, default=150)
+    widths.add_argument("--side", type=_positive, default=192)
+    widths.add_argument("--stride", type=_positive, default=7, help="every which pair")
     export = command("export", _export)
-    export.add_argument("--images", type=int, default=CALIBRATION_IMAGES, help="for the readouts of further taps")
+    export.add_argument("--images", type=_positive, default=CALIBRATION_IMAGES, help="for the readouts of further taps")
     export.add_argument("--first", action="store_true", help="of the first weights, not of the checkpoint")
     export.add_argument("--output", type=Path, required=True)
     return parser

@@ -14,7 +14,7 @@ A layer of the student that the teacher names alike imitates that layer; the dep
 Channel pruning by least squares: He et al., arXiv:1707.06168.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,9 @@ from torch.nn import functional
 
 from impasto.models.distil.spec import TAPS
 from impasto.models.distil.student import Student, WhitenedConv, WhitenedReadout
+from impasto.models.preprocess import OXFORD, Preprocess
 from impasto.models.vgg import VGG19, Conv
+from impasto.models.weights import Weights
 
 ALTERNATIONS = 8
 RIDGE = 1e-4
@@ -41,12 +43,12 @@ class _State:
 
 
 @torch.no_grad()
-def compress(student: Student, teacher: Mapping[str, torch.Tensor], images: torch.Tensor, seed: int) -> Iterator[str]:
+def compress(student: Student, weights: Weights, images: torch.Tensor, seed: int) -> Iterator[str]:
     """Give the student its first weights, and the coordinates in which it will be trained.
 
     Args:
         student: to be changed.
-        teacher: VGG-19's parameters, `convN_M.weight` and `.bias`.
+        weights: VGG-19's.
         images: for calibration, float32 (N, 3, H, W), 0..1, N a few hundred.
         seed: of the sampled positions.
 
@@ -54,8 +56,8 @@ def compress(student: Student, teacher: Mapping[str, torch.Tensor], images: torc
         One line of progress per layer.
     """
     rng = torch.Generator().manual_seed(seed)
-    inputs = [chunk * student.gain + student.offset for chunk in torch.split(images, CHUNK)]
-    state = _State([x.bfloat16() for x in inputs], [x.bfloat16() for x in inputs])
+    teacher = {name: torch.from_numpy(value) for name, value in weights.arrays.items()}
+    state = _State(_inputs(images, weights.preprocess), _inputs(images, OXFORD))
     kept = {conv.name for conv in student.network.convolutions}
     for index, layer in enumerate(VGG19.layers):
         if not isinstance(layer, Conv):
@@ -80,6 +82,12 @@ def compress(student: Student, teacher: Mapping[str, torch.Tensor], images: torc
         if layer.tap in TAPS:
             line += f", tap error {_fit_readout(student.readout(layer.tap), state):.4f}"
         yield line
+
+
+def _inputs(images: torch.Tensor, preprocess: Preprocess) -> Tensors:
+    """Return what a network sees of the images, in chunks."""
+    gain, offset = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (preprocess.gain, preprocess.offset))
+    return [(chunk * gain + offset).bfloat16() for chunk in torch.split(images, CHUNK)]
 
 
 def _apply(conv: WhitenedConv, inputs: Tensors) -> Tensors:

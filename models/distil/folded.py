@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from impasto.models.distil.spec import SLIM, TAPS
 from impasto.models.distil.student import Student, cast, run_plain
+from impasto.models.errors import ImpastoError
 from impasto.models.preprocess import OXFORD
 from impasto.models.vgg import Network, build_module
 from impasto.models.weights import read_weights
@@ -57,11 +58,13 @@ def save_folded(tensors: Mapping[str, torch.Tensor], path: Path, metadata: Mappi
     save_file(halves, path, {"preprocess": OXFORD.to_json(), **metadata})
 
 
-def load_folded(path: Path, half: bool = False) -> FoldedStudent:
-    """Read what `save_folded` wrote."""
-    from safetensors.torch import load_file
+def load_folded(path: Path, half: bool = False, device: torch.device | None = None) -> FoldedStudent:
+    """Read what `save_folded` wrote.
 
-    return FoldedStudent(load_file(path), half=half)
+    Raises:
+        ImpastoError: it cannot be read.
+    """
+    return FoldedStudent({name: value.to(device) for name, value in _read(path).items()}, half=half)
 
 
 @torch.no_grad()
@@ -95,11 +98,19 @@ def slim_module(path: Path) -> tuple[nn.Module, tuple[str, ...]]:
     Returns:
         Image, as above, -> tuple of the folded taps; and the taps' names.
     """
-    from safetensors.torch import load_file
-
-    tensors = load_file(path)
+    tensors = _read(path)
     taps = tuple(tap for tap in SLIM.taps if f"{tap}.readout" in tensors)
     return _SlimModule(build_module(SLIM, read_weights(path, SLIM), taps), tensors, taps), taps
+
+
+def _read(path: Path) -> Tensors:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise ImpastoError(f"cannot read the student {path} ({error}); give a file that `export` wrote") from error
 
 
 class _SlimModule(nn.Module):

@@ -15,8 +15,10 @@ from torch.nn import functional
 
 from impasto.models.distil.corpus import Image, folder_images
 from impasto.models.distil.objective import Features, Objective, descend
+from impasto.models.errors import ImpastoError
 
 ALPHA = 1e-3
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def score(
     Args:
         network: what the descent goes through.
         judge: the teacher.
-        photograph: content image and start, float32 (1, 3, H, W), RGB, 0..1.
+        photograph: content image and start, float32 (1, 3, H, W), RGB, 0..1, on the networks' device.
         painting: style image of the same size.
         pair: a name for the two.
         evaluations: of the descent.
@@ -101,10 +103,16 @@ def save_picture(picture: torch.Tensor, path: Path) -> None:
 
 
 def scored_images(folder: Path) -> tuple[dict[str, Image], dict[str, Image]]:
-    """Return the protocol's photographs and paintings by name, out of a folder and of scikit-image."""
+    """Return the protocol's photographs and paintings by name, out of a folder and of scikit-image.
+
+    Raises:
+        ImpastoError: the folder lacks them.
+    """
     from skimage import data
 
-    files = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix == ".jpg"}
+    files = {path.stem: path for path in sorted(folder.glob("*.jpg"))}
+    if "neckarfront" not in files or len(files) < 2:
+        raise ImpastoError(f"no neckarfront.jpg and paintings in {folder}: IMPASTO_SHARED names the folder of images/")
     images = dict(zip(files, folder_images(folder), strict=True))
     photographs = {
         "neckarfront": images.pop("neckarfront"),
@@ -114,12 +122,12 @@ def scored_images(folder: Path) -> tuple[dict[str, Image], dict[str, Image]]:
 
 
 def pairs(
-    photographs: Mapping[str, Image], paintings: Mapping[str, Image], side: int
+    photographs: Mapping[str, Image], paintings: Mapping[str, Image], side: int, device: torch.device = CPU
 ) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
     """Yield (name, photograph, painting) of all pairs."""
     for first, photograph in photographs.items():
         for second, painting in paintings.items():
-            yield f"{first}/{second}", as_input(photograph, side), as_input(painting, side)
+            yield f"{first}/{second}", as_input(photograph, side).to(device), as_input(painting, side).to(device)
 
 
 def _geometric_mean(values: Sequence[float]) -> float:

@@ -1,9 +1,11 @@
 """The training loop: distillation from features, Gram matrices and on-policy images.
 
 Every step takes half of its batch from the augmented corpus and half from the pool of on-policy images. What the
-teacher answered is kept for a while and used again, because the teacher costs as much as the step itself.
+teacher answered is kept for a while and used again, because the teacher costs as much as the step itself. The
+checkpoint has the images of these batches, and the answers are asked for again: they are twenty times as large.
 """
 
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,8 +20,10 @@ from impasto.models.distil.objective import style_gradients
 from impasto.models.distil.on_policy import OnPolicyPool
 from impasto.models.distil.student import Student
 from impasto.models.distil.teacher import Features, Teacher
+from impasto.models.errors import ImpastoError
 
 CALIBRATION_BATCHES = 12
+SMALLEST_SIDE_PX = 32
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,9 @@ class Settings:
         half: whether student and teacher run in bfloat16.
         seed: of everything random.
         save_every: steps between two checkpoints.
+
+    Raises:
+        ImpastoError: a value is out of range.
     """
 
     steps: int = 6000
@@ -59,6 +66,15 @@ class Settings:
     half: bool = True
     seed: int = 1
     save_every: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "renew_every", "save_every"):
+            _at_least(name, getattr(self, name), 1)
+        _at_least("side", self.side, SMALLEST_SIDE_PX)
+        for name in ("gram_weight", "gradient_weight", "learning_rate"):
+            _at_least(name, getattr(self, name), 0)
+        if not 0 <= self.on_policy_share <= 1:
+            raise ImpastoError(f"bad {_option('on_policy_share')} {self.on_policy_share}: allowed are 0 to 1")
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step."""
@@ -99,16 +115,28 @@ class Trainer:
         self.units: Units | None = None
 
     def resume(self) -> bool:
-        """Take up the checkpoint, if there is one."""
+        """Take up the checkpoint, if there is one: the run goes on as if it had not been interrupted.
+
+        Raises:
+            ImpastoError: the checkpoint is of other settings, or of another teacher.
+        """
         path = self.folder / "checkpoint.pt"
         if not path.exists():
             return False
         state = checkpoint.read(path)
+        for name, value in self._identity().items():
+            if state["identity"].get(name) != value:
+                raise ImpastoError(
+                    f"{path} was trained with {_option(name)} {state['identity'].get(name)}, not {value}; "
+                    "give the same, or another --run"
+                )
         self.student.load_state_dict(state["student"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.average = {name: value.to(self.device) for name, value in state["average"].items()}
         self.rng.set_state(state["rng"])
         self.pool.images = state["pool"]
+        with torch.no_grad():
+            self.replay = [(images, self.teacher(images.to(self.device))) for images in state["replay"]]
         self.units = Units(**state["units"])
         self.step = state["step"]
         return True
@@ -122,19 +150,27 @@ class Trainer:
             "average": self.average,
             "rng": self.rng.get_state(),
             "pool": self.pool.images,
+            "replay": [images for images, _ in self.replay],
             "units": asdict(self.units),
             "step": self.step,
-            "settings": asdict(self.settings),
+            "identity": self._identity(),
         }
         checkpoint.write(state, self.folder / "checkpoint.pt")
 
-    def run(self) -> None:
-        """Train until the last step."""
+    def run(self, until: int | None = None) -> None:
+        """Train until the last step, or until an earlier one; the schedule is that of the whole run.
+
+        Raises:
+            ImpastoError: there is no such step.
+        """
+        last = self.settings.steps if until is None else until
+        if not 1 <= last <= self.settings.steps:
+            raise ImpastoError(f"bad --until {until}: allowed are 1 to --steps, {self.settings.steps}")
         if self.units is None:
             self.units = self._calibrate()
             self._log({"settings": asdict(self.settings), "units": asdict(self.units)})
         started = time.monotonic(), time.process_time()
-        while self.step < self.settings.steps:
+        while self.step < last:
             if self.settings.on_policy_share and self.step % self.settings.renew_every == 0:
                 self._renew_pool()
             record = self._train_step(self.units)
@@ -142,8 +178,12 @@ class Trainer:
             if self.step % 10 == 0 or self.step == 1:
                 times = {"wall_s": time.monotonic() - started[0], "cpu_s": time.process_time() - started[1]}
                 self._log({"step": self.step, **times, **record})
-            if self.step % self.settings.save_every == 0 or self.step == self.settings.steps:
+            if self.step % self.settings.save_every == 0 or self.step == last:
                 self.save()
+
+    def _identity(self) -> dict[str, object]:
+        """Return what must not change between two parts of a run."""
+        return {**asdict(self.settings), "teacher": self.teacher.sha256}
 
     def _train_step(self, units: Units) -> dict[str, object]:
         images, truth, kind = self._batch()
@@ -206,6 +246,15 @@ class Trainer:
 
     def _log(self, record: dict[str, object]) -> None:
         checkpoint.log(self.folder / "log.jsonl", record)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _at_least(name: str, value: float, least: int) -> None:
+    if not (math.isfinite(value) and value >= least):
+        raise ImpastoError(f"bad {_option(name)} {value}: allowed are {least} or more")
 
 
 def averaged(student: Student, average: dict[str, torch.Tensor]) -> Student:

@@ -17,6 +17,7 @@ from impasto.models.distil.score import score, summary
 from impasto.models.distil.spec import SLIM
 from impasto.models.distil.student import Student
 from impasto.models.vgg import VGG19, Conv, Network, sequential
+from impasto.models.weights import Weights
 
 LAYOUTS: Mapping[str, Network] = {
     "quarter": sequential("", ((16, 16), (32, 32), (64,) * 4, (128,) * 4, (128,))),
@@ -53,7 +54,7 @@ def file_bytes(tensors: Mapping[str, torch.Tensor]) -> int:
 
 def try_layout(
     network: Network,
-    teacher: Mapping[str, torch.Tensor],
+    weights: Weights,
     judge: Features,
     images: torch.Tensor,
     pairs: Iterable[Pair],
@@ -66,7 +67,7 @@ def try_layout(
 
     Args:
         network: the layout.
-        teacher: VGG-19's parameters, `convN_M.weight` and `.bias`.
+        weights: the teacher's.
         judge: VGG-19.
         images: for compression, float32 (N, 3, H, W), 0..1.
         pairs: (name, photograph, painting), as `score.pairs` gives them.
@@ -78,7 +79,7 @@ def try_layout(
         The layout's widths, bytes and cost, and its scores.
     """
     student = Student(network)
-    for line in compress(student, teacher, images, seed):
+    for line in compress(student, weights, images, seed):
         say(line)
     tensors = fold(student)
     descending = FoldedStudent(tensors, network, half=True)

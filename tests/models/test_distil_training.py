@@ -1,5 +1,6 @@
 """First weights, losses, descent and the training loop, on tiny images and a random teacher."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,14 +12,18 @@ torch = pytest.importorskip("torch")
 from impasto.models.distil import checkpoint  # noqa: E402
 from impasto.models.distil.compress import compress  # noqa: E402
 from impasto.models.distil.corpus import Sampler  # noqa: E402
+from impasto.models.distil.folded import FoldedStudent, fold  # noqa: E402
 from impasto.models.distil.losses import errors, gradient_error, measure_units, total  # noqa: E402
 from impasto.models.distil.objective import Objective, descend, gram, style_gradients  # noqa: E402
-from impasto.models.distil.score import Score, summary  # noqa: E402
+from impasto.models.distil.score import Score, pairs, score, summary  # noqa: E402
 from impasto.models.distil.spec import CONTENT_TAP, STYLE_TAPS, TAPS, teacher_channels  # noqa: E402
 from impasto.models.distil.student import Student  # noqa: E402
-from impasto.models.distil.teacher import Teacher  # noqa: E402
+from impasto.models.distil.teacher import Teacher, teacher_weights  # noqa: E402
 from impasto.models.distil.train import Settings, Trainer  # noqa: E402
+from impasto.models.errors import ImpastoError  # noqa: E402
+from impasto.models.preprocess import OXFORD, TORCHVISION, Preprocess  # noqa: E402
 from impasto.models.vgg import VGG19, sequential  # noqa: E402
+from impasto.models.weights import Weights  # noqa: E402
 
 CPU = torch.device("cpu")
 TINY = sequential("tiny", ((16, 8), (16, 8), (16,) * 4, (24,) * 3, (24,)))
@@ -26,8 +31,8 @@ SETTINGS = Settings(steps=6, warm_up=1, batch=2, side=32, renew_every=3, replay=
 
 
 @pytest.fixture(scope="module")
-def teacher_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write VGG-19 with random weights of He's variance, so that activations keep their size."""
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    """Return VGG-19 with random weights of He's variance, so that activations keep their size."""
     from safetensors.numpy import save_file
 
     rng = np.random.default_rng(0)
@@ -37,12 +42,12 @@ def teacher_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         arrays[name] = rng.normal(0, std, shape).astype(np.float32)
     path = tmp_path_factory.mktemp("teacher") / "vgg19.safetensors"
     save_file(arrays, path)
-    return path
+    return teacher_weights(str(path))
 
 
 @pytest.fixture(scope="module")
-def teacher(teacher_file: Path) -> Teacher:
-    return Teacher(teacher_file, TAPS, CPU, half=False)
+def teacher(weights: Weights) -> Teacher:
+    return Teacher(weights, TAPS, CPU, half=False)
 
 
 @pytest.fixture(scope="module")
@@ -54,21 +59,31 @@ def sampler() -> Sampler:
 
 
 @pytest.fixture(scope="module")
-def first(teacher_file: Path, sampler: Sampler) -> Student:
-    """Return a student cut out of the random teacher."""
-    from impasto.models.weights import read_weights
+def first(weights: Weights, sampler: Sampler) -> Student:
+    return compressed(weights, sampler)
 
-    weights = {name: torch.from_numpy(value) for name, value in read_weights(teacher_file).arrays.items()}
+
+def compressed(weights: Weights, sampler: Sampler) -> Student:
+    """Return a student cut out of the random teacher."""
     student = Student(TINY)
     lines = list(compress(student, weights, sampler.batch(torch.Generator().manual_seed(0), 8, 64), 0))
     assert len(lines) == len(student.network.convolutions)
     return student
 
 
-def test_first_weights_are_close_to_the_teacher(first: Student, teacher: Teacher, sampler: Sampler) -> None:
+def copied(student: Student) -> Student:
+    copy = Student(TINY)
+    copy.load_state_dict(student.state_dict())
+    return copy
+
+
+@pytest.mark.parametrize("preprocess", [OXFORD, TORCHVISION])
+def test_first_weights_are_close_to_the_teacher(weights: Weights, preprocess: Preprocess, sampler: Sampler) -> None:
+    weights = dataclasses.replace(weights, preprocess=preprocess)
     images = sampler.batch(torch.Generator().manual_seed(9), 4, 64)
+    first = compressed(weights, sampler)
     with torch.no_grad():
-        truth, answers = teacher(images), first(images)
+        truth, answers = Teacher(weights, TAPS, CPU, half=False)(images), first(images)
     feature, _ = errors(answers, truth, measure_units([truth]))
     assert feature["relu1_1"] < 0.3
     assert max(float(value) for value in feature.values()) < 0.8
@@ -121,8 +136,7 @@ def test_descent_lowers_the_loss(teacher: Teacher) -> None:
 
 
 def test_training_lowers_the_loss(first: Student, teacher: Teacher, sampler: Sampler, tmp_path: Path) -> None:
-    student = Student(TINY)
-    student.load_state_dict(first.state_dict())
+    student = copied(first)
     settings = Settings(steps=24, warm_up=1, batch=2, side=32, renew_every=30, replay=0, half=False)
     Trainer(student, teacher, sampler, settings, tmp_path, CPU).run()
     losses = [json.loads(line).get("loss") for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -135,29 +149,58 @@ def test_training_lowers_the_loss(first: Student, teacher: Teacher, sampler: Sam
     assert after < before
 
 
-def test_a_killed_run_goes_on_where_its_checkpoint_was(
+def test_an_interrupted_run_ends_as_one_that_was_not(
     first: Student, teacher: Teacher, sampler: Sampler, tmp_path: Path
 ) -> None:
-    class KilledError(Exception):
-        pass
+    settings = dataclasses.replace(SETTINGS, steps=12, replay=6)
+    ends = {}
+    for name, stops in (("whole", (None,)), ("parts", (8, None))):
+        (tmp_path / name).mkdir()
+        for until in stops:
+            trainer = Trainer(copied(first), teacher, sampler, settings, tmp_path / name, CPU)
+            assert trainer.resume() is (until is None and len(stops) > 1)
+            trainer.run(until)
+            assert trainer.step == (until or settings.steps)
+        ends[name] = checkpoint.read(tmp_path / name / "checkpoint.pt")
+    kinds = [json.loads(line).get("kind") for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert len(ends["whole"]["replay"]) == settings.replay
+    assert kinds[-1] == "replay"  # of step 10: the run used what the checkpoint has to keep
+    for part in ("student", "average"):
+        for name, value in ends["whole"][part].items():
+            assert torch.equal(value, ends["parts"][part][name]), (part, name)
 
-    class Killed(Trainer):
-        def save(self) -> None:
-            super().save()
-            if self.step == 4:
-                raise KilledError
 
-    student = Student(TINY)
-    student.load_state_dict(first.state_dict())
-    with pytest.raises(KilledError):
-        Killed(student, teacher, sampler, SETTINGS, tmp_path, CPU).run()
-    again = Trainer(Student(TINY), teacher, sampler, SETTINGS, tmp_path, CPU)
+def test_a_run_goes_on_with_its_own_settings_and_teacher_only(
+    first: Student, weights: Weights, teacher: Teacher, sampler: Sampler, tmp_path: Path
+) -> None:
+    Trainer(copied(first), teacher, sampler, SETTINGS, tmp_path, CPU).run(2)
+    other = dataclasses.replace(SETTINGS, batch=3)
+    with pytest.raises(ImpastoError, match=r"checkpoint.pt was trained with --batch 2, not 3; give the same, or"):
+        Trainer(copied(first), teacher, sampler, other, tmp_path, CPU).resume()
+    stranger = Teacher(dataclasses.replace(weights, sha256="0"), TAPS, CPU, half=False)
+    with pytest.raises(ImpastoError, match="was trained with --teacher"):
+        Trainer(copied(first), stranger, sampler, SETTINGS, tmp_path, CPU).resume()
+    with pytest.raises(ImpastoError, match="bad --until 7: allowed are 1 to --steps, 6"):
+        Trainer(copied(first), teacher, sampler, SETTINGS, tmp_path, CPU).run(7)
+
+
+@pytest.mark.gpu
+def test_training_and_score_run_on_a_gpu(first: Student, weights: Weights, sampler: Sampler, tmp_path: Path) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("PyTorch finds no CUDA device")
+    cuda = torch.device("cuda")
+    teacher = Teacher(weights, TAPS, cuda)
+    settings = dataclasses.replace(SETTINGS, half=True)
+    Trainer(copied(first), teacher, sampler, settings, tmp_path, cuda).run(4)
+    again = Trainer(copied(first), teacher, sampler, settings, tmp_path, cuda)
     assert again.resume()
-    assert again.step == 4
-    for name, value in again.student.state_dict().items():
-        assert torch.equal(value, student.state_dict()[name]), name
     again.run()
-    assert checkpoint.read(tmp_path / "checkpoint.pt")["step"] == SETTINGS.steps
+    images = {"a": np.zeros((40, 40, 3), np.uint8)}, {"b": np.full((40, 40, 3), 200, np.uint8)}
+    (name, photograph, painting), *_ = pairs(*images, 32, cuda)
+    folded = FoldedStudent(fold(again.student), TINY)
+    found, picture = score(folded, teacher, photograph, painting, name, 3)
+    assert picture.device.type == "cuda"
+    assert 0 < found.style < found.style_start
 
 
 def test_rate_rises_and_falls() -> None:
@@ -202,8 +245,7 @@ def test_style_gradients_are_those_of_the_terms(teacher: Teacher) -> None:
 def test_training_on_gradients_without_on_policy_images_brings_the_gradients_closer(
     first: Student, teacher: Teacher, sampler: Sampler, tmp_path: Path
 ) -> None:
-    student = Student(TINY)
-    student.load_state_dict(first.state_dict())
+    student = copied(first)
     settings = Settings(
         steps=24, warm_up=1, batch=2, side=32, replay=0, half=False, on_policy_share=0.0, gradient_weight=1.0
     )
