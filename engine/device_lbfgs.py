@@ -14,6 +14,7 @@ from impasto.engine.objective import Objective, OnDevice
 from impasto.engine.outcome import Budget, Outcome, Step, Vector
 from impasto.engine.providers import beside
 from impasto.export.optimiser import REPORTED, Code, Spectrum, StepForm, real_fourier
+from impasto.models.errors import ImpastoError
 
 _FOREVER = float(2**52)
 
@@ -31,7 +32,7 @@ def device_lbfgs(objective: Objective, x0: Vector, settings: LbfgsSettings, budg
         budget: as for `lbfgs`.
 
     Raises:
-        ImpastoError: the step does not run on the provider.
+        ImpastoError: the step does not run on the provider, there or while it is iterated over.
         ValueError: x0 is not flat float32, or another line search is asked for.
     """
     if objective.on_device is None:
@@ -47,6 +48,8 @@ class _Run:
         self, objective: Objective, on_device: OnDevice, x: Vector, settings: LbfgsSettings, budget: Budget
     ) -> None:
         self.evaluations = 0
+        self._without_effect = 0
+        self._provider = on_device.provider.name
         self._objective = objective
         self._terms = on_device.terms
         self._budget = budget
@@ -69,6 +72,7 @@ class _Run:
             start = time.perf_counter()
             rows = self._loop.run(int(min(self._every, left)))[:, 0]
             seconds = (time.perf_counter() - start) / len(rows)
+            before = self.evaluations
             for row in rows:
                 loss, step_size, iteration, evaluations, _ = (float(value) for value in row[: len(REPORTED)])
                 terms = dict(zip(self._terms, row[len(REPORTED) :].tolist(), strict=True))
@@ -80,6 +84,13 @@ class _Run:
             code = Code(int(rows[-1, REPORTED.index("code")]))
             if code != Code.RUNNING:
                 raise Stopped(Outcome[code.name])
+            self._check_progress(len(rows), self.evaluations - before)
+
+    def _check_progress(self, steps: int, counted: int) -> None:
+        """Raise ImpastoError if steps count nothing more often than a search for float16's factor may."""
+        self._without_effect = 0 if counted else self._without_effect + steps
+        if self._without_effect > loss_scaling.MOST_ATTEMPTS:
+            raise ImpastoError(f"the optimiser's step has no effect on provider {self._provider}; use --loop host")
 
     def _x(self) -> Vector:
         return read_only(self._loop.x(0))

@@ -190,6 +190,15 @@ def test_a_loop_that_fails_on_the_way_goes_on_on_the_host(files: Files, monkeypa
             list(descent(files, engine, demanded=True))
 
 
+def test_a_step_without_effect_is_noticed(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DeviceLoop, "run", lambda loop, count: np.zeros((count, 1, 5 + loop._form.terms), np.float32))
+    with (
+        Engine(files.model, provider="cpu", threads=1, loop="device") as engine,
+        pytest.raises(ImpastoError, match="the optimiser's step has no effect on provider cpu; use --loop host"),
+    ):
+        engine.transfer(files.content, files.style, BASE)
+
+
 def test_nothing_is_copied_between_evaluation_and_step(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """The host writes the image once, and never fetches an output."""
     calls: list[str] = []
