@@ -27,11 +27,13 @@ def figure(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for cells, sheet, page and figure.json.", show_default=False)
     ],
-    content: Annotated[Path | None, typer.Option(help="The content image.", show_default=False)] = None,
+    content: Annotated[Path | None, typer.Option(help="The content image. (default: one of the package)")] = None,
     style: Annotated[
-        list[Path] | None, typer.Option(help="The style image; for figure 2 repeatable.", show_default=False)
+        list[Path] | None,
+        typer.Option(help="The style image; for figure 2 repeatable. (default: the package's)"),
     ] = None,
     size: Annotated[int, typer.Option(help="Long side of every cell, px.")] = SIZE_PX,
+    style_size: options.StyleSize = None,
     evaluations: Annotated[int, typer.Option(help="Runs of loss and gradient for every cell.")] = EVALUATIONS,
     ratio: Annotated[
         float | None,
@@ -63,7 +65,7 @@ def figure(
     Interrupted in any way, the same command goes on with the first cell that was not finished.
     """
     from impasto.engine.cli.figure_progress import CellLines, FigureProgress
-    from impasto.engine.figures import FigureReport, make_figure, plan_figure
+    from impasto.engine.figures import FigureReport, make_figure, names_of_defaults, plan_figure
     from impasto.engine.render import Engine
 
     plan = plan_figure(
@@ -72,6 +74,7 @@ def figure(
         style or [],
         ratio=ratio,
         size=size,
+        style_size=style_size,
         iterations=evaluations,
         evaluations=evaluations,
         pool=pool,
@@ -87,6 +90,7 @@ def figure(
         interruptible() as interrupted,
         open_engine(model, provider=provider, precision=precision) as engine,
     ):
+        tell(names_of_defaults([path for _, path in plan.inputs]))
         tell(engine.network.choice)
         tell("" if as_json else engine.provider.choice)
         lines = CellLines(plan, silent=not as_json)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from impasto.engine.figures.defaults import with_defaults
 from impasto.engine.reconstruction import STYLE_HISTORY, content_reconstruction, style_reconstruction
 from impasto.engine.settings import STYLE_TAPS, Settings
 from impasto.models.errors import ImpastoError
@@ -88,8 +89,8 @@ class Plan:
 
 def plan_figure(
     number: int,
-    content: Path | None,
-    styles: Sequence[Path],
+    content: Path | None = None,
+    styles: Sequence[Path] = (),
     *,
     ratio: float | None = None,
     **settings: Any,
@@ -98,7 +99,7 @@ def plan_figure(
 
     Args:
         number: 1, 2 or 3.
-        content: the content image.
+        content: the content image; for this and the next, none is the package's, as `with_defaults` says.
         styles: the style images: one, for figure 2 any number.
         ratio: alpha / beta of figure 2, which alone takes one; None is `FIGURE_2_RATIO`.
         settings: of `Settings`, the same for all cells; they start from noise unless these say otherwise.
@@ -113,19 +114,17 @@ def plan_figure(
     if number != 2 and ratio is not None:
         of = "no alpha/beta" if number == 1 else f"its own: {', '.join(map(_power, RATIOS))}"
         raise ImpastoError(f"bad ratio {ratio:g}: figure 2 alone takes one, and figure {number} has {of}; drop --ratio")
+    content, styles = with_defaults(number, content, styles)
     if number == 1:
         return _figure_1(content, styles[0] if styles else None, settings)
-    if content is None or not styles:
-        missing = " and ".join(what for what, is_there in (("--content", content), ("--style", styles)) if not is_there)
-        raise ImpastoError(f"figure {number} needs a content image and a style image: give {missing}")
+    if content is None:  # never, but for figure 1
+        raise ImpastoError(f"figure {number} needs a content image: give --content")
     if number == 2:
         return _figure_2(content, styles, FIGURE_2_RATIO if ratio is None else ratio, settings)
     return _figure_3(content, styles[0], settings)
 
 
 def _figure_1(content: Path | None, style: Path | None, settings: dict[str, Any]) -> Plan:
-    if content is None and style is None:
-        raise ImpastoError("figure 1 needs a content image, a style image, or both: give --content or --style")
     rows: list[str] = []
     originals: list[Path] = []
     cells: list[Cell] = []

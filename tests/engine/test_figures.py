@@ -19,7 +19,7 @@ from PIL import Image
 from impasto.engine import Engine
 from impasto.engine.cli.figure_progress import FigureProgress
 from impasto.engine.events import Event, Iteration, Started
-from impasto.engine.figures import Cell, make_figure, plan_figure
+from impasto.engine.figures import Cell, defaults, make_figure, plan_figure
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
 from impasto.models.file_lock import file_lock
 from tests.engine.command_line import run
@@ -136,6 +136,30 @@ def test_figure_1_may_have_one_row(capsys: pytest.CaptureFixture[str], inputs: I
     command = ["figure", 1, "-o", folder, "--style", inputs.styles[0], "--model", inputs.model, "--size", 40]
     assert run(capsys, *command, "--evaluations", 2, "--provider", "cpu").status == 0
     assert [name.partition("-")[0] for name in record(folder)["cells"]] == ["style"] * 5
+
+
+def test_without_images_the_packages_are_taken(capsys: pytest.CaptureFixture[str], inputs: Inputs) -> None:
+    command = ["figure", 2, "-o", inputs.folder / "default", "--model", inputs.model, "--size", 48, "--threads", 1]
+    ended = run(capsys, *command, "--evaluations", 1, "--provider", "cpu")
+    assert ended.status == 0
+    assert ended.err.startswith("from the package: harbour.jpg, swirls.jpg, mosaic.jpg, woodcut.jpg\n")
+    assert list(record(inputs.folder / "default")["cells"]) == ["1-swirls", "2-mosaic", "3-woodcut"]
+    assert sum(path.stat().st_size for path in defaults.FOLDER.iterdir()) < 150_000  # they are in the wheel
+
+
+@pytest.mark.parametrize(
+    ("number", "content", "styles", "found"),
+    [
+        (1, None, [], ["harbour.jpg", "swirls.jpg"]),
+        (1, "a.png", [], ["a.png"]),
+        (2, "a.png", [], ["a.png", "swirls.jpg", "mosaic.jpg", "woodcut.jpg"]),
+        (2, None, ["b.png"], ["harbour.jpg", "b.png"]),
+        (3, None, [], ["harbour.jpg", "swirls.jpg"]),
+    ],
+)
+def test_what_is_given_stays(number: int, content: str | None, styles: list[str], found: list[str]) -> None:
+    plan = plan_figure(number, Path(content) if content else None, [Path(name) for name in styles])
+    assert [path.name for _, path in plan.inputs] == found
 
 
 @pytest.mark.slow
@@ -312,9 +336,6 @@ def test_another_figure_in_the_folder_is_one_clear_line(
     ("arguments", "message"),
     [
         ([4], "no figure 4: allowed are 1, 2, 3"),
-        ([1], "figure 1 needs a content image, a style image, or both: give --content or --style"),
-        ([2], "figure 2 needs a content image and a style image: give --content and --style"),
-        ([3, "--content", "a.png"], "figure 3 needs a content image and a style image: give --style"),
         ([3, "--style", "a.png", "--style", "b.png"], "figure 3 has one style image, not 2: give --style once"),
         ([3, "--content", "a.png", "--style", "b.png", "--evaluations", 0],
          "bad evaluations 0: allowed are whole numbers of 1 or more"),
