@@ -2,7 +2,7 @@
 
     python -m impasto.bench.figure_trend FOLDER/figure.json -o bench/results/figure3.json
 
-FOLDER is what `impasto figure 3` wrote. Both losses are without alpha and beta (equations 1 and 5).
+FOLDER is what `impasto figure 3` wrote, on this machine. Both losses are without alpha and beta (equations 1 and 5).
 """
 
 import argparse
@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from impasto.bench.conditions import conditions
 from impasto.bench.record import write
 from impasto.bench.script import as_script
 
@@ -38,6 +39,7 @@ def main() -> None:
     """Read, judge, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("figure", type=Path)
+    parser.add_argument("--threads", type=int, default=0, help="as `impasto figure` was told")
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
     record = json.loads(arguments.figure.read_text())
@@ -49,7 +51,8 @@ def main() -> None:
         print(f"{'':>7}  style {style} (rises: {row['style_rises']})")
     settings = next(iter(record["cells"].values()))["settings"]
     limits = {name: settings[name] for name in ("size", "evaluations", "init", "seed", "pool")}
-    write(arguments.output, {"what": __doc__, "asked": asked, "limits": limits, "rows": rows})
+    here = conditions(arguments.threads)
+    write(arguments.output, {"what": __doc__, "conditions": here, "asked": asked, "limits": limits, "rows": rows})
 
 
 def _row(cell: dict[str, Any]) -> int:

@@ -10,6 +10,7 @@ import typer
 from impasto.engine.cli import options
 from impasto.engine.cli.job import INTERRUPTED, interruptible, say, silent
 from impasto.engine.cli.watching import typed_command
+from impasto.engine.reconstruction import CONTENT_PRECISION
 from impasto.engine.settings import Settings
 
 EVALUATIONS = 300
@@ -49,7 +50,10 @@ def figure(
         typer.Option(help="Cells per evaluation at most. (default: 1 on processors, 4 on a GPU)"),
     ] = None,
     provider: options.Provider = "auto",
-    precision: options.Precision = "auto",
+    precision: Annotated[
+        str | None,
+        typer.Option(help="Of the convolutions: auto, fp32, tf32, fp16 or bf16. (default: auto, for figure 1 fp32)"),
+    ] = None,
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
     ignore_memory: options.IgnoreMemory = False,
@@ -82,6 +86,8 @@ def figure(
         seed=seed,
         bounded=bounded,
     )
+    if precision is None:
+        precision = CONTENT_PRECISION if number == 1 else "auto"
     page = None if report is None else FigureReport(report, plan, output, command=typed_command())
     tell = silent if quiet else say
     start_s = time.perf_counter()
