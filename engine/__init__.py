@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from impasto.engine.images import Picture
     from impasto.engine.many import Finished, Job
     from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
+    from impasto.engine.refinement import RefinementError, transfer_refined
     from impasto.engine.render import Engine
     from impasto.engine.result import Evaluation, Result
     from impasto.engine.saved_style import SavedStyle
@@ -29,6 +30,7 @@ _HOMES = {
     "Job": "many",
     "Picture": "images",
     "PrecisionChanged": "events",
+    "RefinementError": "refinement",
     "Result": "result",
     "SavedStyle": "saved_style",
     "Settings": "settings",
@@ -36,6 +38,7 @@ _HOMES = {
     "Tap": "settings",
     "content_reconstruction": "reconstruction",
     "style_reconstruction": "reconstruction",
+    "transfer_refined": "refinement",
 }
 
 __all__ = [
@@ -48,6 +51,7 @@ __all__ = [
     "Job",
     "Picture",
     "PrecisionChanged",
+    "RefinementError",
     "Result",
     "SavedStyle",
     "Settings",
@@ -55,6 +59,7 @@ __all__ = [
     "Tap",
     "content_reconstruction",
     "style_reconstruction",
+    "transfer_refined",
 ]
 
 

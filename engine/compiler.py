@@ -21,7 +21,6 @@ from impasto.engine.saved_style import SavedStyle, StyleOrigin
 from impasto.engine.session_source import OBJECTIVE, TARGETS, Opened, SessionSource
 from impasto.engine.settings import Settings
 from impasto.engine.target_source import Targets, TargetSource
-from impasto.export.taps import find_tap
 from impasto.export.weightings import coefficients, conversion, target_power
 
 
@@ -54,7 +53,6 @@ class Compiler:
         """
         self.precisions = (*after, provider.precision)
         self._network = network
-        self._taps = network.facts.taps
         self._provider = provider
         self._threads = threads
         self._looping = looping or Looping()
@@ -74,8 +72,8 @@ class Compiler:
             ImpastoError: the network lacks a tap.
         """
         return Form(
-            content_taps=tuple(find_tap(self._taps, tap.name) for tap in settings.active_content_taps),
-            style_taps=tuple(find_tap(self._taps, tap.name) for tap in settings.active_style_taps),
+            content_taps=tuple(self._network.find_tap(tap.name) for tap in settings.active_content_taps),
+            style_taps=tuple(self._network.find_tap(tap.name) for tap in settings.active_style_taps),
             height=scene.height,
             width=scene.width,
             pool=settings.pool,
@@ -266,7 +264,7 @@ class Compiler:
     def _layer_weights(self, settings: Settings) -> dict[str, float | None]:
         """Return the layer weights by term name."""
         kinds = (("content", settings.active_content_taps), ("style", settings.active_style_taps))
-        return {f"{kind}_{find_tap(self._taps, tap.name)}": tap.weight for kind, taps in kinds for tap in taps}
+        return {f"{kind}_{self._network.find_tap(tap.name)}": tap.weight for kind, taps in kinds for tap in taps}
 
     def _compile(self, form: Form) -> Opened:
         """Return the session of that form, the kept one if it is."""

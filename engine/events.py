@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Started:
-    """Everything is ready and the first iteration begins.
+    """Everything is ready and the first iteration begins; a refinement has a second one, on another network.
 
     Attributes:
         height: of the result, px.
@@ -17,7 +17,7 @@ class Started:
         provider: the execution provider in use.
         precision: of the convolutions.
         conversion: the weights in the paper's own terms.
-        setup_s: seconds that it took to get here.
+        setup_s: seconds that it took to get here, since the run was asked for.
     """
 
     height: int

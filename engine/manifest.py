@@ -21,6 +21,11 @@ SETTINGS = tuple(item.name for item in dataclasses.fields(Settings) if item.name
 COLUMNS = (*IMAGES, OUTPUT, *SETTINGS)
 TRUE, FALSE = ("yes", "true", "1"), ("no", "false", "0")
 STARTS = ("content", "noise", "style")
+REFINE = "refine"
+_NO_REFINEMENT = (
+    "a list runs on one network: refine single transfers with `impasto transfer --refine`, or give --model vgg19 a "
+    "second list whose init are the results of the first"
+)
 
 
 @dataclass(frozen=True)
@@ -208,6 +213,8 @@ def _given(item: str) -> tuple[str, str]:
     """Return name and value of NAME=VALUE."""
     name, equals, value = item.partition("=")
     name = _column(name)
+    if name == REFINE:
+        raise ImpastoError(f"bad setting {item!r}: {_NO_REFINEMENT}")
     if not equals or name not in SETTINGS:
         raise ImpastoError(f"bad setting {item!r}: expected NAME=VALUE, with a name of {', '.join(SETTINGS)}")
     return name, value
@@ -220,6 +227,8 @@ def _column(name: str) -> str:
 def _known(place: _Place, names: Iterable[str]) -> None:
     """Refuse columns that mean nothing."""
     for name in names:
+        if name == REFINE:
+            raise place.error(_NO_REFINEMENT, name)
         if name not in COLUMNS:
             raise place.error(f"unknown; allowed are {', '.join(COLUMNS)}", name or "without a name")
 

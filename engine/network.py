@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.engine.network_facts import NetworkFacts, recall, remember, stamp
+from impasto.export.taps import find_tap
 from impasto.models.checksum import sha256_of
 from impasto.models.errors import ImpastoError
 from impasto.models.store import EMBEDDED, FULL, list_networks, network_name, network_path
+from impasto.models.vgg import VGG19
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -63,6 +65,20 @@ class Network:
                     raise ImpastoError(f"the network was changed while it was in use: {self.path}; start again")
                 self._model, _ = _read(self.path)
             return self._model
+
+    def find_tap(self, name: str) -> str:
+        """Return the network's own name for a tap; `conv4_2` is the paper's name for `relu4_2`.
+
+        Raises:
+            ImpastoError: it has no such tap; where vgg19 has it, that is said.
+        """
+        try:
+            return find_tap(self.facts.taps, name, self.name)
+        except ImpastoError as error:
+            if self.name != EMBEDDED or name.replace("conv", "relu", 1) not in VGG19.taps:
+                raise
+            way = f"--model {FULL}" if FULL in list_networks() else f"`impasto weights fetch {FULL}`"
+            raise ImpastoError(f"{error}; {FULL} has it: {way}") from error
 
     def _learned(self) -> NetworkFacts:
         """Read the file for its facts, and remember them."""

@@ -1,6 +1,7 @@
 """What a run would do, told without doing it."""
 
 from dataclasses import dataclass
+from textwrap import indent
 from typing import Any
 
 from impasto.engine.images import Picture
@@ -74,6 +75,38 @@ class Plan:
         return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
 
     def _style(self) -> str:
+        """Say what there is of a style image."""
         if isinstance(self.painting, SavedStyle):
             return f"{self.painting.name}, saved"
         return f"{self.painting.width}x{self.painting.height} px" if self.settings.active_style_taps else "none"
+
+
+@dataclass(frozen=True)
+class RefinedPlan:
+    """A run on one network that another is to finish.
+
+    Attributes:
+        draft: the first run.
+        refinement: the second, whose settings have its own limits.
+    """
+
+    draft: Plan
+    refinement: Plan
+
+    @property
+    def larger(self) -> Plan:
+        """The run that takes more memory; they take it one after the other."""
+        return max(self.draft, self.refinement, key=lambda plan: plan.memory.total)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values for JSON; beside both plans stands what the whole takes."""
+        whole = {name: self.larger.as_dict()[name] for name in ("memory_bytes", "free_bytes", "fits")}
+        return {"draft": self.draft.as_dict(), "refinement": self.refinement.as_dict(), **whole}
+
+    def in_words(self) -> str:
+        """Return it as lines for people."""
+        parts = [
+            f"{name}\n{indent(plan.in_words(), '  ')}"
+            for name, plan in (("draft", self.draft), ("refinement", self.refinement))
+        ]
+        return "\n".join([*parts, f"both    about {in_words(self.larger.memory.total)} at most, one after the other"])

@@ -37,7 +37,7 @@ class Result:
         picture: pixels float32 H x W x 3, RGB, nominally 0..1 (not clipped), and the content image's alpha.
         loss: the total at the end.
         terms: every weighted term by name.
-        initial_terms: the same at the image that the run started from.
+        initial_terms: the same at the image that the run started from; empty where another network saw it.
         iterations: accepted steps.
         evaluations: runs of loss and gradient.
         outcome: why it ended; a name that programs can compare.
@@ -80,6 +80,7 @@ class Result:
             "provider": self.provenance["provider"],
             "precision": self.provenance["precision"],
             "model": self.provenance["model"],
+            **{name: self.provenance[name] for name in ("refine", "draft") if name in self.provenance},
             "outcome": self.outcome,
         }
 

@@ -8,12 +8,13 @@ from impasto.models.errors import ImpastoError
 SMALLEST_SIDE_PX = 32
 
 
-def find_tap(taps: Sequence[str], name: str) -> str:
+def find_tap(taps: Sequence[str], name: str, network: str = "this network") -> str:
     """Return the network's own name for a tap; `conv4_2` is the paper's name for `relu4_2`.
 
     Args:
         taps: of the network, shallow to deep.
         name: what was asked for.
+        network: what to call it in an error.
 
     Raises:
         ImpastoError: the network has no such tap.
@@ -24,8 +25,8 @@ def find_tap(taps: Sequence[str], name: str) -> str:
             return spelling
     position, deepest = _position(canonical), max(map(_position, taps), default=())
     if position and position > deepest:
-        raise ImpastoError(f"tap {name!r} lies beyond the end of this network: it has {', '.join(taps)}")
-    raise ImpastoError(f"unknown tap {name!r}: this network has {', '.join(taps)}")
+        raise ImpastoError(f"tap {name!r} lies beyond the end of {network}: it has {', '.join(taps)}")
+    raise ImpastoError(f"unknown tap {name!r}: {network} has {', '.join(taps)}")
 
 
 def _position(tap: str) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -19,7 +19,7 @@ from impasto.engine.settings import SEAMLESS_STEP_PX, Settings
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
-    from impasto.engine.plan import Plan
+    from impasto.engine.plan import Plan, RefinedPlan
     from impasto.engine.render import Engine
     from impasto.engine.result import Result
 
@@ -79,6 +79,7 @@ class Job:
         self.say = silent if quiet else say
         self.watchers: list[Watcher] = []
         self._progress: Progress | None = None
+        self._network = ""
 
     @property
     def report_every(self) -> int | None:
@@ -99,7 +100,7 @@ class Job:
         """Keep the bar off the terminal while something else is written there."""
         return self._progress.aside() if self._progress else nullcontext()
 
-    def show(self, plan: "Plan") -> None:
+    def show(self, plan: "Plan | RefinedPlan") -> None:
         """Print what a run would do."""
         if self.as_json:
             _print_json(plan.as_dict())
@@ -107,7 +108,14 @@ class Job:
             print(plan.in_words())
 
     def run(
-        self, engine: "Engine", settings: Settings, render: Render, interrupted: list[bool], *, iterations: int
+        self,
+        engine: "Engine",
+        settings: Settings,
+        render: Render,
+        interrupted: list[bool],
+        *,
+        iterations: int,
+        networks: Sequence[str] | None = None,
     ) -> None:
         """Run, and write the file.
 
@@ -117,13 +125,15 @@ class Job:
             render: the run itself.
             interrupted: from `interruptible`.
             iterations: at most, for the progress bar.
+            networks: what to say of them; None is what the engine has to say of its own.
 
         Raises:
             ImpastoError: as the run, or the file cannot be written.
             typer.Exit: it was interrupted; the file has what there was.
         """
         # Said once, when the images are known to be sound; as JSON the provider is in the summary.
-        remarks = iter([(engine.network.choice, "" if self.as_json else engine.provider.choice)])
+        said = [engine.network.choice] if networks is None else networks
+        remarks = iter([(*said, "" if self.as_json else engine.provider.choice)])
         call_s = self._process_start_s + time.perf_counter()
         with Progress(iterations, hidden=self._quiet or self.as_json) as progress:
             self._progress = progress
@@ -160,6 +170,7 @@ class Job:
         from impasto.engine.images import check_writable, write_image
 
         if isinstance(event, Started):
+            self._network = event.model
             check_writable(self.output, bits=self._bits, size=(event.height, event.width))
             if settings.seamless:
                 self.say(f"seamless: {event.width}x{event.height} px, both sides multiples of {SEAMLESS_STEP_PX}")
@@ -171,7 +182,7 @@ class Job:
             )
         if isinstance(event, Iteration):
             if self.as_json:
-                _print_json(_as_line(event))
+                _print_json({**_as_line(event), "model": self._network})
             if self.save_every and event.iteration % self.save_every == 0:
                 write_image(_numbered(self.output, event.iteration), event.snapshot(), bits=self._bits)
 

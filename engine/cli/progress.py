@@ -29,14 +29,16 @@ class Progress:
         )
         self._task = self._bar.add_task("", total=iterations, loss="preparing", rate="")
         self._setup_s = 0.0
+        self._evaluations = self._before = 0
 
     def show(self, event: Event) -> None:
         """Take over one event."""
         if isinstance(event, Started):
-            self._setup_s = event.setup_s
+            self._setup_s, self._before = event.setup_s, self._evaluations  # a refinement begins anew
             self._bar.update(self._task, loss="first evaluation")
         elif isinstance(event, Iteration):
-            rate = event.evaluations / max(event.seconds - self._setup_s, 1e-9)
+            self._evaluations = event.evaluations
+            rate = (event.evaluations - self._before) / max(event.seconds - self._setup_s, 1e-9)
             self._bar.update(
                 self._task,
                 completed=event.iteration,

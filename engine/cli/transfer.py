@@ -1,9 +1,8 @@
 """`impasto transfer`: two images to a picture."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,12 +10,6 @@ from impasto.engine.cli import options
 from impasto.engine.cli.job import Job, interruptible
 from impasto.engine.cli.watching import watch
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
-from impasto.models.errors import ImpastoError
-from impasto.models.store import EMBEDDED, FULL, list_networks
-
-if TYPE_CHECKING:
-    from impasto.engine.network import Network
-    from impasto.engine.render import Engine
 
 
 def transfer(
@@ -44,7 +37,10 @@ def transfer(
     learning_rate: options.LearningRate = Settings.learning_rate,
     bounded: options.Bounded = Settings.bounded,
     refine: Annotated[
-        int, typer.Option(min=0, help="Draft on vgg19-slim, then finish with so many evaluations of vgg19; 0 is none.")
+        int,
+        typer.Option(
+            min=0, help="Draft on --model (auto: vgg19-slim), then finish with N evaluations of vgg19; 0 is none."
+        ),
     ] = 0,
     bits: options.Bits = 8,
     save_every: options.SaveEvery = 0,
@@ -66,7 +62,7 @@ def transfer(
 
     Ctrl-C stops after the evaluation that is running, writes what there is and exits with 130.
     """
-    from impasto.engine.refinement import transfer_refined
+    from impasto.engine.cli.refining import Refining
     from impasto.engine.render import Engine
 
     settings = Settings(
@@ -110,30 +106,18 @@ def transfer(
         report_every=job.report_every,
         checks_memory=not ignore_memory,
     )
-    with interruptible() as interrupted, open_engine(EMBEDDED if refine and model == "auto" else model) as engine:
-        finish = _finisher(open_engine, engine.network, refine, job.say)
+    with interruptible() as interrupted, ExitStack() as opened:
+        refining = Refining(opened, open_engine, model, refine, job) if refine else None
+        engine = refining.draft if refining else opened.enter_context(open_engine(model))
+        remarks = refining.remarks(settings) if refining else [engine.network.choice]
+        runs = refining or engine
         if dry_run:
-            with finish() if finish else nullcontext(engine) as largest:
-                job.show(largest.plan(content, style, settings))
+            for remark in remarks if refining else ():
+                job.say(remark)
+            job.show(runs.plan(content, style, settings))
             return
-        render = partial(transfer_refined, engine, finish, refine) if finish else engine.transfer
-        steps = iterations + (refine if finish else 0)
-        job.run(engine, settings, partial(render, content, style, settings), interrupted, iterations=steps)
-
-
-def _finisher(
-    open_engine: Callable[[str], "Engine"], draft: "Network", evaluations: int, say: Callable[[str], None]
-) -> Callable[[], "Engine"] | None:
-    """Return what makes the engine of a refinement; None where none is wanted or the full network is not there.
-
-    Raises:
-        ImpastoError: the draft is on the full network already.
-    """
-    if not evaluations:
-        return None
-    if draft.name == FULL:
-        raise ImpastoError(f"nothing to refine: --model is {FULL} itself; leave --refine out, or the model to auto")
-    if FULL not in list_networks():
-        say(f"no refinement: {FULL} is not there; `impasto weights fetch {FULL}` gets it")
-        return None
-    return partial(open_engine, FULL)
+        steps = iterations + (refining.steps if refining else 0)
+        render = partial(runs.transfer, content, style, settings)
+        job.run(engine, settings, render, interrupted, iterations=steps, networks=remarks)
+        if refining:
+            refining.conclude()

@@ -14,7 +14,7 @@ from rich.table import Table
 from impasto.models.errors import ImpastoError
 from impasto.models.layout import LAYOUTS
 from impasto.models.sources import SOURCES, find_source
-from impasto.models.store import list_networks, network_path
+from impasto.models.store import EMBEDDED, list_networks, network_path
 
 if TYPE_CHECKING:
     from impasto.export.network_info import NetworkInfo
@@ -56,6 +56,10 @@ def fetch(
     """
     from impasto.export.fetch import fetch_network
 
+    if name == EMBEDDED:
+        print(f"{name} is in the package already")
+        _print_network(network_path(name))
+        return
     source = find_source(name)
     with _progress_bar(source.name) as show:
         fetched = fetch_network(source, url, on_progress=show, on_wait=_say_waiting)

@@ -38,11 +38,11 @@ def legend(initial: Mapping[str, float], final: Mapping[str, float], loss: float
     """Return the legend of both charts: a table with each line's first and last value.
 
     Args:
-        initial: terms at the start.
+        initial: terms at the start; empty where they are not known.
         final: terms at the end, in the order of the lines.
         loss: at the end.
     """
-    first = {TOTAL: sum(initial.values()), **initial}
+    first = {TOTAL: sum(initial.values()), **initial} if initial else {}
     last = {TOTAL: loss, **final}
     rows = [
         f'<tr><th scope="row">{swatch(index)}{escape(name)}</th>'

@@ -61,16 +61,16 @@ def _too_large(files: Files) -> Case:
 
 
 def _unknown_tap(files: Files) -> Case:
-    return arguments(files, "--content-tap", "eyes"), f"unknown tap 'eyes': this network has {SMALL_TAPS}"
+    return arguments(files, "--content-tap", "eyes"), f"unknown tap 'eyes': small has {SMALL_TAPS}"
 
 
 def _tap_that_the_network_lacks(files: Files) -> Case:
-    return arguments(files, "--style-tap", "conv2_2"), f"unknown tap 'conv2_2': this network has {SMALL_TAPS}"
+    return arguments(files, "--style-tap", "conv2_2"), f"unknown tap 'conv2_2': small has {SMALL_TAPS}"
 
 
 def _tap_beyond_conv5_1(files: Files) -> Case:
     return arguments(files, "--style-tap", "conv5_2"), (
-        f"tap 'conv5_2' lies beyond the end of this network: it has {SMALL_TAPS}"
+        f"tap 'conv5_2' lies beyond the end of small: it has {SMALL_TAPS}"
     )
 
 

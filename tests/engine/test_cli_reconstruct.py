@@ -116,7 +116,7 @@ def test_the_same_command_gives_the_same_file(capsys: pytest.CaptureFixture[str]
         ("style", ["--init", "content", "--style-tap", "relu1_1"],
          "cannot start from the content image: there is none; take noise or a file"),
         ("content", ["--tap", "relu9_9"],
-         "tap 'relu9_9' lies beyond the end of this network: it has relu1_1, relu2_1, relu3_1"),
+         "tap 'relu9_9' lies beyond the end of small: it has relu1_1, relu2_1, relu3_1"),
         ("content", ["--tap", "relu1_1=x"], "bad tap 'relu1_1=x': expected NAME or NAME=WEIGHT, as relu4_2=0.5"),
         ("content", ["--seamless"], "No such option: --seamless (Possible options: --seed); see `impasto --help`"),
     ],

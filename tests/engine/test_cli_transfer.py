@@ -44,7 +44,7 @@ def test_json_is_a_line_per_iteration_and_a_summary(capsys: pytest.CaptureFixtur
     assert ended.err == ""
     *iterations, summary = [json.loads(line) for line in ended.out.splitlines()]
     assert [line["iteration"] for line in iterations] == [1, 2, 3, 4, 5]
-    assert set(iterations[0]) == {"iteration", "evaluations", "loss", "terms", "seconds"}
+    assert set(iterations[0]) == {"iteration", "evaluations", "loss", "terms", "seconds", "model"}
     assert set(summary) >= SUMMARY_KEYS
     assert summary["loss"] == iterations[-1]["loss"]
     assert summary["model"] == "small"

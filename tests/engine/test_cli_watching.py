@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 
+import onnx_ir as ir
 import pytest
 from PIL import Image
 
 from tests.engine import pages
 from tests.engine.command_line import run
 from tests.engine.conftest import TAPS, Files
+from tests.small_network import features_model
 
 LOADED = """
 import sys
@@ -74,10 +76,10 @@ def test_all_of_them_at_once(capsys: pytest.CaptureFixture[str], files: Files) -
 def test_a_refinement_is_marked_in_the_charts(
     capsys: pytest.CaptureFixture[str], files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second network is the small one under the name that refinements look for."""
+    """The second network is another small one under the name that refinements look for."""
     networks = files.folder / "cache" / "networks"
     networks.mkdir(parents=True)
-    (networks / "vgg19.onnx").write_bytes(files.model.read_bytes())
+    ir.save(features_model(seed=1), networks / "vgg19.onnx")
     monkeypatch.setenv("IMPASTO_CACHE", str(files.folder / "cache"))
     page = files.folder / "out.html"
     ended = run(capsys, *command(files, "--iterations", 3, "--refine", 3, "--report", page))

@@ -207,3 +207,12 @@ def test_the_real_weights(capsys: Capture, cache: Path, shared: Path) -> None:
         "licence        CC BY 4.0",
     ]
     assert "Karen Simonyan and Andrew Zisserman" in lines[4]
+
+
+def test_the_network_in_the_package_needs_no_fetching(capsys: Capture, cache: Path) -> None:
+    ended = run(capsys, "weights", "fetch", "vgg19-slim")
+    assert (ended.status, ended.err) == (0, "")
+    first, second, *_ = ended.out.splitlines()
+    assert first == "vgg19-slim is in the package already"
+    assert second.startswith("network        vgg19-slim, 6 MB, ")
+    assert not (cache / "networks").exists()

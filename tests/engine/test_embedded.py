@@ -1,6 +1,5 @@
 """The network inside the package, and what `auto` takes."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -86,40 +85,22 @@ def test_losses_and_gradient_resemble_vgg19s(shared: Path, weighting: str, cache
     assert cosine > 0.75  # the photograph under the painting is far from where a run ends
 
 
-def test_a_refinement_goes_on_from_the_draft(capsys: pytest.CaptureFixture[str], files: Files) -> None:
-    put_full_network()
-    ended = run(capsys, *transfer(files, "--refine", 3, "--json"))
-    lines = [json.loads(line) for line in ended.out.splitlines()]
-    *iterations, summary = lines
-    assert [line["iteration"] for line in iterations[:2]] == [1, 2]
-    assert [line["iteration"] for line in iterations] == list(range(1, len(iterations) + 1))
-    assert summary["model"] == "vgg19"
-    assert summary["evaluations"] == iterations[-1]["evaluations"] <= 3 + 3
-    assert iterations[-1]["seconds"] >= iterations[1]["seconds"]
-
-
-def test_a_refinement_starts_from_the_drafts_own_pixels(files: Files) -> None:
-    put_full_network()
-    with Engine("vgg19-slim") as draft, Engine("vgg19") as full:
-        first = draft.transfer(files.content, files.style, Settings(size=0, iterations=2))
-        second = full.transfer(files.content, files.style, Settings(size=0, iterations=0), start=first.picture)
-    np.testing.assert_array_equal(second.picture.pixels, first.picture.pixels)
-
-
-def test_without_the_full_network_the_draft_is_the_result(capsys: pytest.CaptureFixture[str], files: Files) -> None:
-    ended = run(capsys, *transfer(files, "--refine", 3))
-    assert ended.status == 0
-    assert ended.err.splitlines()[-1] == "no refinement: vgg19 is not there; `impasto weights fetch vgg19` gets it"
-    assert " with vgg19-slim on " in ended.out
-
-
-def test_the_full_network_needs_no_refinement(capsys: pytest.CaptureFixture[str], files: Files) -> None:
-    put_full_network()
-    ended = run(capsys, *transfer(files, "--model", "vgg19", "--refine", 3))
+@pytest.mark.parametrize(("there", "way"), [(False, "`impasto weights fetch vgg19`"), (True, "--model vgg19")])
+def test_a_tap_that_only_the_full_network_has(
+    capsys: pytest.CaptureFixture[str], files: Files, there: bool, way: str
+) -> None:
+    if there:
+        put_full_network()
+    ended = run(capsys, *transfer(files, "--model", "vgg19-slim", "--style-tap", "conv4_4"))
     assert ended.status == 2
-    assert ended.err == (
-        "error: nothing to refine: --model is vgg19 itself; leave --refine out, or the model to auto\n"
-    )
+    assert ended.err.startswith("error: unknown tap 'conv4_4': vgg19-slim has relu1_1, ")
+    assert ended.err.endswith(f"relu5_1; vgg19 has it: {way}\n")
+
+
+def test_a_tap_that_no_network_has(capsys: pytest.CaptureFixture[str], files: Files) -> None:
+    ended = run(capsys, *transfer(files, "--style-tap", "eyes"))
+    assert ended.err.startswith("error: unknown tap 'eyes': vgg19-slim has ")
+    assert "vgg19 has it" not in ended.err
 
 
 def test_the_embedded_network_needs_neither_torch_nor_a_writable_home(files: Files) -> None:

@@ -85,6 +85,7 @@ def test_quoted_lines_are_counted(tmp_path: Path) -> None:
         ("content,style\n", "FILE: no rows; give one transfer a line"),
         ("content,size\na,64\n", "FILE, row 1, column style: not there; the first line names the columns"),
         ("content,style,colour\na,b,c\n", "FILE, row 1, column colour: unknown; allowed are content, style, output, "),
+        ("content,style,refine\na,b,3\n", "FILE, row 1, column refine: a list runs on one network: refine single "),
         ("content,style,canvas\na,b,c\n", "FILE, row 1, column canvas: unknown; allowed are content, style, output, "),
         ("content,style,size,size\na,b,1,2\n", "FILE, row 1, column size: given twice; give each column once"),
         ("content,style\na,b,c\n", "FILE, row 2: 3 cells for 2 columns; put quotes around commas"),
@@ -135,6 +136,11 @@ def test_files_that_are_no_manifest(tmp_path: Path) -> None:
 def test_common_settings_that_are_none(tmp_path: Path, given: str) -> None:
     message = complaint(tmp_path, "l.csv", "content,style\na,b\n", given)
     assert message.startswith(f"bad setting {given!r}: expected NAME=VALUE, with a name of size, style_size, ")
+
+
+def test_a_refinement_is_no_common_setting(tmp_path: Path) -> None:
+    message = complaint(tmp_path, "l.csv", "content,style\na,b\n", "refine=3")
+    assert message.startswith("bad setting 'refine=3': a list runs on one network: refine single transfers with ")
 
 
 def test_every_setting_can_be_written_as_text() -> None:
