@@ -57,6 +57,17 @@ def test_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
 
 
 @pytest.mark.slow
+def test_wheel_has_both_licences_and_the_credit(wheel: Path) -> None:
+    archive, info = zipfile.ZipFile(wheel), f"impasto-{VERSION}.dist-info"
+    metadata = archive.read(f"{info}/METADATA").decode()
+    assert "License-Expression: MIT AND CC-BY-4.0\n" in metadata
+    assert b"MIT License" in archive.read(f"{info}/licenses/LICENSE")
+    notice = archive.read(f"{info}/licenses/NOTICE").decode()
+    for words in ("Karen Simonyan and Andrew Zisserman", "creativecommons.org/licenses/by/4.0", "distilled"):
+        assert words in notice
+
+
+@pytest.mark.slow
 def test_installed_it_runs_beside_decoys(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=True, symlinks=True)
     python = tmp_path / "env" / "bin" / "python"
