@@ -7,7 +7,8 @@ is empty at first:
     another style   the size is known, the style image is not
     second start    the same command again
 
-The operating system's file cache is warm in all of them: the files are read once before.
+The operating system's file cache is warm in all of them: the network's file is read once before, and rounds that do
+not count warm it up for the rest.
 """
 
 import json
@@ -52,30 +53,63 @@ class Start:
     summary: Mapping[str, Any]
 
 
-def measure(subject: Subject, effort: Effort, watch: Watch, *, clock: Clock | None = None) -> Iterator[Series]:
-    """Yield a series per size and kind of start.
+def check(subject: Subject, warm_up: int) -> None:
+    """Refuse what a start has no meaning for.
 
     Raises:
-        ImpastoError: the command failed; its own line.
+        ImpastoError: a batch, or a warm-up below 0.
     """
+    if subject.batch > 1:
+        raise ImpastoError(f"bad --batch {subject.batch}: a start is that of one transfer; allowed is 1")
+    if warm_up < 0:
+        raise ImpastoError(f"bad --warm-up {warm_up}: allowed are 0 and more rounds of starts")
+
+
+def measure(
+    subject: Subject, effort: Effort, watch: Watch, *, warm_up: int = 0, clock: Clock | None = None
+) -> Iterator[Series]:
+    """Yield a series per size and kind of start.
+
+    Args:
+        subject: what to measure.
+        effort: its duration and least number of rounds; its warm-up is of evaluations, and not asked.
+        watch: asked before every round.
+        warm_up: rounds before anything counts, once and not at every size.
+        clock: None is the machine's.
+
+    Raises:
+        ImpastoError: as `check`; or the command failed, its own line.
+    """
+    check(subject, warm_up)
     clock = clock or WallClock()
     network = load_network(subject.model)
     network.path.read_bytes()
+    if warm_up:
+        watch.stage("starts that do not count", warm_up)
+    for number in range(warm_up):
+        if not watch.stopped():
+            _round(subject, network.path, subject.sizes[0], clock)
+            watch.done(number + 1)
     for size in subject.sizes:
         starts: dict[str, list[Start]] = {kind: [] for kind in KINDS}
         watch.stage(f"{size} px, starts", 1)
         begin_s, rounds = clock.now(), 0
         while not watch.stopped() and (rounds < effort.least or clock.now() - begin_s < effort.duration_s):
-            with tempfile.TemporaryDirectory(prefix="impasto-bench-") as name:
-                folder = Path(name)
-                _write_pictures(subject, size, folder)
-                for kind, style in KINDS.items():
-                    starts[kind].append(_start(subject, network.path, folder, style, clock))
+            for kind, start in _round(subject, network.path, size, clock).items():
+                starts[kind].append(start)
             rounds += 1
             watch.done(min(rounds / effort.least, (clock.now() - begin_s) / effort.duration_s, 1.0))
         for kind, found in starts.items():
             if found:
                 yield _series(kind, size, found)
+
+
+def _round(subject: Subject, network: Path, size: int, clock: Clock) -> dict[str, Start]:
+    """Return one start of each kind, in their order, with a cache that is empty at first."""
+    with tempfile.TemporaryDirectory(prefix="impasto-bench-") as name:
+        folder = Path(name)
+        _write_pictures(subject, size, folder)
+        return {kind: _start(subject, network, folder, style, clock) for kind, style in KINDS.items()}
 
 
 def _write_pictures(subject: Subject, size: int, folder: Path) -> None:

@@ -3,23 +3,23 @@
 Two things are measured. First, seconds for one evaluation of loss and gradient at the start, round by round, so that a
 change of the machine's speed meets all; the ratio is taken round by round. Then whole descents, step by step in turn,
 and the seconds until an image has the loss that `torch.optim.LBFGS` reaches in eager float32 (`impasto.bench.race`).
-The project's pixels are left unbounded here, as PyTorch's are.
+The project's pixels are left unbounded here, as PyTorch's are. Of a batch, evaluations are measured and nothing else.
 """
 
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from impasto.bench.clock import Clock, WallClock
-from impasto.bench.contender import Contender
+from impasto.bench.contender import Contender, Evaluating
 from impasto.bench.effort import Effort
-from impasto.bench.own_contender import OwnContender
+from impasto.bench.entries import Absent, Own, Way, at_size, own_entries, possible, rival_entries
 from impasto.bench.race import Course, Finish, race
-from impasto.bench.rivals.variants import BASELINE, Variant, choose
+from impasto.bench.rivals.variants import BASELINE, choose
 from impasto.bench.sampling import interleaved
 from impasto.bench.series import Series
 from impasto.bench.subject import Subject
@@ -40,13 +40,13 @@ class Field:
 
     Attributes:
         subject: what is measured; its provider and precision are replaced by those below.
-        ways: of the project, a provider and a precision each.
+        ways: of the project; of those that a provider lacks it is said that they did not run, as long as one is left.
         against: names of `impasto.bench.rivals.variants`; none is all that can run.
         evaluations: of the baseline's descent; 0 leaves the descents out.
     """
 
     subject: Subject
-    ways: tuple[tuple[str, str], ...] = (("auto", "auto"),)
+    ways: tuple[Way, ...] = (("auto", "auto"),)
     against: tuple[str, ...] = ()
     evaluations: int = 200
 
@@ -58,6 +58,11 @@ class Field:
         """
         if self.evaluations < 0:
             raise ImpastoError(f"bad --evaluations {self.evaluations}: allowed are 0 (no descents) and more")
+        if self.evaluations and self.subject.batch > 1:
+            raise ImpastoError(
+                f"bad --evaluations {self.evaluations} with --batch {self.subject.batch}: descents are of one picture; "
+                "give --evaluations 0, which compares single evaluations of the batch"
+            )
         choose(self.against, gpu=True)
 
     def as_dict(self) -> dict[str, object]:
@@ -87,21 +92,40 @@ def measure(field: Field, effort: Effort, watch: Watch, *, clock: Clock | None =
     """
     _require_torch()
     clock = clock or WallClock()
+    ways, lacking = possible(field.ways, build_engines=field.subject.build_engines)
     for size in field.subject.sizes:
         if watch.stopped():
             return
         with ExitStack() as stack:
-            found = _at_size(field, size, effort, watch, clock, stack)
+            found = _at_size(field, ways, lacking, size, effort, watch, clock, stack)
         if found is not None:
             yield found
 
 
-def _at_size(field: Field, size: int, effort: Effort, watch: Watch, clock: Clock, stack: ExitStack) -> Compared | None:
+def _at_size(
+    field: Field,
+    ways: Sequence[Way],
+    lacking: Sequence[Absent],
+    size: int,
+    effort: Effort,
+    watch: Watch,
+    clock: Clock,
+    stack: ExitStack,
+) -> Compared | None:
     watch.stage(f"{size} px, setting up", 1)
-    own = _own(field, size, clock, stack)
+    own = own_entries(field.subject, ways, size, clock, stack)
     gpu = _on_gpu(own)
-    baseline, rivals, absent = _rivals(field, size, own[0], gpu, watch, clock, stack)
-    everyone: list[Contender] = [baseline, *rivals, *own]
+    baseline, rivals, absent = rival_entries(
+        field.subject,
+        choose(field.against, gpu=gpu),
+        size,
+        own[0],
+        watch,
+        clock,
+        stack,
+        device="cuda" if gpu else "cpu",
+    )
+    everyone: list[Evaluating] = [baseline, *rivals, *own]
     watch.stage(f"{size} px, one evaluation of each in turn", 1)
     for contender in everyone:
         for _ in range(effort.warm_up):
@@ -111,23 +135,21 @@ def _at_size(field: Field, size: int, effort: Effort, watch: Watch, clock: Clock
     samples = interleaved(runs, effort, watch, clock, rest_s=rest_s)
     if not samples[baseline.name]:
         return None
-    series = [_evaluations(contender, size, samples[contender.name], baseline) for contender in everyone]
-    courses: list[Course] = []
-    finishes: list[Finish] = []
+    batch = field.subject.batch
+    series = [_evaluations(contender, size, samples[contender.name], baseline, batch) for contender in everyone]
+    finishes: dict[str, Finish] = {}
     if field.evaluations and not watch.stopped():
         watch.stage(f"{size} px, descents in turn", field.evaluations)
-        courses, finishes, loss = race(
-            everyone, baseline.loss_of, field.evaluations, rest_s=rest_s, clock=clock, watch=watch
+        racers = [contender for contender in everyone if isinstance(contender, Contender)]
+        courses, found, loss = race(
+            racers, baseline.loss_of, field.evaluations, rest_s=rest_s, clock=clock, watch=watch
         )
+        finishes = dict(zip(runs, found, strict=bool(found)))  # none where it was stopped on the way
         series += [
-            _descent(course, size, finish, loss) for course, finish in zip(courses, finishes, strict=bool(finishes))
+            _descent(course, size, finishes.get(course.contender.name), loss) for course in courses if course.curve
         ]
-    ratios = [
-        _ratio(mine, other, samples, dict(zip(runs, finishes, strict=bool(finishes))), size)
-        for mine in own
-        for other in (baseline, *rivals)
-    ]
-    return Compared(tuple(series), tuple(ratios), tuple(absent))
+    ratios = [_ratio(mine, other, samples, finishes, size) for mine in own for other in (baseline, *rivals)]
+    return Compared(tuple(series), tuple(ratios), tuple(at_size([*lacking, *absent], size)))
 
 
 def _require_torch() -> None:
@@ -137,70 +159,13 @@ def _require_torch() -> None:
         raise ImpastoError("compare needs PyTorch, which is not installed: pip install torch") from None
 
 
-def _own(field: Field, size: int, clock: Clock, stack: ExitStack) -> list[OwnContender]:
-    """Return the project in every way asked for; two that turn out to be the same count once."""
-    content, style = field.subject.pictures(size)
-    settings = replace(field.subject.settings, bounded=False)
-    found: dict[str, OwnContender] = {}
-    for provider, precision in field.ways:
-        begin_s = clock.now()
-        engine = replace(field.subject, provider=provider, precision=precision).open()
-        stack.callback(engine.close)
-        contender = OwnContender(engine, content, style, settings, begin_s=begin_s, clock=clock)
-        found.setdefault(contender.name, contender)
-    return list(found.values())
-
-
-def _on_gpu(own: Sequence[OwnContender]) -> bool:
+def _on_gpu(own: Sequence[Own]) -> bool:
     import torch
 
     return torch.cuda.is_available() and any(contender.facts["provider"] in GPU_PROVIDERS for contender in own)
 
 
-def _rivals(
-    field: Field, size: int, own: OwnContender, gpu: bool, watch: Watch, clock: Clock, stack: ExitStack
-) -> tuple["TorchRival", list["TorchRival"], list[dict[str, Any]]]:
-    """Return the baseline, the other rivals, and who could not be had here, with the reason."""
-    import torch
-
-    from impasto.bench.rivals.torch_rival import TorchRival
-
-    subject = field.subject
-    if subject.threads:
-        torch.set_num_threads(subject.threads)
-    variants = choose(field.against, gpu=gpu)
-    content, style = (picture.astype(np.float32) / np.float32(255) for picture in subject.pictures(size))
-
-    def build(variant: Variant) -> TorchRival:
-        watch.stage(f"{size} px, setting up torch {variant.name}", 1)
-        rival = TorchRival(
-            variant,
-            own.features,
-            content,
-            style,
-            subject.settings,
-            device="cuda" if gpu else "cpu",
-            start=own.start,
-            clock=clock,
-        )
-        stack.callback(rival.close)
-        return rival
-
-    baseline = build(variants[0])
-    rivals: list[TorchRival] = []
-    absent: list[dict[str, Any]] = []
-    for variant in variants[1:]:
-        try:
-            rivals.append(build(variant))
-        except Exception as error:  # a compiler, driver or memory of its own that PyTorch lacks here
-            reason = " ".join(str(error).split())[:300]
-            absent.append(
-                {"name": f"torch {variant.name}", "size_px": size, "why": f"{type(error).__name__}: {reason}"}
-            )
-    return baseline, rivals, absent
-
-
-def _evaluations(contender: Contender, size: int, samples: list[float], baseline: "TorchRival") -> Series:
+def _evaluations(contender: Evaluating, size: int, samples: list[float], baseline: "TorchRival", batch: int) -> Series:
     """Return the series of single evaluations, with the distance to the baseline's loss and gradient."""
     loss, expected = contender.evaluate(), baseline.evaluate()
     gradient, true = contender.gradient(), baseline.gradient()
@@ -211,27 +176,28 @@ def _evaluations(contender: Contender, size: int, samples: list[float], baseline
         "gradient_cosine": float(np.dot(gradient, true)) / norms,
     }
     facts = {**contender.facts, "setup_s": contender.setup_s, f"difference_to_{BASELINE}": difference}
-    return Series(contender.name, "evaluation", size, samples, 1, loss, facts=facts)
+    return Series(contender.name, "evaluation", size, samples, batch, loss / batch, facts=facts)
 
 
-def _descent(course: Course, size: int, finish: Finish, target: float) -> Series:
-    """Return the series of a descent; its samples are the steps."""
+def _descent(course: Course, size: int, finish: Finish | None, target: float) -> Series:
+    """Return the series of a descent; its samples are the steps. One that was stopped has the loss it says itself."""
     contender = course.contender
-    reached = finish.reached
+    reached = finish.reached if finish else None
     facts = {
         **contender.facts,
         "setup_s": contender.setup_s,
         "seconds": course.seconds,
-        "target_loss": target,
+        "target_loss": target if finish else None,
         "evaluations_to_target": reached.evaluations if reached else None,
         "seconds_to_target": reached.seconds if reached else None,
         "evaluations_in_all": contender.evaluations,
     }
-    return Series(contender.name, "step", size, course.samples_s, 1, finish.loss, course.curve, facts)
+    loss = finish.loss if finish else course.curve[-1].loss
+    return Series(contender.name, "step", size, course.samples_s, 1, loss, course.curve, facts)
 
 
 def _ratio(
-    mine: Contender, other: Contender, samples: dict[str, list[float]], finishes: dict[str, Finish], size: int
+    mine: Evaluating, other: Evaluating, samples: dict[str, list[float]], finishes: dict[str, Finish], size: int
 ) -> dict[str, Any]:
     """Return by how much one is faster than the other, per evaluation and to equal loss."""
     rounds = [b / a for a, b in zip(samples[mine.name], samples[other.name], strict=True)]

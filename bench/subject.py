@@ -86,6 +86,12 @@ class Subject:
             _picture(self.style, pictures.drawn_style)(side_px),
         )
 
+    def pairs(self, side_px: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return content and style for each place of the batch: the same pictures, rolled sideways to other ones."""
+        pictures = self.pictures(side_px)
+        steps = [number * side_px // self.batch for number in range(self.batch)]
+        return [(np.roll(pictures[0], step, axis=1), np.roll(pictures[1], step, axis=1)) for step in steps]
+
     def label(self) -> str:
         """Say provider and precision."""
         return f"{self._provider_name()} {self.precision}"

@@ -18,15 +18,30 @@ def show_series(series: Sequence[Series]) -> None:
     show(("what", *columns), ([item.name, *_cells(item)] for item in series), left=1)
     for item in series:
         if "throughput_per_s" in item.facts:
-            print(f"{item.size_px} px, {item.name}: {item.facts['throughput_per_s']:.4g} queries/s")
+            waited = item.facts["queueing_summary_s"]
+            print(
+                f"{item.size_px} px, {item.name}: {item.facts['throughput_per_s']:.4g} queries/s; "
+                f"in the queue {seconds(waited['p50'])} (p50), {seconds(waited['p99'])} (p99)"
+            )
 
 
 def show_ratios(ratios: Sequence[Mapping[str, Any]], absent: Sequence[Mapping[str, Any]]) -> None:
     """Print how many times as fast the project is, and who did not take part."""
     columns = ("rival", "impasto", "px", "per evaluation", "min", "max", "to equal loss", "with set-up")
     show(columns, (_ratio_cells(ratio) for ratio in ratios), left=2)
+    sizes: dict[tuple[str, str], list[str]] = {}
     for item in absent:
-        print(f"{item['size_px']} px: {item['name']} did not run: {item['why']}")
+        sizes.setdefault((item["name"], item["why"]), []).append(str(item["size_px"]))
+    for (name, why), found in sizes.items():
+        print(f"{', '.join(found)} px: {name} did not run: {why}")
+
+
+def show_descents(series: Sequence[Series]) -> None:
+    """Print when each descent had the baseline's lowest loss: evaluations and seconds, without and with its set-up."""
+    descents = [item for item in series if "target_loss" in item.facts]
+    if descents:
+        columns = ("descent", "px", "loss to reach", "evaluations", "seconds", "with set-up", "in all", "ended at")
+        show(columns, map(_descent_cells, descents), left=1)
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int) -> None:
@@ -65,3 +80,18 @@ def _ratio_cells(ratio: Mapping[str, Any]) -> list[str]:
     losses = [ratio[key] for key in ("to_equal_loss", "to_equal_loss_with_set_up")]
     said = ["-" if value is None else f"{value:.2f}x" for value in losses]
     return [ratio["rival"], ratio["impasto"], str(ratio["size_px"]), *times, *said]
+
+
+def _descent_cells(item: Series) -> list[str]:
+    facts = item.facts
+    target, taken_s = facts["target_loss"], facts["seconds_to_target"]
+    reached = [
+        "-" if value is None else say(value)
+        for value, say in (
+            (target, "{:.5g}".format),
+            (facts["evaluations_to_target"], str),
+            (taken_s, seconds),
+            (None if taken_s is None else taken_s + facts["setup_s"], seconds),
+        )
+    ]
+    return [item.name, str(item.size_px), *reached, str(facts["evaluations_in_all"]), f"{item.loss:.5g}"]

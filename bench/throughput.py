@@ -145,6 +145,7 @@ def measure(
                 queries = run(worker, clock=clock, watch=watch)
                 if queries:
                     said = {**engine_facts(engine, batch), "scenario": name, **facts, **_facts(queries)}
+                    said["losses"] = list(worker.losses)
                     samples = [query.latency_s for query in queries]
                     yield Series(label, "query", size, samples, load.evaluations, worker.losses[-1], facts=said)
 

@@ -74,19 +74,27 @@ def throughput(
 
 
 @bench_app.command("cold-start")
-@with_shared("batch", "warm_up")
-def cold_start(common: Common) -> None:
-    """Time processes from their start to the first iteration: with an empty cache, another style, and once more."""
+@with_shared("warm_up")
+def cold_start(
+    common: Common,
+    warm_up: Annotated[int, typer.Option(help="Rounds of starts before anything counts; 0 is none.")] = 1,
+) -> None:
+    """Time processes from their start to the first iteration: with an empty cache, another style, and once more.
+
+    A start is that of one transfer, so that --batch is 1.
+    """
     from impasto.bench import cold_start as benchmark
     from impasto.bench.cli.running import run
 
     what = "seconds from the start of a process to its first iteration; the file cache of the system is warm"
+    benchmark.check(common.subject, warm_up)
     effort = replace(common.effort, least=3)
-    run("cold-start", what, replace(common, effort=effort), partial(benchmark.measure, common.subject, effort))
+    measure = partial(benchmark.measure, common.subject, effort, warm_up=warm_up)
+    run("cold-start", what, replace(common, effort=effort), measure, warm_up=warm_up)
 
 
 @bench_app.command("compare")
-@with_shared("batch", "provider", "precision")
+@with_shared("provider", "precision")
 def compare(
     common: Common,
     provider: Annotated[
@@ -105,24 +113,32 @@ def compare(
         int, typer.Option(help="Of torch.optim.LBFGS, whose loss is then to be reached; 0 times evaluations only.")
     ] = 200,
 ) -> None:
-    """Measure beside PyTorch, in turn: ratios per evaluation, and time to equal loss."""
+    """Measure beside PyTorch, in turn: ratios per evaluation, and time to equal loss.
+
+    A precision that a provider lacks is left out with a line. With --batch, evaluations of so many pictures are
+    compared, and --evaluations is 0: descents are of one.
+    """
     from impasto.bench import comparison, table
-    from impasto.bench.cli.running import collect, report
+    from impasto.bench.cli.running import collect, report, tell_choices
     from impasto.bench.conditions import conditions
 
     ways = tuple(product(provider or ["auto"], precision or ["auto"]))
     field = comparison.Field(common.subject, ways, tuple(against or ()), evaluations)
+    tell_choices(common, [way for way in ways if way == ("auto", "auto")])
     before = conditions(common.subject.threads)
     found, interrupted = collect(common, partial(comparison.measure, field, common.effort))
     ratios = [ratio for one in found for ratio in one.ratios]
     absent = [item for one in found for item in one.absent]
-    table.show_ratios(ratios, absent)
+    series = [item for one in found for item in one.series]
+    if series:
+        table.show_ratios(ratios, absent)
+        table.show_descents(series)
     report(
         "compare",
         "this project beside PyTorch, in turn: single evaluations, and the steps of whole descents",
         common,
         before,
-        [item for one in found for item in one.series],
+        series,
         interrupted,
         field.as_dict(),
         ratios=ratios,

@@ -1,4 +1,8 @@
-"""The loss of Gatys et al. (arXiv:1508.06576, equations 1, 4, 5 and 7) in PyTorch."""
+"""The loss of Gatys et al. (arXiv:1508.06576, equations 1, 4, 5 and 7) in PyTorch.
+
+Of a batch it is the sum over the images, each with the targets in its place, as a program that renders several at once
+would have it.
+"""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -18,7 +22,7 @@ _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TorchObjective:
-    """The loss as a function of the image on 0..255."""
+    """The loss as a function of the images on 0..255, [N, 3, H, W]."""
 
     def __init__(
         self,
@@ -61,13 +65,14 @@ class TorchObjective:
         return loss
 
     def _gram(self, features: torch.Tensor) -> torch.Tensor:
-        """Return G / M; a G of float16 would overflow."""
-        flat = features.flatten(2)[0]
+        """Return G / M, [C, C] or, of several images, [N, C, C]; a G of float16 would overflow."""
+        flat = features.flatten(2)
+        flat = flat[0] if len(flat) == 1 else flat
         if features.dtype == torch.float16:
             with torch.autocast(self._device, enabled=False):
                 flat = flat.float()
-                return flat @ flat.T / flat.shape[1]
-        return (flat @ flat.T).float() / flat.shape[1]
+                return flat @ flat.mT / flat.shape[-1]
+        return (flat @ flat.mT).float() / flat.shape[-1]
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if not self._variant.autocast:

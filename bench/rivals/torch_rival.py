@@ -6,6 +6,7 @@ search, tolerances off.
 
 import math
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -41,22 +42,24 @@ class TorchRival:
         Args:
             variant: how it runs.
             features: the features model.
-            content: float32 H x W x 3, 0..1, square.
+            content: float32 N x H x W x 3, 0..1, square; more than one is a batch, which `evaluate` alone is for.
             style: likewise.
             settings: in the weighting of the paper.
             device: "cpu" or "cuda".
-            start: the image, planes of R, G and B, 0..1.
+            start: the images, planes of R, G and B, 0..1.
             clock: for the set-up.
         """
         begin_s = clock.now()
-        self.name, self.facts = f"torch {variant.name}", {"device": device, "version": str(torch.__version__)}
+        batch, side = content.shape[:2]
+        self.name = f"torch {variant.name}" + (f" batch {batch}" if batch > 1 else "")
+        self.facts: dict[str, Any] = {"batch": batch, "device": device, "version": str(torch.__version__)}
+        self.facts["threads"] = torch.get_num_threads()
         self.evaluations, self.loss, self.finished = 0, math.nan, False
         self._variant, self._device, self._scale = variant, device, 1.0
-        side = content.shape[0]
         self._objective = TorchObjective(
             variant, features, _planes(content, device), _planes(style, device), settings, device
         )
-        self._start = torch.tensor(start.reshape(1, 3, side, side) * np.float32(PIXEL), device=device)
+        self._start = torch.tensor(start.reshape(batch, 3, side, side) * np.float32(PIXEL), device=device)
         self._x = self._start.clone().requires_grad_(True)
         self._gradient = torch.zeros_like(self._x)
         with self._exactness():
@@ -150,6 +153,6 @@ class TorchRival:
         return Tf32(self._variant.tf32) if self._device == "cuda" else nullcontext()
 
 
-def _planes(picture: np.ndarray, device: str) -> torch.Tensor:
-    """Return H x W x 3 as [1, 3, H, W]."""
-    return torch.tensor(picture.astype(np.float32).transpose(2, 0, 1)[None].copy(), device=device)
+def _planes(pictures: np.ndarray, device: str) -> torch.Tensor:
+    """Return N x H x W x 3 as [N, 3, H, W]."""
+    return torch.tensor(pictures.astype(np.float32).transpose(0, 3, 1, 2).copy(), device=device)

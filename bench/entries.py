@@ -1,0 +1,139 @@
+"""Who takes part in a comparison: the project in the ways asked for, PyTorch in its own, and who could not be had."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from impasto.bench.clock import Clock
+from impasto.bench.own_batch import OwnBatch
+from impasto.bench.own_contender import OwnContender
+from impasto.bench.rivals.variants import Variant
+from impasto.bench.subject import Subject
+from impasto.bench.watch import Watch
+from impasto.engine import precision as precisions
+from impasto.engine import providers
+from impasto.models.errors import ImpastoError
+
+if TYPE_CHECKING:
+    from impasto.bench.rivals.torch_rival import TorchRival
+
+Own = OwnContender | OwnBatch
+Way = tuple[str, str]
+"""A provider and a precision."""
+
+Absent = dict[str, str]
+"""Who did not take part, and why."""
+
+
+def possible(ways: Iterable[Way], *, build_engines: bool) -> tuple[list[Way], list[Absent]]:
+    """Return the ways that there are here, and those whose provider works but lacks the precision.
+
+    Raises:
+        ImpastoError: a name is unknown, a provider does not work here, or no way is left.
+    """
+    found: list[Way] = []
+    absent: list[Absent] = []
+    for provider, precision in ways:
+        if precision in precisions.NAMES:
+            providers.choose(provider, build_engines=build_engines)
+        try:
+            providers.choose(provider, precision, build_engines=build_engines)
+        except ImpastoError as error:
+            if precision not in precisions.NAMES:
+                raise
+            absent.append({"name": f"impasto {provider} {precision}", "why": str(error)})
+        else:
+            found.append((provider, precision))
+    if not found:
+        raise ImpastoError("; ".join(dict.fromkeys(item["why"] for item in absent)))
+    return found, absent
+
+
+def own_entries(subject: Subject, ways: Iterable[Way], size: int, clock: Clock, stack: ExitStack) -> list[Own]:
+    """Return the project in every way; two that turn out to be the same count once.
+
+    Args:
+        subject: its provider and precision are replaced.
+        ways: those possible.
+        size: of the pictures, px.
+        clock: of the set-up.
+        stack: closes them.
+    """
+    settings = replace(subject.settings, bounded=False)
+    pairs = subject.pairs(size)
+    found: dict[str, Own] = {}
+    for provider, precision in ways:
+        begin_s = clock.now()
+        engine = replace(subject, provider=provider, precision=precision).open()
+        stack.callback(engine.close)
+        own: Own = (
+            OwnContender(engine, *pairs[0], settings, begin_s=begin_s, clock=clock)
+            if len(pairs) == 1
+            else OwnBatch(engine, pairs, settings, begin_s=begin_s, clock=clock)
+        )
+        found.setdefault(own.name, own)
+    return list(found.values())
+
+
+def rival_entries(
+    subject: Subject,
+    variants: Sequence[Variant],
+    size: int,
+    own: Own,
+    watch: Watch,
+    clock: Clock,
+    stack: ExitStack,
+    *,
+    device: str,
+) -> tuple["TorchRival", list["TorchRival"], list[Absent]]:
+    """Return the baseline, the other rivals, and who could not be had here, with the reason.
+
+    Args:
+        subject: whose objective it is.
+        variants: the baseline first.
+        size: of the pictures, px.
+        own: whose network and start they share.
+        watch: told of each.
+        clock: of the set-up.
+        stack: closes them.
+        device: "cpu" or "cuda".
+
+    Raises:
+        ImpastoError: the network has operators that the rivals lack.
+    """
+    import torch
+
+    from impasto.bench.rivals.torch_rival import TorchRival
+
+    if subject.threads:
+        torch.set_num_threads(subject.threads)
+    content, style = (
+        np.stack(pictures).astype(np.float32) / np.float32(255) for pictures in zip(*subject.pairs(size), strict=True)
+    )
+
+    def build(variant: Variant) -> TorchRival:
+        watch.stage(f"{size} px, setting up torch {variant.name}", 1)
+        rival = TorchRival(
+            variant, own.features, content, style, subject.settings, device=device, start=own.start, clock=clock
+        )
+        stack.callback(rival.close)
+        return rival
+
+    baseline = build(variants[0])
+    rivals: list[TorchRival] = []
+    absent: list[Absent] = []
+    for variant in variants[1:]:
+        try:
+            rivals.append(build(variant))
+        except Exception as error:  # a compiler, driver or memory of its own that PyTorch lacks here
+            reason = " ".join(str(error).split())[:300]
+            absent.append({"name": f"torch {variant.name}", "why": f"{type(error).__name__}: {reason}"})
+    return baseline, rivals, absent
+
+
+def at_size(absent: Iterable[Absent], size: int) -> list[dict[str, Any]]:
+    """Return who did not take part, with the size."""
+    return [{"name": item["name"], "size_px": size, "why": item["why"]} for item in absent]
