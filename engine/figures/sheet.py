@@ -1,5 +1,6 @@
 """The figure as one labelled picture."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from impasto.engine.figures.record import Record
 from impasto.engine.images import Picture, fit_long_side, read_image, write_image
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
 
+LEAST_PX = 800
+"""Of all columns together: small cells are enlarged, by a whole number, so that the labels are sharp in a README."""
+
 
 def write_sheet(plan: Plan, record: Record, path: Path, made_with: Mapping[str, Any]) -> None:
     """Write the sheet of a figure whose cells are all finished.
@@ -19,6 +23,10 @@ def write_sheet(plan: Plan, record: Record, path: Path, made_with: Mapping[str, 
         ImpastoError: it cannot be written.
     """
     pictures = {cell.name: read_image(record.image(cell)) for cell in plan.cells}
+    widest_px = max(picture.width for picture in pictures.values())
+    columns = max(cell.column for cell in plan.cells) + 1 + any(plan.originals)
+    factor = math.ceil(LEAST_PX / (columns * widest_px))
+    pictures = {name: shown.resized(shown.height * factor, shown.width * factor) for name, shown in pictures.items()}
     long_side_px = max(max(picture.height, picture.width) for picture in pictures.values())
     rows = []
     for index, title in enumerate(plan.rows):
@@ -31,8 +39,8 @@ def write_sheet(plan: Plan, record: Record, path: Path, made_with: Mapping[str, 
                 inset = _fitted(cell.style, long_side_px) if plan.insets and cell.style else None
                 row.append(Labelled(pictures[cell.name].pixels, cell.caption, inset))
         rows.append(SheetRow(title, row))
-    columns = ["", *plan.columns] if plan.columns and any(plan.originals) else plan.columns
-    sheet = draw_sheet(f"Figure {plan.number}. {plan.title}", columns, rows, note(plan, record, made_with))
+    titles = ["", *plan.columns] if plan.columns and any(plan.originals) else plan.columns
+    sheet = draw_sheet(f"Figure {plan.number}. {plan.title}", titles, rows, note(plan, record, made_with))
     write_image(path, sheet)
 
 
