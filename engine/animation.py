@@ -26,6 +26,8 @@ class Animation:
     second frame goes. The result is the last frame, and is shown longer.
     """
 
+    needs_each_image = True
+
     def __init__(self, path: str | Path, *, every: int = 0) -> None:
         """Refuse a path that cannot be written.
 

@@ -34,7 +34,13 @@ class Render(Protocol):
 
 
 class Watcher(Protocol):
-    """Something that follows a run and leaves a file or a picture of it."""
+    """Something that follows a run and leaves a file or a picture of it.
+
+    Attributes:
+        needs_each_image: whether an iteration's snapshot has to be that very iteration's.
+    """
+
+    needs_each_image: bool
 
     def take(self, event: Event) -> None:
         """Take over one event."""
@@ -83,8 +89,11 @@ class Job:
 
     @property
     def report_every(self) -> int | None:
-        """Evaluations between two looks of the host: one where something is made of every iteration's image."""
-        return 1 if self.save_every or self.watchers else None
+        """Evaluations between two looks of the host: one where something is made of an iteration's own image.
+
+        A preview may show one that is a few iterations older, and a report needs the losses alone.
+        """
+        return 1 if self.save_every or any(watcher.needs_each_image for watcher in self.watchers) else None
 
     def is_frame(self, path: Path) -> bool:
         """Return whether `save_every` writes a file of that name."""

@@ -28,6 +28,8 @@ class Preview:
     makes the next picture begin below it.
     """
 
+    needs_each_image = False
+
     def __init__(
         self,
         kind: str,

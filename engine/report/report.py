@@ -38,6 +38,8 @@ class Report:
     The input images are read when the run starts, so that a result may replace one of them.
     """
 
+    needs_each_image = False
+
     def __init__(
         self,
         path: str | Path,

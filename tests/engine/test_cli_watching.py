@@ -4,11 +4,17 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import onnx_ir as ir
 import pytest
 from PIL import Image
 
+from impasto.engine import Engine, Settings
+from impasto.engine.cli.job import Job
+from impasto.engine.cli.watching import watch
+from impasto.engine.preview import Preview
+from impasto.engine.report import Report
 from tests.engine import pages
 from tests.engine.command_line import run
 from tests.engine.conftest import TAPS, Files
@@ -88,3 +94,30 @@ def test_a_refinement_is_marked_in_the_charts(
         (mark,) = (element for element in chart.iter("path") if element.attrib["class"] == "mark")
         assert mark.attrib["d"].startswith("M")
         assert "vgg19" in [element.text for element in chart.iter("text")]
+    assert '<td class="number">-</td>' in page.read_text()  # the start was seen by the other network
+
+
+def test_only_what_shows_each_iteration_makes_the_host_look_at_each(files: Files) -> None:
+    """A loop on the device is otherwise left alone for ten evaluations, and a report needs no more than its log."""
+
+    def asked(save_every: int = 0, **options: Path) -> int | None:
+        job = Job(files.folder / "out.png", bits=8, save_every=save_every, quiet=True, as_json=False)
+        watch(job, content=files.content, style=files.style, **options)  # type: ignore[arg-type]
+        return job.report_every
+
+    assert asked() is None
+    assert asked(report=files.folder / "out.html") is None
+    assert asked(save_every=2) == 1
+    assert asked(animation=files.folder / "out.gif") == 1
+    assert asked(report=files.folder / "out.html", animation=files.folder / "out.gif") == 1
+    assert not Preview.needs_each_image
+
+
+def test_a_report_of_a_device_loop_has_each_iteration(files: Files) -> None:
+    """Though the host looks on only now and then: every loss is in the log that it finds."""
+    report = Report(files.folder / "out.html")
+    settings = Settings(size=0, content_weight=0, style_taps=("relu1_1",), iterations=12)
+    with Engine(files.model, provider="cpu", threads=1, loop="device", report_every=10) as engine:
+        html = report.html(engine.transfer(files.content, files.style, settings, on_event=report.take))
+    lines = pages.polylines(pages.charts(html)[0])
+    assert len(lines[0]) == 13  # with the start

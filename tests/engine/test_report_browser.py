@@ -1,4 +1,7 @@
-"""The page of a run in a real browser. With IMPASTO_SCREENSHOTS=FOLDER the pictures are kept there to be looked at."""
+"""The page of a run in a real browser.
+
+Its pictures are kept to be looked at, in `screenshots` of pytest's temporary folder, or in IMPASTO_SCREENSHOTS.
+"""
 
 import io
 import os
@@ -37,17 +40,23 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the pictures."""
+    folder = Path(os.environ.get("IMPASTO_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots", numbered=False))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Page]:
     with chromium.page(tmp_path_factory.mktemp("profile")) as page:
         yield page
 
 
-def seen(tab: chromium.Page, name: str) -> np.ndarray:
-    """Return the page as it looks; kept under a name where the environment asks for it."""
+def seen(tab: chromium.Page, picture_file: Path) -> np.ndarray:
+    """Return the page as it looks, kept in a file."""
     picture = tab.screenshot()
-    folder = os.environ.get("IMPASTO_SCREENSHOTS")
-    if folder:
-        Path(folder, f"{name}.png").write_bytes(picture)
+    picture_file.write_bytes(picture)
     return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"), np.float32)
 
 
@@ -57,7 +66,7 @@ def frame_of(tab: chromium.Page, pixels: np.ndarray) -> np.ndarray:
     return pixels[top : top + int(box["height"]), left : left + int(box["width"])]
 
 
-def test_the_slider_is_moved_with_keys_and_pointer(tab: chromium.Page, report: Path) -> None:
+def test_the_slider_is_moved_with_keys_and_pointer(tab: chromium.Page, report: Path, screenshots: Path) -> None:
     tab.look(1200, scheme="light")
     tab.open(report)
     assert tab.evaluate(SPLIT) == "50%"
@@ -68,15 +77,15 @@ def test_the_slider_is_moved_with_keys_and_pointer(tab: chromium.Page, report: P
     assert spoken == "content image left of 51 percent, result right of it"
     tab.press(*END)
     assert tab.evaluate(SPLIT) == "100%"
-    before = frame_of(tab, seen(tab, "before"))
+    before = frame_of(tab, seen(tab, screenshots / "before.png"))
     tab.press(*HOME)
     assert tab.evaluate(SPLIT) == "0%"
-    after = frame_of(tab, seen(tab, "after"))
+    after = frame_of(tab, seen(tab, screenshots / "after.png"))
     assert np.abs(before - after).mean() > 5
     box = tab.evaluate(BOX)
     tab.click(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
     assert tab.evaluate(SPLIT) == "25%"
-    both = frame_of(tab, seen(tab, "light"))
+    both = frame_of(tab, seen(tab, screenshots / "light.png"))
     border = both.shape[1] // 4
     np.testing.assert_array_equal(both[:, : border - 4], before[:, : border - 4])
     np.testing.assert_array_equal(both[:, border + 4 :], after[:, border + 4 :])
@@ -104,15 +113,15 @@ def test_the_policy_would_stop_a_page_that_reaches_out(tab: chromium.Page, repor
     assert any("Content Security Policy" in text for text in tab.complaints)
 
 
-def test_dark_and_narrow(tab: chromium.Page, report: Path) -> None:
+def test_dark_and_narrow(tab: chromium.Page, report: Path, screenshots: Path) -> None:
     tab.look(390, scheme="dark")
     tab.open(report)
     assert tab.evaluate("document.documentElement.scrollWidth") == 390  # nothing sticks out
-    assert seen(tab, "narrow")[2, 2].mean() < 40
+    assert seen(tab, screenshots / "narrow.png")[2, 2].mean() < 40
     tab.look(1200, scheme="dark")
-    dark = seen(tab, "dark")
+    dark = seen(tab, screenshots / "dark.png")
     tab.look(1200, scheme="light")
-    light = seen(tab, "light-again")
+    light = seen(tab, screenshots / "light-again.png")
     assert dark[2, 2].mean() < 40
     assert light[2, 2].mean() > 240
     line = "getComputedStyle(document.querySelector('polyline.line-0')).stroke"
