@@ -1,22 +1,32 @@
 """What must hold on a GPU before any time counts: right values, on the provider, with no node left to the CPU."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime as ort
 
 from impasto.bench.subject import Subject
 from impasto.engine.checking import compare
+from impasto.engine.descent import PIXEL_RANGE
+from impasto.engine.device_lbfgs import step_form
+from impasto.engine.lbfgs import LbfgsSettings
 from impasto.engine.lowering import lower
+from impasto.engine.objective import OnDevice
 from impasto.engine.preparation import read_pictures
+from impasto.engine.providers import Provider, beside
 from impasto.engine.providers.provider import nodes_elsewhere
 from impasto.engine.render import Engine
 from impasto.engine.result import Evaluation
-from impasto.export.objective import build_objective
+from impasto.engine.session import quiet_options
+from impasto.export.objective import build_objective, build_targets
+from impasto.export.optimiser import build_step
 from impasto.export.serialised import whole
 from impasto.models.errors import ImpastoError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 _REPEATS = 3  # a captured graph is replayed from the second run on
 _REPLAYED = 1e-5  # relative difference of a loss to itself; reductions on a GPU have no fixed order
@@ -54,33 +64,51 @@ def parity(subject: Subject, side_px: int, expected: Callable[[], Evaluation]) -
 
 
 def placement(subject: Subject, side_px: int) -> dict[str, Any]:
-    """Compile the objective and ask the session where its nodes are.
+    """Compile objective, targets and the optimiser's step, and ask the sessions where their nodes are.
 
     Raises:
-        CheckError: the session is not the provider's, or a node of it runs elsewhere.
+        CheckError: a session is not the provider's, or a node of it runs elsewhere.
     """
     content, style = subject.pictures(side_px)
     with subject.open() as engine:
         provider = engine.provider
         scene, _ = read_pictures(content, style, subject.settings)
-        form = engine.compiler.form(subject.settings, scene)
-        model = build_objective(
-            engine.network.model,
-            content_taps=form.content_taps,
-            style_taps=form.style_taps,
-            height=side_px,
-            width=side_px,
-            pool=form.pool,
-            batch=subject.batch,
-        ).model
-        session = provider.open(whole(lower(model, provider)), _quiet(), subject.threads)
+        form = dataclasses.replace(engine.compiler.form(subject.settings, scene), batch=subject.batch)
+        network = engine.network.model
+    values = dataclasses.asdict(form)
+    objective = build_objective(network, **values)
+    del values["tv"]
+    targets = build_targets(network, **values)
+    on_device = OnDevice(
+        session=None,  # type: ignore[arg-type]  # the step's form does not depend on it
+        provider=provider,
+        threads=subject.threads,
+        terms=tuple(term.name for term in objective.terms),
+        coefficients=np.zeros((subject.batch, len(objective.terms)), np.float32),
+        scaled=provider.precision == "fp16",
+        every=1,
+        demanded=True,
+    )
+    shape = (3, side_px, side_px)
+    step = build_step(step_form(LbfgsSettings(image_shape=shape, bounds=PIXEL_RANGE), shape, on_device))
+    graphs = {
+        "objective": (provider, lower(objective.model, provider)),
+        "targets": (provider.uncaptured() or provider, lower(targets, provider)),
+        "step": (beside(provider), step.model),
+    }
+    return {name: _nodes(name, *graph, subject.threads) for name, graph in graphs.items()}
+
+
+def _nodes(name: str, provider: Provider, model: "ir.Model", threads: int) -> str:
+    """Return the provider of every node of a graph."""
+    session = provider.open(whole(model), quiet_options(), threads)
     used = session.get_providers()
     if used[0] != provider.ort_name:
-        raise CheckError(f"the session runs on {', '.join(used)} and not on {provider.ort_name}")
+        raise CheckError(f"the session of the {name} runs on {', '.join(used)} and not on {provider.ort_name}")
     elsewhere = nodes_elsewhere(session, provider.ort_name) if len(used) > 1 else []
     if elsewhere:
-        raise CheckError(f"not on {provider.ort_name}: {dict(Counter(elsewhere))}")
-    return {"providers": used, "nodes_elsewhere": 0}
+        raise CheckError(f"of the {name}, not on {provider.ort_name}: {dict(Counter(elsewhere))}")
+    return provider.ort_name
 
 
 def replay(subject: Subject, side_px: int) -> dict[str, Any]:
@@ -100,9 +128,3 @@ def replay(subject: Subject, side_px: int) -> dict[str, Any]:
     if not abs(again / first - 1) <= _REPLAYED:
         raise CheckError(f"the loss at the same image was {first:g} and then {again:g}")
     return {"difference_to_itself": abs(again / first - 1)}
-
-
-def _quiet() -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4  # fatal only: what matters comes back as an exception
-    return options

@@ -6,7 +6,17 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from impasto.bench import cold_start, comparison, evaluation, gpu_checks, gpu_page, record, throughput, transfer
+from impasto.bench import (
+    cold_start,
+    comparison,
+    evaluation,
+    gpu_checks,
+    gpu_loop,
+    gpu_page,
+    record,
+    throughput,
+    transfer,
+)
 from impasto.bench.conditions import conditions
 from impasto.bench.effort import Effort
 from impasto.bench.scenarios import OFFLINE
@@ -18,7 +28,8 @@ from impasto.engine.images import write_atomically
 from impasto.engine.providers import cuda
 from impasto.models.errors import ImpastoError
 
-PARTS = ("checks", "evaluation", "transfer", "throughput", "cold-start", "compare")
+PARTS = ("checks", "evaluation", "loop", "transfer", "throughput", "cold-start", "compare")
+OPTIONS = ("nhwc", "uncaptured", "heuristic")
 SIZES_PX, BATCHES = (256, 512, 1024), (1, 4, 8)
 
 
@@ -63,6 +74,8 @@ class Findings:
 
 
 Step = tuple[str, Callable[[Findings], dict[str, Any] | None]]
+Benchmark = tuple[str, str, Callable[[Findings], None]]
+"""Its part, the provider and the precision, and what adds its series to the findings."""
 
 
 def steps(plan: Plan) -> Iterator[Step]:
@@ -70,12 +83,10 @@ def steps(plan: Plan) -> Iterator[Step]:
     if "checks" in plan.parts:
         yield from _checks(plan)
     for subject in plan.subjects:
-        name = subject.label()
         for size in plan.sizes:
-            at_size = replace(subject, sizes=(size,))
-            yield from (
-                (f"{part}, {name}, {size} px", work) for part, work in _benchmarks(plan, at_size) if part in plan.parts
-            )
+            for part, name, work in _benchmarks(plan, replace(subject, sizes=(size,))):
+                if part in plan.parts:
+                    yield f"{part}, {name}, {size} px", work
     if "compare" in plan.parts:
         yield from ((f"compare, {size} px", _comparison(plan, size)) for size in plan.sizes)
 
@@ -136,33 +147,39 @@ def _checks(plan: Plan) -> Iterator[Step]:
             check = _checking(gpu_checks.placement, replace(subject, batch=batch), size)
             yield f"placement, {where}, batch {batch}", check
         yield f"replay, {where}", _checking(gpu_checks.replay, subject, size)
-        if subject.provider == cuda.NAME:
-            yield f"replay, captured, {where}", _checking(_captured_replay, subject, size)
+        yield f"bytes to the host, {where}", _checking(gpu_loop.host_bytes, subject, size)
+        for variant in variants(subject):
+            where = f"{variant.label()}, {size} px"
+            yield f"parity, {where}", _checking(gpu_checks.parity, variant, size, expected)
+            yield f"replay, {where}", _checking(gpu_checks.replay, variant, size)
 
 
 def _checking(check: Callable[..., dict[str, Any]], *arguments: object) -> Callable[[Findings], dict[str, Any]]:
     return lambda _: check(*arguments)
 
 
-def _captured_replay(subject: Subject, size: int) -> dict[str, Any]:
-    return gpu_checks.replay(captured_graph(subject), size)
+def variants(subject: Subject) -> tuple[Subject, ...]:
+    """Return the subject with each option of CUDA that may be faster or slower; channels last do not go with bf16."""
+    if subject.provider != cuda.NAME:
+        return ()
+    options = [option for option in OPTIONS if option != "nhwc" or subject.precision != "bf16"]
+    return tuple(replace(subject, provider=f"{cuda.NAME},{option}") for option in options)
 
 
-def captured_graph(subject: Subject) -> Subject:
-    """Return the subject with its evaluation captured as a CUDA graph."""
-    return replace(subject, provider=cuda.provider(subject.precision, cuda.CudaSettings(graph=True)))
-
-
-def _benchmarks(plan: Plan, subject: Subject) -> Iterator[tuple[str, Callable[[Findings], None]]]:
-    """Yield each benchmark of one subject at one size, with what adds its series to the findings."""
+def _benchmarks(plan: Plan, subject: Subject) -> Iterator[Benchmark]:
+    """Yield each benchmark of one subject at one size."""
     once = replace(plan.effort, least=1)
     load = throughput.Load(evaluations=max(1, plan.evaluations // 5))
     many = [replace(subject, batch=batch) for batch in plan.batches]
     for batched in many:
         yield _adding("evaluation", evaluation.measure, batched, plan.effort)
-    if subject.provider == cuda.NAME:
-        yield "evaluation", lambda findings: _captured(findings, plan, subject)
-    yield _adding("transfer", partial(transfer.measure, evaluations=plan.evaluations), subject, once)
+    yield _adding("loop", gpu_loop.measure, subject, plan.effort)
+    whole = partial(transfer.measure, evaluations=plan.evaluations)
+    yield _adding("transfer", whole, subject, once)
+    for variant in variants(subject):
+        yield _adding("evaluation", evaluation.measure, variant, plan.effort)
+        yield _adding("loop", gpu_loop.measure, variant, plan.effort)
+        yield _adding("transfer", whole, variant, once)
     yield _adding("throughput", partial(throughput.measure, load=load), subject, plan.effort)
     offline = replace(load, names=(OFFLINE,))
     for batched in many:
@@ -171,19 +188,15 @@ def _benchmarks(plan: Plan, subject: Subject) -> Iterator[tuple[str, Callable[[F
     yield _adding("cold-start", cold_start.measure, subject, once)
 
 
-def _adding(
-    part: str, measure: Callable[..., Iterator[Series]], subject: Subject, effort: Effort
-) -> tuple[str, Callable[[Findings], None]]:
+def _adding(part: str, measure: Callable[..., Iterator[Series]], subject: Subject, effort: Effort) -> Benchmark:
+    variant = isinstance(subject.provider, str) and "," in subject.provider
+
     def work(findings: Findings) -> None:
         for item in measure(subject, effort, watch=Unwatched()):
-            findings.series.append((part, item))
+            name = item.name.replace(cuda.NAME, str(subject.provider), 1) if variant else item.name
+            findings.series.append((part, replace(item, name=name)))
 
-    return part, work
-
-
-def _captured(findings: Findings, plan: Plan, subject: Subject) -> None:
-    """Measure evaluations replayed as a CUDA graph; making the provider may fail, so it is part of the step."""
-    _adding("evaluation", evaluation.measure, captured_graph(subject), plan.effort)[1](findings)
+    return part, subject.label(), work
 
 
 def _comparison(plan: Plan, size: int) -> Callable[[Findings], None]:

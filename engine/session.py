@@ -117,6 +117,11 @@ class Session:
         """Whether what another session writes into an input's value is what this one reads."""
         return not self._copies_when_bound
 
+    @property
+    def captured(self) -> bool:
+        """Whether runs replay what the first one recorded, where the provider can do so."""
+        return self._provider.captures(self._session)
+
     def close(self) -> None:
         """Give the session's memory back."""
         self._binding = self._session = self._reopen = None

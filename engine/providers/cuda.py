@@ -1,7 +1,7 @@
 """CUDA: cuDNN's and cuBLAS' kernels, through ONNX Runtime's GPU wheel."""
 
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 from impasto.engine.providers import nvidia
 from impasto.engine.providers.failure import failures
@@ -14,7 +14,7 @@ PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 _AMPERE = (8, 0)  # the first with TF32 and bfloat16
 SEARCHES = ("exhaustive", "heuristic")
 _FIX = "pip install 'impasto[cuda]'"
-_CAPTURE, _NHWC = "enable_cuda_graph", "prefer_nhwc"
+_NHWC = "prefer_nhwc"
 _MIB = 2**20
 
 
@@ -52,11 +52,7 @@ class CudaSettings:
 class Cuda(Provider):
     """The provider, which runs node by node where it cannot capture."""
 
-    def uncaptured(self) -> Self | None:
-        """Return the same without the captured graph; None where none is asked for."""
-        if _CAPTURE not in self.options:
-            return None
-        return replace(self, options={key: value for key, value in self.options.items() if key != _CAPTURE})
+    capture_option = "enable_cuda_graph"
 
     def allows(self, precision: str) -> bool:
         """Return whether its options go with another precision: channels last do not with bf16."""
@@ -139,7 +135,7 @@ def options(precision: str, settings: CudaSettings) -> dict[str, str]:
     if settings.nhwc:
         chosen[_NHWC] = "1"
     if settings.graph:
-        chosen[_CAPTURE] = "1"
+        chosen[Cuda.capture_option] = "1"
     return chosen
 
 

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 from impasto.engine.precision import PRECISIONS, Precision
 from impasto.engine.providers.failure import explained
@@ -62,6 +62,9 @@ class Provider:
     whole: bool = False
     choice: str = ""
 
+    capture_option: ClassVar[str | None] = None
+    """The option that has a session record its first run as a CUDA graph."""
+
     @property
     def numbers(self) -> Precision:
         """What the precision means."""
@@ -103,7 +106,14 @@ class Provider:
 
     def uncaptured(self) -> Self | None:
         """Return the same without what is recorded at the first run and replayed later; None where nothing is."""
-        return None
+        if self.capture_option not in self.options:
+            return None
+        return replace(self, options={key: value for key, value in self.options.items() if key != self.capture_option})
+
+    def captures(self, session: Any) -> bool:
+        """Return whether a session of it records its first run; it may have been refused."""
+        used = session.get_provider_options().get(self.ort_name, {})
+        return used.get(self.capture_option) == "1"
 
     def allows(self, precision: str) -> bool:
         """Return whether its options go with another precision, which it has on this machine."""

@@ -8,9 +8,9 @@ import ctypes
 import functools
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from impasto.engine.providers import cuda, nvidia
 from impasto.engine.providers.provider import Availability, Provider
@@ -21,7 +21,6 @@ ORT_NAME = "TensorrtExecutionProvider"
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
 _LIBRARY = "nvinfer_10.dll" if sys.platform == "win32" else "libnvinfer.so.10"
-_CAPTURE = "trt_cuda_graph_enable"
 _FIX = "install TensorRT 10's libraries (libnvinfer) from NVIDIA"
 ENGINE = "*.engine"
 
@@ -45,11 +44,7 @@ class TensorRtSettings:
 class TensorRt(Provider):
     """The provider with its engines' folder, which is made when the first engine is."""
 
-    def uncaptured(self) -> Self | None:
-        """Return the same without the captured graph; None where none is asked for."""
-        if _CAPTURE not in self.options:
-            return None
-        return replace(self, options={key: value for key, value in self.options.items() if key != _CAPTURE})
+    capture_option = "trt_cuda_graph_enable"
 
     def _session(self, ort: Any, content: bytes | str, session_options: Any, threads: int) -> Any:
         Path(self.options["trt_engine_cache_path"]).mkdir(parents=True, exist_ok=True)
@@ -130,7 +125,7 @@ def options(folder: Path, precision: str, settings: TensorRtSettings) -> dict[st
     if settings.workspace_mib:
         chosen["trt_max_workspace_size"] = str(settings.workspace_mib * 2**20)
     if settings.graph:
-        chosen[_CAPTURE] = "1"
+        chosen[TensorRt.capture_option] = "1"
     return chosen
 
 

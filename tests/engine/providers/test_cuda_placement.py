@@ -76,6 +76,7 @@ def test_an_iteration_is_two_replays_and_a_few_bytes(found: dict[str, Any]) -> N
 def test_what_cannot_be_captured_runs_node_by_node(found: dict[str, Any]) -> None:
     captured, refused = found["running"], found["uncapturable"]
     assert (captured["said"], refused["said"]) == ("", "")
+    assert (captured["captured"], refused["captured"]) == (True, False)
     assert (captured["launches"], refused["launches"]) == (3, 0)
     assert refused["kernels"] > captured["kernels"]
 

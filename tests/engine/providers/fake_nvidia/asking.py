@@ -105,7 +105,8 @@ def running(**variables: str) -> dict[str, Any]:
     finally:
         for variable in variables:
             del os.environ[variable]
-    return {"said": "", **{name: value - before[name] for name, value in counts().items()}}
+    done = {name: value - before[name] for name, value in counts().items()}
+    return {"said": "", "captured": session.captured, **done}
 
 
 def kernels() -> dict[str, bool]:

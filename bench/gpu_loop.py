@@ -1,0 +1,90 @@
+"""The optimiser's loop in a GPU's memory, without what the host copies in an evaluation of its own.
+
+evaluation, in place   a run of the objective on the image that is there; nothing is copied
+loop of 10             ten evaluations and steps, and the log of them that the host reads
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+from impasto.bench.clock import Clock, WallClock
+from impasto.bench.effort import Effort
+from impasto.bench.sampling import interleaved, timed
+from impasto.bench.series import Series
+from impasto.bench.subject import Subject, engine_facts, engine_name
+from impasto.bench.watch import Watch
+from impasto.engine.descent import PIXEL_RANGE
+from impasto.engine.device_lbfgs import step_form
+from impasto.engine.device_loop import DeviceLoop
+from impasto.engine.lbfgs import LbfgsSettings
+from impasto.engine.providers import beside
+from impasto.engine.render import Engine
+from impasto.engine.session import Session
+from impasto.models.errors import ImpastoError
+
+EVERY = 10
+MOST_HOST_BYTES = 64
+ENDLESS = float(2**52)
+
+
+def measure(subject: Subject, effort: Effort, watch: Watch, clock: Clock | None = None) -> Iterator[Series]:
+    """Yield two series per size.
+
+    Raises:
+        ImpastoError: the loop does not run on the device.
+    """
+    clock = clock or WallClock()
+    for size in subject.sizes:
+        with _opened(subject) as engine:
+            loop, session = _started(engine, subject, size)
+            name = engine_name(engine)
+            first_s = timed(partial(loop.run, EVERY), clock)
+            for _ in range(effort.warm_up - 1):
+                loop.run(EVERY)
+            runs = {f"{name}, in place": session.run_bound, f"{name}, loop": partial(loop.run, EVERY)}
+            samples = interleaved(runs, effort, watch, clock)
+            loss = float(loop.run(1)[0, 0, 0])
+            facts = {**engine_facts(engine), "first_s": first_s, "captured": session.captured}
+            units = ("evaluation, in place", f"loop of {EVERY}")
+            for (called, found), unit, evaluations in zip(samples.items(), units, (1, EVERY), strict=True):
+                yield Series(called, unit, size, found, evaluations, loss, facts=facts)
+
+
+def host_bytes(subject: Subject, size_px: int) -> dict[str, object]:
+    """Return what the host reads of an iteration, and whether evaluations are captured.
+
+    Raises:
+        ImpastoError: the loop does not run on the device, or the host reads more than `MOST_HOST_BYTES`.
+    """
+    with _opened(subject) as engine:
+        loop, session = _started(engine, subject, size_px)
+        read = loop.run(EVERY).nbytes / EVERY
+        captured = session.captured
+    if read > MOST_HOST_BYTES:
+        raise ImpastoError(f"the host reads {read:g} bytes an iteration; at most {MOST_HOST_BYTES} are allowed")
+    return {"host_bytes_per_iteration": read, "captured": captured}
+
+
+def _opened(subject: Subject) -> Engine:
+    return Engine(
+        subject.model,
+        provider=subject.provider,
+        precision=subject.precision,
+        threads=subject.threads,
+        build_engines=subject.build_engines,
+        loop="device",
+        report_every=EVERY,
+    )
+
+
+def _started(engine: Engine, subject: Subject, size_px: int) -> tuple[DeviceLoop, Session]:
+    """Return a loop at its start, and the session of its evaluations."""
+    objective, x = engine.objective(*subject.pictures(size_px), subject.settings)
+    on_device = objective.on_device
+    if on_device is None:
+        raise ImpastoError(f"no loop on the device of {subject.label()}")
+    history, shape = subject.settings.history, objective.image_shape
+    form = step_form(LbfgsSettings(history_size=history, image_shape=shape, bounds=PIXEL_RANGE), shape, on_device)
+    loop = DeviceLoop(on_device.session, beside(on_device.provider), form, on_device.threads)
+    loop.start(x[None], [ENDLESS], on_device.coefficients)
+    return loop, on_device.session
