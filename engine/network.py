@@ -1,4 +1,7 @@
-"""Which network was asked for, and its features model."""
+"""Which network was asked for, and its features model.
+
+Differs from Gatys et al.: where VGG-19 is not installed, "auto" takes vgg19-slim, which was trained to imitate it.
+"""
 
 import threading
 from collections.abc import Mapping

@@ -12,7 +12,8 @@ from impasto.engine.settings import SEAMLESS_STEP_PX, Settings, Tap
 from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
 
-# White noise with the mean and standard deviation of photographs (those of ImageNet), RGB, 0..1.
+# White noise with the mean and standard deviation of photographs (those of ImageNet), RGB, 0..1, normally distributed.
+# Differs from Gatys et al.: the paper says "a white noise image" and not of which distribution.
 NOISE_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 NOISE_DEVIATION = np.float32(0.227)
 

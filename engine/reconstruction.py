@@ -12,6 +12,7 @@ from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings, Tap
 CONTENT_HISTORY, STYLE_HISTORY = 20, 40
 """Curvature pairs for L-BFGS: more than a transfer's 10, because a reconstruction is run for its exactness.
 
+Differs from Gatys et al.: they reconstruct by gradient descent, which keeps none.
 Measured with 10 pairs instead, seed 0, 500 evaluations, the share of the loss of the noise that is left: content from
 relu1_1 5.2e-11 for 4.8e-11, from relu4_1 1.27e-4 for 1.25e-4, from relu5_1 1.30e-3 for 1.20e-3; style from all five
 taps at 192 px 8.9e-4 for 7.6e-4.

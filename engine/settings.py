@@ -46,9 +46,11 @@ class Settings:
     """The settings of one transfer. Defaults give the paper's objective on the Oxford weights.
 
     Attributes:
-        size: long side of the result, px; 0 keeps the content image's own size.
+        size: long side of the result, px; 0 keeps the content image's own size. Differs from Gatys et al.: the paper
+            states neither a size nor a number of steps.
         canvas: width and height of a result that has no content image, px; None is the style image's proportions.
-        style_size: long side of the style image, px; None is the same as the result, 0 its own size.
+        style_size: long side of the style image, px; None is the same as the result, 0 its own size. Differs from
+            Gatys et al.: they bring it to the content image's size, which distorts other proportions.
         iterations: accepted steps at most.
         evaluations: runs of loss and gradient at most; None is no limit of its own.
         timeout_s: stop after so many seconds; None is never.
@@ -60,15 +62,18 @@ class Settings:
         style_taps: taps of the style terms.
         weighting: "paper" (the literal equations), "johnson" (the conventions of jcjohnson/neural-style) or
             "calibrated" (errors relative to what is to be reached, so that weights carry across networks and sizes).
+            Differs from Gatys et al.: only "paper" is theirs.
         pool: "avg" (the paper's) or "max".
         seamless: make a result that tiles: every padding in the network wraps, and sides are multiples of 16 px.
-        init: "content", "noise", "style", or the path of an image to start from.
+        init: "content", "noise", "style", or the path of an image to start from. Differs from Gatys et al.: they start
+            from noise; from the content image a good picture takes fewer steps.
         seed: of the noise.
         optimizer: "lbfgs", which tells curvature apart by spatial frequency and colour, "plain-lbfgs", the textbook's,
-            or "adam".
+            or "adam". Differs from Gatys et al.: gradient descent; L-BFGS is the CVPR version's.
         learning_rate: of adam, in grey levels (1/255) a step.
         bounded: keep every pixel within 0..1 all the way, which is what a file can hold; False lets pixels leave, and
-            the file then has them cut off, at a loss that is often half as high again.
+            the file then has them cut off, at a loss that is often half as high again. Differs from Gatys et al.: the
+            paper knows no bounds.
     """
 
     size: int = 512

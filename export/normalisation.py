@@ -4,6 +4,8 @@ Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networ
 normalized the network by scaling the weights such that the mean activation of each convolutional filter over images and
 positions is equal to one. Such re-scaling can be done for the VGG network without changing its output, because it
 contains only rectifying linear activation functions and no normalization or pooling over feature maps."
+
+Differs from Gatys et al., arXiv:1508.06576: that version has the network as it was trained.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,8 @@
-"""Where weights come from: what may be fetched, and whose work and licence it is."""
+"""Where weights come from: what may be fetched, and whose work and licence it is.
+
+Differs from Gatys et al.: what `fetch` gets is torchvision's VGG-19, trained anew with smaller activations, and not the
+Oxford network, which `import` takes; a literal alpha does not carry from one to the other.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
