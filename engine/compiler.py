@@ -118,14 +118,16 @@ class Compiler:
         Raises:
             ImpastoError: an image is too small.
         """
-        needed = memory.estimate(self._source.memory(OBJECTIVE, form), _demand(form, settings))
-        if isinstance(painting, SavedStyle) or painting.height * painting.width <= form.height * form.width:
-            return needed  # targets have no way back: they take less than an objective of the size
-        style = Form((), form.style_taps, painting.height, painting.width, form.pool, form.seamless)
-        return memory.with_style(needed, self._source.memory(TARGETS, style)) if style.style_taps else needed
+        return self._memory(self._source, form, settings, painting)
+
+    def free_memory(self) -> int | None:
+        """Return the bytes that are free where the provider computes; None where that, or what it takes, is unknown."""
+        if self._provider.device == "cpu":
+            return memory.available()
+        return self._provider.free_memory()
 
     def check_memory(self, form: Form, settings: Settings, painting: Painting) -> None:
-        """Refuse a run that does not fit into what is free; what a GPU has free is not known.
+        """Refuse a run that does not fit into what is free.
 
         Args:
             form: of the run.
@@ -135,9 +137,34 @@ class Compiler:
         Raises:
             ImpastoError: it does not fit; or an image is too small.
         """
-        kept = self._kept is not None and self._kept[0] == form  # it has its memory
-        if self._checks_memory and self._provider.device == "cpu" and not kept:
-            memory.check(self.memory(form, settings, painting), _demand(form, settings), memory.available())
+        if not self._checks_memory or (self._kept is not None and self._kept[0] == form):  # that has its memory
+            return
+        if self._provider.device == "cpu":
+            memory.check(self.memory(form, settings, painting), _demand(form, settings), self.free_memory())
+            return
+        self._release()  # which the next session would do, and what it holds is not free otherwise
+        free = self.free_memory()
+        if free is not None:
+            narrower = partial(self._narrower, form, settings, painting)
+            needed = self.memory(form, settings, painting)
+            memory.check(needed, _demand(form, settings), free, narrower, kind="GPU memory")
+
+    def _narrower(self, form: Form, settings: Settings, painting: Painting) -> tuple[str, MemoryEstimate] | None:
+        """Return float16 and what a run takes in it, if that is narrower than what the provider runs in."""
+        if not self._provider.typed or self._provider.precision in ("fp16", "bf16"):
+            return None
+        source = SessionSource(self._network, dataclasses.replace(self._provider, precision="fp16"), self._threads)
+        return "fp16", self._memory(source, form, settings, painting)
+
+    def _memory(self, source: SessionSource, form: Form, settings: Settings, painting: Painting) -> MemoryEstimate:
+        overhead = memory.ON_CPU if self._provider.device == "cpu" else memory.ON_GPU
+        needed = memory.estimate(source.memory(OBJECTIVE, form), _demand(form, settings), overhead)
+        if self._provider.device != "cpu" and not self._looping.may_be_on_device(settings.optimizer, form.batch):
+            needed = dataclasses.replace(needed, optimiser=0)  # it is in the host's memory
+        if isinstance(painting, SavedStyle) or painting.height * painting.width <= form.height * form.width:
+            return needed  # targets have no way back: they take less than an objective of the size
+        style = Form((), form.style_taps, painting.height, painting.width, form.pool, form.seamless)
+        return memory.with_style(needed, source.memory(TARGETS, style), overhead) if style.style_taps else needed
 
     def evaluator(self, form: Form) -> Evaluator:
         """Return loss and gradient of as many images as the form's batch has; its samples are empty.

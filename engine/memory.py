@@ -2,10 +2,11 @@
 
 The activations are told from the graph (`impasto.export.graph_memory`). What the runtime adds to that was measured on
 the CPU provider (bench/results/memory-cpu.json): it holds weights several times while a graph is built, and its arena
-rounds up.
+rounds up. For a GPU nothing is added, because nothing was measured: kernels' workspaces come on top of the estimate.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,18 +16,31 @@ from impasto.models.errors import ImpastoError
 if TYPE_CHECKING:
     from impasto.export.graph_memory import GraphMemory
 
-PROCESS = 200 << 20
-"""Bytes of Python, its libraries and the runtime before anything is loaded."""
-
-WEIGHTS, ACTIVATIONS = 3.2, 1.1
-"""Bytes taken for each byte of the graph's."""
-
 _FLOAT32 = 4
 _SMALLEST_SIDE_PX = 64
 _CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """What is taken beyond a graph's own bytes.
+
+    Attributes:
+        process: bytes of Python, its libraries and the runtime before anything is loaded.
+        weights: bytes taken for each byte of the graph's weights.
+        activations: likewise, for what one evaluation holds at the same time.
+    """
+
+    process: int
+    weights: float
+    activations: float
+
+
+ON_CPU = Overhead(process=200 << 20, weights=3.2, activations=1.1)
+ON_GPU = Overhead(process=0, weights=1.0, activations=1.0)
 
 
 @dataclass(frozen=True)
@@ -81,31 +95,33 @@ class Demand:
         return 2 * self.history + 1 + 6 + (3 if self.optimizer == "lbfgs" else 0)
 
 
-def estimate(graph: "GraphMemory", demand: Demand) -> MemoryEstimate:
+def estimate(graph: "GraphMemory", demand: Demand, overhead: Overhead = ON_CPU) -> MemoryEstimate:
     """Return what a run takes.
 
     Args:
         graph: of its objective, lowered.
         demand: the rest.
+        overhead: of where it runs.
     """
     image = 3 * demand.height * demand.width * _FLOAT32
     return MemoryEstimate(
-        process=PROCESS,
-        network=round(WEIGHTS * graph.weights),
-        activations=round(ACTIVATIONS * graph.activations),
+        process=overhead.process,
+        network=round(overhead.weights * graph.weights),
+        activations=round(overhead.activations * graph.activations),
         images=graph.bound,
         optimiser=demand.batch * demand.vectors * image,
     )
 
 
-def with_style(needed: MemoryEstimate, targets: "GraphMemory") -> MemoryEstimate:
+def with_style(needed: MemoryEstimate, targets: "GraphMemory", overhead: Overhead = ON_CPU) -> MemoryEstimate:
     """Return what a run takes whose style image is larger than its result.
 
     Args:
         needed: of the run without it.
         targets: of the graph of its style targets.
+        overhead: as for `estimate`.
     """
-    before = round(ACTIVATIONS * targets.activations) + targets.bound
+    before = round(overhead.activations * targets.activations) + targets.bound
     return replace(needed, style=max(before - needed.activations - needed.images - needed.optimiser, 0))
 
 
@@ -116,21 +132,33 @@ def available() -> int | None:
     return min(known) if known else None
 
 
-def check(needed: MemoryEstimate, demand: Demand, free: int | None) -> None:
+def check(
+    needed: MemoryEstimate,
+    demand: Demand,
+    free: int | None,
+    narrower: Callable[[], tuple[str, MemoryEstimate] | None] = lambda: None,
+    *,
+    kind: str = "memory",
+) -> None:
     """Raise ImpastoError, with what would fit, if a run needs more than there is.
 
     Args:
         needed: of the run.
         demand: of the run.
         free: bytes; None is not known, and no reason to refuse.
+        narrower: asked for another precision and what the run takes in it.
+        kind: of memory, in words.
     """
     if free is None or needed.total <= free:
         return
     offers = fitting(needed, demand, free)
+    other = narrower()
+    if other is not None and other[1].total <= free:
+        offers.append(f"--precision {other[0]}")
     size = f"{demand.width}x{demand.height} px" + (f", batch {demand.batch}" if demand.batch > 1 else "")
     history = f", history {demand.history}" if demand.optimizer else ""
     raise ImpastoError(
-        f"not enough memory: this run ({size}{history}) takes about {in_words(needed.total)} and "
+        f"not enough {kind}: this run ({size}{history}) takes about {in_words(needed.total)} and "
         f"{in_words(free)} are free; " + (" or ".join(offers) + " would fit" if offers else "no smaller size would fit")
     )
 

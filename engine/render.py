@@ -159,7 +159,7 @@ class Engine:
         settings = settings or Settings()
         scene, painting = read_pictures(content, style, settings)
         needed = self.compiler.memory(self.compiler.form(settings, scene), settings, painting)
-        free = memory.available() if self.provider.device == "cpu" else None
+        free = self.compiler.free_memory()
         return Plan(scene, painting, self.network.name, self.provider, settings, needed, free)
 
     def transfer_many(

@@ -14,7 +14,7 @@ PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 _AMPERE = (8, 0)  # the first with TF32 and bfloat16
 SEARCHES = ("exhaustive", "heuristic")
 _FIX = "pip install 'impasto[cuda]'"
-_NHWC = "prefer_nhwc"
+_NHWC, _LIMIT = "prefer_nhwc", "gpu_mem_limit"
 _MIB = 2**20
 
 
@@ -57,6 +57,11 @@ class Cuda(Provider):
     def allows(self, precision: str) -> bool:
         """Return whether its options go with another precision: channels last do not with bf16."""
         return precision != "bf16" or _NHWC not in self.options
+
+    def free_memory(self) -> int | None:
+        """Return the bytes that the driver has, or the limit that was set if that is less."""
+        free, limit = nvidia.free_memory(self.device_index), self.options.get(_LIMIT)
+        return free if free is None or limit is None else min(free, int(limit))
 
     def _session(self, ort: Any, content: bytes | str, session_options: Any, threads: int) -> Any:
         without = self.uncaptured()
@@ -130,7 +135,7 @@ def options(precision: str, settings: CudaSettings) -> dict[str, str]:
         "do_copy_in_default_stream": "1",
     }
     if settings.memory_limit_mib:
-        chosen["gpu_mem_limit"] = str(settings.memory_limit_mib * _MIB)
+        chosen[_LIMIT] = str(settings.memory_limit_mib * _MIB)
         chosen["arena_extend_strategy"] = "kSameAsRequested"
     if settings.nhwc:
         chosen[_NHWC] = "1"

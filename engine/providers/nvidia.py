@@ -57,6 +57,24 @@ def no_gpu() -> str:
     return "the NVIDIA driver finds no GPU"
 
 
+def free_memory(index: int) -> int | None:
+    """Return the bytes of a GPU that no process has; None where the driver does not say.
+
+    The driver only says so inside a context. The one that all of CUDA shares is taken, and kept: ONNX Runtime needs it
+    soon.
+    """
+    try:
+        driver = ctypes.CDLL(_DRIVER)
+    except OSError:
+        return None
+    context, free, total = ctypes.c_void_p(), ctypes.c_size_t(0), ctypes.c_size_t(0)
+    if driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), index) != 0 or driver.cuCtxPushCurrent_v2(context) != 0:
+        return None
+    status = driver.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+    driver.cuCtxPopCurrent_v2(ctypes.byref(context))
+    return free.value if status == 0 else None
+
+
 @functools.cache
 def load_failure(provider: str, ort_name: str, fix: str) -> str | None:
     """Return why ONNX Runtime's library for a provider does not load; None where it does.

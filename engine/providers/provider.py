@@ -119,6 +119,10 @@ class Provider:
         """Return whether its options go with another precision, which it has on this machine."""
         return True
 
+    def free_memory(self) -> int | None:
+        """Return the bytes that are free on a GPU; None where that, or what a run takes there, is not known."""
+        return None
+
     def _session(self, ort: Any, content: bytes | str, session_options: Any, threads: int) -> Any:
         """Make the session; a provider that is a plugin overrides this."""
         chain: list[Any] = [(self.ort_name, dict(self.options))]

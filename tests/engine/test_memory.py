@@ -51,6 +51,21 @@ def test_enough_and_unknown_are_no_reason_to_refuse() -> None:
     memory.check(NEEDED, DEMAND, None)
 
 
+def test_nothing_that_was_not_measured_is_added_for_a_gpu() -> None:
+    graph = GraphMemory(weights=100 * MIB, activations=200 * MIB, bound=10 * MIB)
+    needed = memory.estimate(graph, Demand(512, 512, 10), memory.ON_GPU)
+    assert (needed.process, needed.network, needed.activations) == (0, 100 * MIB, 200 * MIB)
+    assert needed.total < memory.estimate(graph, Demand(512, 512, 10)).total
+
+
+def test_another_precision_is_offered_where_it_would_fit() -> None:
+    half = dataclasses.replace(NEEDED, activations=NEEDED.activations // 2)
+    with pytest.raises(ImpastoError, match=r"^not enough GPU memory: .*--history 5 or --precision fp16 would fit$"):
+        memory.check(NEEDED, DEMAND, 970 * MIB, lambda: ("fp16", half), kind="GPU memory")
+    with pytest.raises(ImpastoError, match=r"--history 5 would fit$"):
+        memory.check(NEEDED, DEMAND, 970 * MIB, lambda: ("fp16", NEEDED))
+
+
 def test_a_refusal_says_what_is_missing_and_what_would_fit() -> None:
     with pytest.raises(ImpastoError) as caught:
         memory.check(NEEDED, DEMAND, 970 * MIB)

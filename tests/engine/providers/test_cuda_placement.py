@@ -103,6 +103,10 @@ def test_a_run_says_nothing_of_its_own(impasto: Run, files: Files, tmp_path: Pat
     assert (ended.returncode, ended.stderr) == (0, "")
     lines = [json.loads(line) for line in ended.stdout.splitlines()]
     assert (lines[-1]["provider"], lines[-1]["precision"], lines[-1]["loss"]) == ("cuda", "tf32", 0)
+    refused = impasto(*words, *taps, FAKE_FREE="1000000")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("error: not enough GPU memory: this run (")
+    assert refused.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,10 @@ static size_t largest(void) {
     const char *set = getenv("FAKE_LARGEST");
     return set ? strtoul(set, NULL, 10) : (size_t)-1;
 }
+static size_t left(void) {
+    const char *set = getenv("FAKE_FREE");
+    return set ? strtoul(set, NULL, 10) : FREE;
+}
 static int captures(void) { return getenv("FAKE_NO_CAPTURE") ? 900 : 0; }
 
 static int take(void **result, size_t size) {
@@ -39,7 +43,7 @@ int cuDeviceGetCount(int *count) { return *count = 1, 0; }
 int cuDeviceGetName(char *name, int size, int device) { return strncpy(name, "NVIDIA Fake", (size_t)size), 0; }
 int cuDeviceGetAttribute(int *value, int which, int device) { return *value = which == COMPUTE_MAJOR ? 9 : 0, 0; }
 int cuDevicePrimaryCtxRetain(void **context, int device) { return handle(context); }
-int cuMemGetInfo_v2(size_t *free, size_t *total) { return *free = FREE, *total = TOTAL, 0; }
+int cuMemGetInfo_v2(size_t *free, size_t *total) { return *free = left(), *total = TOTAL, 0; }
 
 /* The runtime */
 int cudaGetDeviceCount(int *count) { return *count = 1, 0; }
