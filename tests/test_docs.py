@@ -77,12 +77,12 @@ def test_there_are_command_lines_to_check() -> None:
     assert sum(len(list(mentions(text))) for text in texts) > 30
 
 
-def test_every_measurement_that_can_be_run_is_documented() -> None:
+def test_every_measurement_that_is_documented_can_be_run() -> None:
     text = (REPOSITORY / "docs" / "benchmarks.md").read_text()
     rows = text.split("| `python -m impasto.bench.` |")[1].split("\n\n")[0]
-    modules = {path.stem for path in (REPOSITORY / "bench").glob("*.py")}
-    runnable = {module for module in modules if is_runnable(f"impasto.bench.{module}")}
-    assert set(re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE)) == runnable - {"gpu"}
+    modules = re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE)
+    assert len(modules) > 8
+    assert [module for module in modules if not is_runnable(f"impasto.bench.{module}")] == []
 
 
 @pytest.mark.parametrize(

@@ -63,8 +63,10 @@ def test_lowering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: str
 @pytest.mark.parametrize("provider", ["cpu", "openvino"])
 def test_every_set_of_rewrites_changes_the_graph(provider: str) -> None:
     def kinds(change: Callable[[ir.Model], None]) -> Counter[str]:
-        taps = {"content_taps": ("relu2_1",), "style_taps": ("relu1_1", "relu3_1")}
-        model = build_objective(features_model(), **taps, height=32, width=32, pool="avg").model
+        content, style = ("relu2_1",), ("relu1_1", "relu3_1")
+        model = build_objective(
+            features_model(), content_taps=content, style_taps=style, height=32, width=32, pool="avg"
+        ).model
         change(model)
         return Counter(node.op_type for node in model.graph)
 
