@@ -43,6 +43,11 @@ def read_pictures(content: Source | None, style: Style | None, settings: Setting
     painting = _read_painting(style)
     scene = _blank(painting, settings) if content is None else _sized(_read(content, "content image"), settings.size)
     scene = _tileable(scene, settings)
+    if min(scene.height, scene.width) < SMALLEST_SIDE_PX:
+        raise ImpastoError(
+            f"result image too small: {_size(scene)} px, the network needs at least "
+            f"{SMALLEST_SIDE_PX} px on each side; give a larger image or --size"
+        )
     if painting is None:
         return scene, Picture(scene.pixels, None, "")
     if isinstance(painting, SavedStyle):

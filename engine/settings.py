@@ -128,9 +128,7 @@ class Settings:
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ImpastoError(f"bad learning_rate {self.learning_rate}: allowed are numbers above 0")
         if not self.active_content_taps and not self.active_style_taps and not self.tv_weight:
-            raise ImpastoError(
-                "nothing to optimise: every weight is 0; give --content-weight, --style-weight or --tv-weight above 0"
-            )
+            raise ImpastoError(f"nothing to optimise: {self._all_zero()}")
 
     @property
     def active_content_taps(self) -> tuple[Tap, ...]:
@@ -141,6 +139,14 @@ class Settings:
     def active_style_taps(self) -> tuple[Tap, ...]:
         """The style taps whose term is not zero."""
         return _active(self.style_taps, self.style_weight)
+
+    def _all_zero(self) -> str:
+        """Say which weights leave no term, and what to do."""
+        for weight, taps in ((self.content_weight, self.content_taps), (self.style_weight, self.style_taps)):
+            names = [tap.name for tap in taps if isinstance(tap, Tap)]
+            if weight and names:
+                return f"the weight of {', '.join(names)} is 0; give a tap a weight above 0, as {names[0]}=1"
+        return "every weight is 0; give --content-weight, --style-weight or --tv-weight above 0"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values for JSON."""

@@ -51,7 +51,10 @@ def _convolution_of(tap: ir.Value) -> ir.Node:
     before = relu.inputs[0].producer() if relu is not None and relu.inputs and relu.inputs[0] is not None else None
     if relu is None or relu.op_type != "Relu" or before is None or before.op_type != "Conv":
         kind = relu.op_type if relu is not None else "input"
-        raise ImpastoError(f"cannot normalise {tap.name}: it is the output of {kind}, expected the ReLU of a Conv")
+        raise ImpastoError(
+            f"cannot normalise {tap.name}: it is the output of {kind}, expected the ReLU of a Conv; "
+            "take a network of such taps, as vgg19 (`impasto weights fetch vgg19`)"
+        )
     return before
 
 

@@ -165,6 +165,8 @@ class Job:
                 raise typer.Exit(INTERRUPTED) from None
         self._progress = None
         result.save(self.output, bits=self._bits)
+        if result.picture.alpha is not None and self.output.suffix.lower() in (".jpg", ".jpeg"):
+            self.say(f"{self.output} is without the content image's transparency: .png, .webp and .tif keep it")
         left = [watcher.finish(result) for watcher in self.watchers]
         if self.as_json:
             first_iteration_s = call_s + result.setup_s

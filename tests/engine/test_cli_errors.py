@@ -47,7 +47,7 @@ def _thin_after_scaling(files: Files) -> Case:
     path = files.folder / "thin.png"
     Image.new("RGB", (1000, 40)).save(path)
     return arguments(files, "--size", 100, content=path), (
-        "image too small: 100x4 px, the network needs at least 32 px on each side; give a larger image or --size"
+        "result image too small: 100x4 px, the network needs at least 32 px on each side; give a larger image or --size"
     )
 
 

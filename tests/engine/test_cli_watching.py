@@ -121,3 +121,11 @@ def test_a_report_of_a_device_loop_has_each_iteration(files: Files) -> None:
         html = report.html(engine.transfer(files.content, files.style, settings, on_event=report.take))
     lines = pages.polylines(pages.charts(html)[0])
     assert len(lines[0]) == 13  # with the start
+
+
+def test_a_jpeg_without_the_transparency_says_so(capsys: pytest.CaptureFixture[str], files: Files) -> None:
+    Image.open(files.content).convert("RGBA").save(files.content)
+    jpeg = files.folder / "out.jpg"
+    ended = run(capsys, *command(files, "--iterations", 1, "-o", jpeg))
+    assert f"{jpeg} is without the content image's transparency: .png, .webp and .tif keep it\n" in ended.err
+    assert "transparency" not in run(capsys, *command(files, "--iterations", 1)).err

@@ -95,7 +95,10 @@ def test_what_cannot_be_normalised_is_one_line(
     empty.mkdir()
     refused = run(capsys, "weights", "normalise", "vgg19-slim", "--images", pictures, "-o", "x")
     assert refused.status == 2
-    assert refused.err == ("error: cannot normalise relu1_1: it is the output of Conv, expected the ReLU of a Conv\n")
+    assert refused.err == (
+        "error: cannot normalise relu1_1: it is the output of Conv, expected the ReLU of a Conv; "
+        "take a network of such taps, as vgg19 (`impasto weights fetch vgg19`)\n"
+    )
     nothing = run(capsys, "weights", "normalise", "vgg19-slim", "--images", empty, "-o", "x")
     assert (nothing.status, nothing.err) == (
         2,

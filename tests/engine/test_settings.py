@@ -50,7 +50,7 @@ def test_another_weighting_brings_its_own_defaults() -> None:
         ),
         (
             {"content_taps": ("relu4_2=0",), "style_taps": ("relu1_1=0",)},
-            "nothing to optimise: every weight is 0; give --content-weight, --style-weight or --tv-weight above 0",
+            "nothing to optimise: the weight of relu4_2 is 0; give a tap a weight above 0, as relu4_2=1",
         ),
     ],
 )
