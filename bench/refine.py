@@ -5,9 +5,11 @@
 Each pair is painted by VGG-19 alone, and from drafts of several lengths; every loss is VGG-19's. Seconds are those of
 the processor, with each engine's opening and its set-up, the run cache being warm. A refinement of N evaluations is the
 first N of a longer one, and a draft of D iterations the first D, because the iterations do not depend on their limit.
+Pairs that the file has already, measured in the same way, are kept: the measurement goes on where it was stopped.
 """
 
 import argparse
+import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +25,7 @@ from impasto.bench.pictures import square
 from impasto.bench.record import check_place, write
 from impasto.bench.script import as_script
 from impasto.engine import Engine, Event, Iteration, Picture, Settings, Started
+from impasto.engine.network import load_network
 from impasto.models.errors import ImpastoError
 from impasto.models.store import EMBEDDED, FULL
 
@@ -73,38 +76,58 @@ def main() -> None:
     if min(arguments.evaluations, *drafts, *refinements) < 1:
         raise ImpastoError("bad --evaluations, --draft or --refine: allowed are whole numbers of 1 or more")
     check_place(arguments.output)
-    before = conditions(arguments.threads)
-    found = {}
+    record: dict[str, Any] = {
+        "what": __doc__,
+        "conditions": conditions(arguments.threads),
+        "asked": asked(arguments, drafts, refinements),
+    }
+    found = measured_before(arguments.output, record["asked"])
     for names in PAIRS:
-        content, style = (square(arguments.pictures / f"{name}.jpg", arguments.size) for name in names)
-        alone, draft, refined = measure(
-            content, style, arguments.evaluations, drafts, max(refinements), arguments.threads
-        )
         pair = " ".join(names)
-        found[pair] = {
-            "alone": alone.points,
-            "draft_s": draft.seconds,
-            "refined": {length: run.points for length, run in refined.items()},
-            "settings": by_settings(alone, draft, refined, refinements),
-            "targets": by_target(alone, draft, refined),
-        }
-        record = {
-            "what": __doc__,
-            "conditions": {**before, "load_1_min_after": load()},
-            "asked": {
-                "size_px": arguments.size,
-                "settings": Settings(size=0).as_dict(),
-                "draft": EMBEDDED,
-                "full": FULL,
-            },
-            "summary": summary(found),
-            "pairs": found,
-        }
-        write(arguments.output, record)
-        for item in found[pair]["settings"]:
-            print(f"{pair}: {item}", flush=True)
-    for line in record["summary"]:
+        if pair not in found:
+            content, style = (square(arguments.pictures / f"{name}.jpg", arguments.size) for name in names)
+            before = load()
+            runs = measure(content, style, arguments.evaluations, drafts, max(refinements), arguments.threads)
+            found[pair] = {"load_1_min": [before, load()], **tables(*runs, refinements)}
+            for item in found[pair]["settings"]:
+                print(f"{pair}: {item}", flush=True)
+        write(arguments.output, {**record, "summary": summary(found), "pairs": found})
+    for line in summary(found):
         print(line)
+
+
+def asked(arguments: argparse.Namespace, drafts: Sequence[int], refinements: Sequence[int]) -> dict[str, Any]:
+    """Return what decides every figure but for the machine."""
+    return {
+        "size_px": arguments.size,
+        "threads": arguments.threads,
+        "evaluations": arguments.evaluations,
+        "drafts": list(drafts),
+        "refinements": list(refinements),
+        "settings": Settings(size=0).as_dict(),
+        "networks": {name: load_network(name).sha256 for name in (EMBEDDED, FULL)},
+    }
+
+
+def measured_before(path: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the pairs of an earlier start that was asked for the same; none where there is none."""
+    if not path.is_file():
+        return {}
+    record = json.loads(path.read_text())
+    return dict(record["pairs"]) if record.get("asked") == json.loads(json.dumps(wanted)) else {}
+
+
+def tables(
+    alone: Descent, draft: Descent, refined: Mapping[int, Descent], refinements: Sequence[int]
+) -> dict[str, Any]:
+    """Return the courses of a pair's runs, and what they come to."""
+    return {
+        "alone": alone.points,
+        "draft_s": draft.seconds,
+        "refined": {length: run.points for length, run in refined.items()},
+        "settings": by_settings(alone, draft, refined, refinements),
+        "targets": by_target(alone, draft, refined),
+    }
 
 
 def measure(

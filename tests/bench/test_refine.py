@@ -64,7 +64,7 @@ def test_the_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "argv", ["refine", str(REPOSITORY / "examples"), *words, "-o", str(output)])
     as_script(refine.main)
     found = json.loads(output.read_text())
-    assert {"date", "processor", "load_1_min_after"} <= set(found["conditions"])
+    assert {"date", "processor", "load_1_min"} <= set(found["conditions"])
     assert len(found["pairs"]) == 3
     for pair in found["pairs"].values():
         assert [(row["draft"], row["refine"]) for row in pair["settings"]] == [(2, 2), (2, 4), (4, 2), (4, 4)]
@@ -75,6 +75,13 @@ def test_the_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             assert sorted(seconds) == list(seconds)
         assert 0 < pair["draft_s"]["2"] <= pair["draft_s"]["4"]
     assert [(row["draft"], row["refine"]) for row in found["summary"]] == [(2, 2), (2, 4), (4, 2), (4, 4)]
+
+    monkeypatch.setattr(refine, "measure", lambda *_: pytest.fail("measured again"))
+    as_script(refine.main)
+    assert json.loads(output.read_text())["pairs"] == found["pairs"]
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--draft", "5"])
+    with pytest.raises(pytest.fail.Exception):
+        as_script(refine.main)
 
 
 def test_a_mistake_is_one_line(

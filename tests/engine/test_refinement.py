@@ -301,6 +301,6 @@ def test_a_network_with_other_preprocessing_weighs_differently(capsys: Capture, 
 
 
 @pytest.mark.parametrize("said", [{"preprocess": OXFORD.to_json()}, {}])
-def test_one_with_the_same_or_an_unknown_one_does_not(capsys: Capture, files: Files, said: dict[str, str]) -> None:
+def test_one_with_the_same_or_an_unknown_one_does_not(capsys: Capture, files: Files, said: dict[str, Any]) -> None:
     put(model(**said))
     assert "weigh differently" not in transfer(capsys, files, "--refine", 3).err
