@@ -180,7 +180,7 @@ def fitting(needed: MemoryEstimate, demand: Demand, free: int) -> list[str]:
         offers.append(f"--size {smaller}")
     pair = demand.batch * 2 * 3 * demand.height * demand.width * _FLOAT32
     history = demand.history - math.ceil((needed.total - free) / pair)
-    if demand.optimizer not in ("", "adam") and history >= 1:
+    if demand.optimizer not in ("", "adam") and needed.optimiser and history >= 1:
         offers.append(f"--history {history}")
     return offers
 

@@ -1,12 +1,14 @@
 """`impasto engines`: what TensorRT has built, and building ahead of a run."""
 
 import json
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from impasto.engine.cli import options
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
+from impasto.models.errors import ImpastoError
 
 engines_app = typer.Typer(no_args_is_help=True, help="TensorRT's engines: build them ahead, list them, delete them.")
 
@@ -20,23 +22,49 @@ def build(
     style_size: options.StyleSize = None,
     content_tap: options.ContentTaps = None,
     style_tap: options.StyleTaps = None,
+    content_weight: options.ContentWeight = None,
+    style_weight: options.StyleWeight = None,
+    tv_weight: options.TvWeight = None,
+    weighting: options.Weighting = "paper",
     pool: options.Pool = "avg",
+    seamless: options.Seamless = False,
+    batch: Annotated[int, typer.Option(help="Pictures in one evaluation, as `impasto batch` has.")] = 1,
     precision: options.Precision = "auto",
     provider: Annotated[str, typer.Option(help="tensorrt; tensorrt:1 is the second GPU.")] = "tensorrt",
 ) -> None:
-    """Build the engines that a transfer of CONTENT in the style of STYLE needs: minutes, once per size."""
-    from impasto.engine.render import Engine
+    """Build the engines that a transfer of CONTENT in the style of STYLE needs: minutes, once per size.
 
+    A reconstruction has its own: --style-weight 0 or --content-weight 0 leaves out the terms that it does without. So
+    has total variation, whatever its weight.
+    """
+    from impasto.engine.preparation import as_vector, read_pictures
+    from impasto.engine.render import LARGEST_BATCH, Engine
+
+    if not 1 <= batch <= LARGEST_BATCH:
+        raise ImpastoError(f"bad --batch {batch}: allowed are 1 to {LARGEST_BATCH} pictures in one evaluation")
     settings = Settings(
         size=size,
         style_size=style_size,
         content_taps=options.taps(content_tap, CONTENT_TAPS),
         style_taps=options.taps(style_tap, STYLE_TAPS),
+        content_weight=content_weight,
+        style_weight=style_weight,
+        tv_weight=tv_weight,
+        weighting=weighting,
         pool=pool,
+        seamless=seamless,
     )
     with Engine(model, provider=provider, precision=precision, build_engines=True) as engine:
-        score = engine.evaluate(content, content, style, settings)
-        print(f"ready on {engine.provider.name} in {engine.provider.precision}; loss at the start {score.loss:.6g}")
+        scene, painting = read_pictures(content, style, settings)
+        form = replace(engine.compiler.form(settings, scene), batch=batch)
+        evaluator = engine.compiler.evaluator(form)
+        engine.compiler.load(evaluator, 0, settings, scene, painting)
+        score = evaluator({0: as_vector(scene.pixels)})[0]
+        where = f"{scene.width}x{scene.height} px" + (f", {batch} at once" if batch > 1 else "")
+        print(
+            f"ready on {engine.provider.name} in {engine.provider.precision}, {where}; "
+            f"loss at the start {score.loss:.6g}"
+        )
 
 
 @engines_app.command("list")

@@ -54,6 +54,9 @@ class TensorRt(Provider):
 def probe(*, build: bool = False) -> Availability:
     """Ask the driver, then load the libraries, then look for engines.
 
+    Any engine for this GPU and version will do: which graph a run needs is known only later, and ONNX Runtime alone
+    knows what it calls that graph's engine. A run of another size or form then builds its own.
+
     Args:
         build: engines may be built, so that an empty cache is no reason against it.
     """
@@ -68,7 +71,7 @@ def probe(*, build: bool = False) -> Availability:
         return Availability(NAME, False, failure)
     if not build and not any(engine_dir(found[0], version).glob(ENGINE)):
         return Availability(NAME, False, "no engine is built yet; use --build-engines")
-    return Availability(NAME, True, f"{found[0].name}, TensorRT {version}")
+    return Availability(NAME, True, f"{found[0].name}, TensorRT {version}; a graph without an engine waits minutes")
 
 
 def best_precision(device_index: int = 0) -> str:

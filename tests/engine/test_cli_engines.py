@@ -1,11 +1,15 @@
 """`impasto engines` where there is no GPU: the cache is a folder like any other."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from impasto.engine.evaluator import Evaluator
 from impasto.engine.providers import nvidia, tensorrt
+from impasto.engine.session import Session
+from impasto.export.terms import Term
 from tests.engine.command_line import run
 from tests.engine.conftest import Files
 
@@ -53,3 +57,54 @@ def test_building_without_a_gpu_is_one_line(capsys: pytest.CaptureFixture[str], 
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.startswith("error: provider tensorrt does not work here: no NVIDIA driver")
     assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "terms", "batch"),
+    [
+        ((), {"content_relu2_1", "style_relu1_1"}, 1),
+        (("--batch", 3), {"content_relu2_1", "style_relu1_1"}, 3),
+        (("--tv-weight", 1, "--seamless"), {"content_relu2_1", "style_relu1_1", "tv"}, 1),
+        (("--style-weight", 0), {"content_relu2_1"}, 1),
+        (("--content-weight", 0), {"style_relu1_1"}, 1),
+    ],
+)
+def test_every_form_can_be_built(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    files: Files,
+    words: tuple[object, ...],
+    terms: set[str],
+    batch: int,
+) -> None:
+    """The provider is another here; what is compiled is the same."""
+    made: list[tuple[set[str], int]] = []
+    original = Evaluator.__init__
+
+    def spy(self: Evaluator, session: Session, given: Sequence[Term], *, scaled: bool) -> None:
+        original(self, session, given, scaled=scaled)
+        made.append(({term.name for term in given}, len(self.coefficients)))
+
+    monkeypatch.setattr(Evaluator, "__init__", spy)
+    taps = ("--content-tap", "relu2_1", "--style-tap", "relu1_1", "--size", 64)
+    ended = run(
+        capsys,
+        "engines",
+        "build",
+        files.content,
+        files.style,
+        "--model",
+        files.model,
+        "--provider",
+        "cpu",
+        *taps,
+        *words,
+    )
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.startswith("ready on cpu in fp32, 64x")
+    assert made == [(terms, batch)]
+
+
+def test_a_batch_out_of_range_is_one_line(capsys: pytest.CaptureFixture[str], files: Files) -> None:
+    ended = run(capsys, "engines", "build", files.content, files.style, "--batch", 0)
+    assert (ended.status, ended.err) == (2, "error: bad --batch 0: allowed are 1 to 64 pictures in one evaluation\n")
