@@ -7,6 +7,9 @@ from impasto.engine.providers import Provider
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+NARROW = {"fp16": "FLOAT16", "bf16": "BFLOAT16", "bf16-typed": "BFLOAT16"}
+"""Types of the convolutions, by precision."""
+
 
 def lower(model: "ir.Model", provider: Provider) -> "ir.Model":
     """Return the model to run; the one given may be rewritten in place.
@@ -18,13 +21,12 @@ def lower(model: "ir.Model", provider: Provider) -> "ir.Model":
         model: targets or objective, float32.
         provider: where it is to run.
     """
-    if provider.typed and provider.precision in ("fp16", "bf16"):
+    if provider.typed and provider.precision in NARROW:
         import onnx_ir as ir
 
         from impasto.export.precision import narrow_convolutions
 
-        dtype = ir.DataType.FLOAT16 if provider.precision == "fp16" else ir.DataType.BFLOAT16
-        model = narrow_convolutions(model, dtype)
+        model = narrow_convolutions(model, ir.DataType[NARROW[provider.precision]])
     if provider.name == "cuda":
         from impasto.export.lowering import lower_for_cuda
 
@@ -33,7 +35,7 @@ def lower(model: "ir.Model", provider: Provider) -> "ir.Model":
         from impasto.export.lowering import lower_for_cpu
 
         lower_for_cpu(model)
-    if provider.name == "openvino" and provider.precision == "bf16":
+    if provider.name == "openvino" and provider.precision in NARROW:
         from impasto.export.lowering import lower_for_openvino
 
         lower_for_openvino(model)

@@ -29,6 +29,7 @@ PRECISIONS: Mapping[str, Precision] = {
         Precision("tf32", 5e-4, "fp32", "float32 with a mantissa of 10 bits in products"),
         Precision("fp16", 2e-3, "bf16", "float16"),
         Precision("bf16", 2e-3, "fp32", "bfloat16"),
+        Precision("bf16-typed", 2e-3, "fp32", "bfloat16 by the graph's types, where bf16 is a provider's own way"),
     )
 }
 NAMES = ("auto", *PRECISIONS)

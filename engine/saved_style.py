@@ -116,6 +116,10 @@ class SavedStyle:
             raise ImpastoError(f"damaged saved style: {path} lacks matrices of its taps; {_AGAIN} again")
         return cls(grams, origin, Path(path).name)
 
+    def taken_for(self, precision: str) -> "SavedStyle":
+        """Return the same targets as if they were of another precision: to compare evaluations, not to paint with."""
+        return dataclasses.replace(self, origin=dataclasses.replace(self.origin, precision=precision))
+
     def check_size(self, style_size: int | None) -> None:
         """Refuse a size that was asked for and is not the saved one.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.engine.cli import options
+from impasto.engine.cli.job import say, silent
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def check(
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
+    quiet: options.QuietChoice = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compare one evaluation with float32 on the CPU provider; the status is 1 where it is too far off."""
@@ -63,6 +65,7 @@ def check(
         precision=precision,
         threads=threads,
         build_engines=build_engines,
+        tell=silent if quiet or as_json else say,
     )
     if as_json:
         verdict = {"ok": not result.complaints, "complaints": list(result.complaints)}
@@ -75,11 +78,17 @@ def check(
 
 def _in_words(result: "Check") -> str:
     """Say one line per figure, and the verdict."""
-    lines = [f"{result.provider} in {result.precision} against cpu in fp32, shares of the loss {result.loss:.6g}"]
-    lines += [f"  {name:<22} {error:.1e}" for name, error in result.term_errors.items()]
+    lines = [
+        f"{result.provider} in {result.precision} against cpu in fp32, loss {result.loss:.6g}",
+        f"  {'':<22} {'error':<9} share of the loss",
+    ]
+    lines += [
+        f"  {name:<22} {error:<9.1e} {100 * result.terms[name] / (result.loss or 1.0):.2g} %"
+        for name, error in result.term_errors.items()
+    ]
     lines += [
         f"  {'loss':<22} {result.loss_error:.1e}",
-        f"  {'gradient, relative':<22} {result.gradient_error:.1e}",
+        f"  {'gradient':<22} {result.gradient_error:.1e}",
         f"  {'gradient, cosine':<22} {result.gradient_cosine:.6f}",
         f"  {'first evaluation':<22} {result.evaluation_s:.3f} s, {result.reference_s:.3f} s in fp32",
     ]

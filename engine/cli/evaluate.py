@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from impasto.engine.cli import options
+from impasto.engine.cli.job import say
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
 
 
@@ -32,8 +33,9 @@ def evaluate(
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
+    quiet: options.QuietChoice = False,
 ) -> None:
-    """Print the loss of an image and each of its terms as JSON: {"loss", "terms", "evaluation_s"}.
+    """Print an image's loss and its terms as JSON: {"loss", "terms", "evaluation_s", "model", "provider", "precision"}.
 
     --size 0 takes all three files as they are.
     """
@@ -54,7 +56,15 @@ def evaluate(
     if gradient is not None:
         check_writable(gradient, extensions=(".npy",))
     with Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine:
+        if not quiet:
+            say(engine.network.choice)
+            say(engine.provider.choice)
         score = engine.evaluate(image, content, style, settings)
+        used = {
+            "model": engine.network.name,
+            "provider": engine.provider.name,
+            "precision": engine.provider.precision,
+        }
     if gradient is not None:
         write_array(gradient, score.gradient)
-    print(json.dumps({"loss": score.loss, "terms": score.terms, "evaluation_s": score.evaluation_s}))
+    print(json.dumps({"loss": score.loss, "terms": score.terms, "evaluation_s": score.evaluation_s, **used}))

@@ -19,7 +19,9 @@ Provider = Annotated[
         help="Where it runs: auto, tensorrt, cuda, openvino or cpu; cuda:1 is the second GPU, cuda,nhwc an option of it."
     ),
 ]
-Precision = Annotated[str, typer.Option(help="Of the convolutions: auto, fp32, tf32, fp16 or bf16.")]
+Precision = Annotated[
+    str, typer.Option(help="Of the convolutions: auto, fp32, tf32, fp16, bf16, or bf16-typed (openvino).")
+]
 BuildEngines = Annotated[
     bool, typer.Option("--build-engines", help="TensorRT may build engines that its cache lacks: minutes, once.")
 ]
@@ -100,6 +102,7 @@ PreviewAs = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
+QuietChoice = Annotated[bool, typer.Option("--quiet", "-q", help="Do not say what auto took.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON line per iteration on stdout, then a summary.")]
 
 

@@ -17,7 +17,8 @@ from impasto.models.errors import ImpastoError
 
 NAME = "openvino"
 ORT_NAME = "OpenVINOExecutionProvider"  # beside it the plugin lists OpenVINOExecutionProvider.AUTO
-PRECISIONS = ("fp32", "bf16")
+TYPED = "bf16-typed"
+PRECISIONS = ("fp32", "bf16", TYPED)
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 _REGISTRATION = "impasto.openvino"
 _WHEEL = "onnxruntime-ep-openvino"
@@ -28,11 +29,11 @@ class OpenVino(Provider):
     """The provider as a plugin: sessions are given devices, and threads through OpenVINO's own configuration."""
 
     def _session(self, ort: Any, content: bytes | str, session_options: Any, threads: int) -> Any:
-        chosen = devices()
-        if not chosen:
-            raise ImpastoError(f"provider {NAME} does not work here: {probe().reason}; use --provider auto")
+        found = probe()  # which registers the plugin, should nobody have done so
+        if not found.works:
+            raise ImpastoError(f"provider {NAME} does not work here: {found.reason}; use --provider auto")
         session_options.intra_op_num_threads = 1  # ONNX Runtime's own pool would only stand by
-        session_options.add_provider_for_devices(chosen, load_config(self.precision, threads))
+        session_options.add_provider_for_devices(devices(), load_config(self.precision, threads))
         return ort.InferenceSession(content, session_options)
 
 
@@ -77,21 +78,31 @@ def refusal(precision: str) -> str | None:
     """Return why a precision cannot be used on this machine; None where it can."""
     if precision not in PRECISIONS:
         return "float16 overflows on processors" if precision == "fp16" else "processors have no such format"
-    if precision == "bf16" and "BF16" not in _capabilities():
+    if precision != "fp32" and "BF16" not in _capabilities():
         return f"{processor.name()} has no bfloat16"
     return None
 
 
 def provider(precision: str) -> Provider:
-    """Return the provider."""
-    return OpenVino(NAME, ORT_NAME, precision)
+    """Return the provider.
+
+    In bf16 OpenVINO runs all that it can in bfloat16. In bf16-typed it follows the graph's types: Gram matrices and
+    losses are float32, and so is the first convolution (`impasto.export.precision`).
+    """
+    return OpenVino(NAME, ORT_NAME, precision, typed=precision == TYPED)
 
 
 def load_config(precision: str, threads: int = 0) -> dict[str, str]:
-    """Return the plugin's options: precision always explicit, one evaluation at a time with all threads."""
+    """Return the plugin's options: precision always explicit, one evaluation at a time with all threads.
+
+    ACCURACY is its word for honouring every type in the graph; a precision hint would overrule them.
+    """
+    if precision == TYPED:
+        numbers = {"EXECUTION_MODE_HINT": "ACCURACY"}
+    else:
+        numbers = {"INFERENCE_PRECISION_HINT": HINTS[precision], "EXECUTION_MODE_HINT": "PERFORMANCE"}
     config = {
-        "INFERENCE_PRECISION_HINT": HINTS[precision],
-        "EXECUTION_MODE_HINT": "PERFORMANCE",
+        **numbers,
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
     }

@@ -98,7 +98,7 @@ def test_evaluate_prints_terms_and_writes_the_gradient(capsys: pytest.CaptureFix
     base = ["--content", files.content, "--style", files.style, "--model", files.model, "--size", 0, *TAPS]
     ended = run(capsys, "evaluate", files.folder / "image.npy", *base, "--gradient", gradient)
     score = json.loads(ended.out)
-    assert set(score) == {"loss", "terms", "evaluation_s"}
+    assert set(score) == {"loss", "terms", "evaluation_s", "model", "provider", "precision"}
     assert sum(score["terms"].values()) == pytest.approx(score["loss"], rel=1e-6)
     array = np.load(gradient)
     assert (array.shape, array.dtype) == ((48, 64, 3), np.float32)

@@ -11,7 +11,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from impasto.export.objective import build_objective, build_targets
-from impasto.export.precision import narrow_convolutions
+from impasto.export.precision import RULE, Rule, convolutions, everywhere, narrow_convolutions
 from tests.small_network import features_model
 
 TYPES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
@@ -55,11 +55,75 @@ def feeds(model: ir.Model) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("dtype", TYPES)
 def test_convolutions_are_narrow_and_losses_are_not(dtype: ir.DataType) -> None:
     narrow, wide = {int(dtype)}, {int(ir.DataType.FLOAT)}
-    found = types(narrow_convolutions(objective(), dtype))
+    found = types(narrow_convolutions(objective(), dtype, everywhere))
     for op_type in ("Conv", "Relu", "AveragePool", "Where", "Resize"):
         assert found[op_type] == narrow, op_type
     for op_type in ("MatMul", "ReduceSumSquare", "ReduceSum", "Sub", "Concat"):
         assert found[op_type] == wide, op_type
+
+
+def test_every_kernel_has_a_depth_and_two_directions() -> None:
+    """The gradient meets them in reverse."""
+    found = [(item.depth, item.backward, item.kernel) for item in convolutions(objective().graph).values()]
+    names = [f"{tap}.weight" for tap in WIDTHS]
+    forward = [(depth, False, name) for depth, name in enumerate(names, 1)]
+    assert found == [*forward, *((depth, True, name) for depth, _, name in reversed(forward))]
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_the_rule_leaves_only_the_way_from_the_image_to_its_first_convolution_wide(dtype: ir.DataType) -> None:
+    narrowed = narrow_convolutions(objective(), dtype)
+    first = next(node for node in narrowed.graph if node.op_type == "Conv")
+    assert first.outputs[0].dtype == ir.DataType.FLOAT
+    found = types(narrowed)
+    assert found["Where"] == found["Resize"] == {int(dtype)}
+    kinds = Counter(
+        (node.op_type, value.dtype)
+        for node in narrowed.graph
+        for value in node.outputs
+        if node.op_type in ("Conv", "Relu")
+    )
+    assert kinds == {
+        ("Conv", ir.DataType.FLOAT): 1,
+        ("Conv", dtype): 2 * len(WIDTHS) - 1,
+        ("Relu", ir.DataType.FLOAT): 1,
+        ("Relu", dtype): len(WIDTHS) - 1,
+    }
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_any_choice_gives_a_valid_model(dtype: ir.DataType) -> None:
+    model = objective()
+    units = set(convolutions(model.graph).values())
+    for unit in units:
+        for rule in (unit.__eq__, unit.__ne__):
+            narrowed = narrow_convolutions(model, dtype, rule)
+            onnx.checker.check_model(ir.to_proto(narrowed), full_check=True)
+            found = Counter(node.outputs[0].dtype for node in narrowed.graph if node.op_type == "Conv")
+            assert found[dtype] == sum(map(rule, units))
+
+
+def test_near_the_target_the_rule_is_far_more_exact_than_narrow_everywhere() -> None:
+    """Where an image differs from the target's by less than bfloat16 tells apart; targets are rounded alike."""
+    shape = {"height": 32, "width": 32}
+    targets = build_targets(features_model(widths=WIDTHS), style_taps=["relu1_1", "relu2_1"], **shape)
+    model = build_objective(features_model(widths=WIDTHS), style_taps=["relu1_1", "relu2_1"], **shape).model
+    rng = np.random.default_rng(0)
+    image = 0.5 + 0.5 * rng.random((1, 3, 32, 32), np.float32)
+    near = image + np.float32(3e-3) * rng.standard_normal(image.shape, np.float32)
+
+    def gradient(rule: Rule | None) -> np.ndarray:
+        chosen = [m if rule is None else narrow_convolutions(m, ir.DataType.BFLOAT16, rule) for m in (targets, model)]
+        first, second = (ReferenceEvaluator(ir.to_proto(item)) for item in chosen)
+        known = dict(zip(first.output_names, first.run(None, {"image": image}), strict=True))
+        return np.asarray(second.run(None, {"image": near, "weights": np.ones((1, 2), np.float32), **known})[2])
+
+    true = gradient(None)
+    error, error_everywhere = (
+        float(np.linalg.norm(gradient(rule) - true) / np.linalg.norm(true)) for rule in (RULE, everywhere)
+    )
+    assert error_everywhere > 1
+    assert error < 1e-2
 
 
 def test_the_opset_is_raised_only_where_the_type_needs_it() -> None:
@@ -87,14 +151,13 @@ def test_the_model_given_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-def test_each_kernel_is_there_once_and_narrow(dtype: ir.DataType) -> None:
+def test_each_kernel_is_there_once_and_narrow_but_for_one_of_two_types(dtype: ir.DataType) -> None:
     narrowed = narrow_convolutions(objective(), dtype)
     kernels = [
         value for value in narrowed.graph.initializers.values() if value.shape is not None and len(value.shape) == 4
     ]
     kernels = [value for value in kernels if (value.shape or [0])[-1] == 3]
-    assert len(kernels) == len(WIDTHS)
-    assert {value.dtype for value in kernels} == {dtype}
+    assert Counter(value.dtype for value in kernels) == {dtype: len(WIDTHS), ir.DataType.FLOAT: 1}
 
 
 def test_every_value_is_cast_at_most_once_and_never_back_and_forth() -> None:
@@ -137,7 +200,7 @@ def test_targets_are_rounded_as_in_the_objective(dtype: ir.DataType) -> None:
     """The same image gives no content loss: both sides are computed in the same way."""
     targets = build_targets(features_model(widths=WIDTHS), content_taps=["relu1_2"], height=32, width=32)
     found = types(narrow_convolutions(targets, dtype))
-    assert found["Conv"] == {int(dtype)}
+    assert found["Conv"] == {int(dtype), int(ir.DataType.FLOAT)}
 
 
 def test_an_operator_that_means_something_else_in_later_opsets_is_refused() -> None:

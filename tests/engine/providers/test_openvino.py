@@ -96,13 +96,21 @@ def test_the_precision_is_always_explicit(precision: str, hint: str) -> None:
     assert "INFERENCE_NUM_THREADS" not in config
 
 
+def test_typed_bf16_leaves_the_types_to_the_graph() -> None:
+    config = json.loads(openvino.load_config("bf16-typed")["load_config"])["CPU"]
+    assert config["EXECUTION_MODE_HINT"] == "ACCURACY"
+    assert "INFERENCE_PRECISION_HINT" not in config
+    assert openvino.provider("bf16-typed").typed
+    assert not openvino.provider("bf16").typed
+
+
 def test_threads_go_to_openvino() -> None:
     config = json.loads(openvino.load_config("fp32", threads=3)["load_config"])["CPU"]
     assert config["INFERENCE_NUM_THREADS"] == "3"
 
 
 @pytest.mark.openvino
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.1)])
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.1), ("bf16-typed", 0.1)])
 def test_the_objective_agrees_with_the_cpu_provider(files: Files, precision: str, tolerance: float) -> None:
     found = openvino.probe()
     if not found.works or openvino.refusal(precision):
@@ -118,3 +126,20 @@ def test_the_objective_agrees_with_the_cpu_provider(files: Files, precision: str
         difference = np.linalg.norm(actual.gradient - expected.gradient)
         assert difference < tolerance * np.linalg.norm(expected.gradient)
         assert np.linalg.norm(expected.gradient) > 0
+
+
+@pytest.mark.openvino
+def test_typed_bf16_is_rounded_to_bf16_and_not_so_much_as_bf16_throughout(files: Files) -> None:
+    """Near the target, where the image's own rounding is most of the error."""
+    if not openvino.probe().works or openvino.refusal("bf16-typed"):
+        pytest.skip(f"no OpenVINO in bf16: {openvino.refusal('bf16') or openvino.probe().reason}")
+    settings = Settings(size=0, content_weight=0, style_taps=("relu1_1", "relu3_1"))
+    pixels = np.random.default_rng(0).random((48, 64, 3), np.float32)
+    near = np.clip(pixels + 3e-3 * np.random.default_rng(1).standard_normal(pixels.shape), 0, 1).astype(np.float32)
+    found = {}
+    for provider, precision in (("cpu", "fp32"), ("openvino", "bf16"), ("openvino", "bf16-typed")):
+        with Engine(files.model, provider=provider, precision=precision, threads=1) as engine:
+            found[precision] = engine.evaluate(near, None, pixels, settings).gradient
+    true = found.pop("fp32")
+    errors = {name: np.linalg.norm(item - true) / np.linalg.norm(true) for name, item in found.items()}
+    assert 1e-5 < errors["bf16-typed"] < errors["bf16"] / 3
