@@ -69,7 +69,7 @@ def figure(
     Interrupted in any way, the same command goes on with the first cell that was not finished.
     """
     from impasto.engine.cli.figure_progress import CellLines, FigureProgress
-    from impasto.engine.figures import FigureReport, make_figure, names_of_defaults, plan_figure
+    from impasto.engine.figures import FigureReport, Follower, make_figure, names_of_defaults, plan_figure
     from impasto.engine.render import Engine
 
     plan = plan_figure(
@@ -101,7 +101,9 @@ def figure(
         tell("" if as_json else engine.provider.choice)
         lines = CellLines(plan, silent=not as_json)
         with FigureProgress(plan, evaluations, hidden=quiet or as_json) as progress:
-            followers = [progress, lines, *([page] if page is not None else [])]
+            followers: list[Follower] = [progress, lines]
+            if page is not None:
+                followers.append(page)
             whole = make_figure(
                 engine, plan, output, batch=batch, followers=followers, cancel=lambda: bool(interrupted)
             )
