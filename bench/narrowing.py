@@ -88,7 +88,7 @@ class Subject:
     ) -> dict[tuple[str, str], Found]:
         """Return loss, terms and gradient at every image."""
         model, terms = self.objective()
-        weights = {"content_weight": ALPHA, "style_weight": 1.0, "tv_weight": 0.0, "layer_weights": {}}
+        weights: dict[str, Any] = {"content_weight": ALPHA, "style_weight": 1.0, "tv_weight": 0.0, "layer_weights": {}}
         found = {}
         with Session(Graph(whole(form(model))), provider, self._threads) as session:
             evaluator = Evaluator(session, terms, scaled=provider.precision == "fp16")

@@ -103,7 +103,9 @@ def compare(
     ] = None,
     precision: Annotated[
         list[str] | None,
-        typer.Option(help="auto, fp32, tf32, fp16, bf16 or bf16-typed, repeatable: each provider in each. (default: auto)"),
+        typer.Option(
+            help="auto, fp32, tf32, fp16, bf16 or bf16-typed, repeatable: each provider in each. (default: auto)"
+        ),
     ] = None,
     against: Annotated[
         list[str] | None,

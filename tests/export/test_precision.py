@@ -105,9 +105,9 @@ def test_any_choice_gives_a_valid_model(dtype: ir.DataType) -> None:
 
 def test_near_the_target_the_rule_is_far_more_exact_than_narrow_everywhere() -> None:
     """Where an image differs from the target's by less than bfloat16 tells apart; targets are rounded alike."""
-    shape = {"height": 32, "width": 32}
-    targets = build_targets(features_model(widths=WIDTHS), style_taps=["relu1_1", "relu2_1"], **shape)
-    model = build_objective(features_model(widths=WIDTHS), style_taps=["relu1_1", "relu2_1"], **shape).model
+    network, taps = features_model(widths=WIDTHS), ("relu1_1", "relu2_1")
+    targets = build_targets(network, style_taps=taps, height=32, width=32)
+    model = build_objective(network, style_taps=taps, height=32, width=32).model
     rng = np.random.default_rng(0)
     image = 0.5 + 0.5 * rng.random((1, 3, 32, 32), np.float32)
     near = image + np.float32(3e-3) * rng.standard_normal(image.shape, np.float32)
@@ -116,7 +116,8 @@ def test_near_the_target_the_rule_is_far_more_exact_than_narrow_everywhere() -> 
         chosen = [m if rule is None else narrow_convolutions(m, ir.DataType.BFLOAT16, rule) for m in (targets, model)]
         first, second = (ReferenceEvaluator(ir.to_proto(item)) for item in chosen)
         known = dict(zip(first.output_names, first.run(None, {"image": image}), strict=True))
-        return np.asarray(second.run(None, {"image": near, "weights": np.ones((1, 2), np.float32), **known})[2])
+        given = {"image": near, "weights": np.ones((1, 2), np.float32), **known}
+        return np.asarray(list(second.run(None, given))[2])
 
     true = gradient(None)
     error, error_everywhere = (
