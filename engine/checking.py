@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,7 @@ def check(
     precision: str = "auto",
     threads: int = 0,
     build_engines: bool = False,
+    checks_memory: bool = True,
     tell: Callable[[str], None] | None = None,
 ) -> Check:
     """Evaluate one image on a provider, and in float32 on the CPU provider, and compare.
@@ -116,13 +118,15 @@ def check(
         precision: as for `Engine`.
         threads: as for `Engine`.
         build_engines: as for `Engine`.
+        checks_memory: as for `Engine`.
         tell: called with what "auto" took, of networks and of providers; "" where it was not asked.
 
     Raises:
         ImpastoError: as `Engine` and `Engine.evaluate`.
     """
     painting = SavedStyle.read(style) if is_saved_style(style) else style
-    with Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine:
+    opened = partial(Engine, model, threads=threads, checks_memory=checks_memory)
+    with opened(provider=provider, precision=precision, build_engines=build_engines) as engine:
         for choice in (engine.network.choice, engine.provider.choice):
             if tell is not None:
                 tell(choice)
@@ -130,7 +134,7 @@ def check(
         found = engine.evaluate(image, content, painting, settings)
     if isinstance(painting, SavedStyle):
         painting = painting.taken_for("fp32")
-    with Engine(model, provider="cpu", precision="fp32", threads=threads) as engine:
+    with opened(provider="cpu", precision="fp32") as engine:
         reference = engine.evaluate(image, content, painting, settings)
     return compare(name, numbers, found, reference)
 

@@ -38,6 +38,7 @@ def check(
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
+    ignore_memory: options.IgnoreMemory = False,
     quiet: options.QuietChoice = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -65,6 +66,7 @@ def check(
         precision=precision,
         threads=threads,
         build_engines=build_engines,
+        checks_memory=not ignore_memory,
         tell=silent if quiet or as_json else say,
     )
     if as_json:

@@ -33,6 +33,7 @@ def evaluate(
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
+    ignore_memory: options.IgnoreMemory = False,
     quiet: options.QuietChoice = False,
 ) -> None:
     """Print an image's loss and its terms as JSON: {"loss", "terms", "evaluation_s", "model", "provider", "precision"}.
@@ -55,7 +56,14 @@ def evaluate(
     )
     if gradient is not None:
         check_writable(gradient, extensions=(".npy",))
-    with Engine(model, provider=provider, precision=precision, threads=threads, build_engines=build_engines) as engine:
+    with Engine(
+        model,
+        provider=provider,
+        precision=precision,
+        threads=threads,
+        build_engines=build_engines,
+        checks_memory=not ignore_memory,
+    ) as engine:
         if not quiet:
             say(engine.network.choice)
             say(engine.provider.choice)

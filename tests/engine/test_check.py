@@ -161,3 +161,16 @@ def test_what_auto_took_is_said_unless_it_is_not_wanted(
     assert {"model": "small", "provider": "cpu", "precision": "fp32"}.items() <= json.loads(
         run(capsys, *evaluate).out
     ).items()
+
+
+def test_what_does_not_fit_is_refused_unless_it_is_to_be_tried(
+    capsys: pytest.CaptureFixture[str], files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("impasto.engine.memory.available", lambda: 1 << 20)
+    evaluate = ["evaluate", files.content, "--content", files.content, "--style", files.style]
+    evaluate += ["--model", files.model, "--provider", "cpu", "--size", 0, *TAPS]
+    for arguments in (command(files, "--provider", "cpu"), evaluate):
+        ended = run(capsys, *arguments)
+        assert (ended.status, ended.out) == (2, "")
+        assert ended.err.startswith("error: not enough memory: this run (")
+        assert run(capsys, *arguments, "--ignore-memory").status == 0
