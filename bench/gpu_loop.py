@@ -4,7 +4,7 @@ evaluation, in place   a run of the objective on the image that is there; nothin
 loop of 10             ten evaluations and steps, and the log of them that the host reads
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from impasto.bench.clock import Clock, WallClock
@@ -41,7 +41,10 @@ def measure(subject: Subject, effort: Effort, watch: Watch, clock: Clock | None 
             first_s = timed(partial(loop.run, EVERY), clock)
             for _ in range(effort.warm_up - 1):
                 loop.run(EVERY)
-            runs = {f"{name}, in place": session.run_bound, f"{name}, loop": partial(loop.run, EVERY)}
+            runs: dict[str, Callable[[], object]] = {
+                f"{name}, in place": session.run_bound,
+                f"{name}, loop": partial(loop.run, EVERY),
+            }
             samples = interleaved(runs, effort, watch, clock)
             loss = float(loop.run(1)[0, 0, 0])
             facts = {**engine_facts(engine), "first_s": first_s, "captured": session.captured}

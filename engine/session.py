@@ -53,8 +53,8 @@ class Session:
             options.add_external_initializers(list(graph.weights), values)
         content = graph.content if isinstance(graph.content, bytes) else str(graph.content)
         self._session: Any = provider.open(content, options, threads)
-        without_capture = provider.uncaptured()
-        self._reopen = without_capture and partial(without_capture.open, content, options, threads)
+        plain = provider.uncaptured()
+        self._reopen = None if plain is None else partial(plain.open, content, options, threads)
         self._device, self._device_index = provider.device, provider.device_index
         # A provider of the CPU with memory of its own, as OpenVINO's, copies an input once, when it is bound. The
         # values bound here are in a GPU's own memory already.

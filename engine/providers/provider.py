@@ -113,7 +113,7 @@ class Provider:
     def captures(self, session: Any) -> bool:
         """Return whether a session of it records its first run; it may have been refused."""
         used = session.get_provider_options().get(self.ort_name, {})
-        return used.get(self.capture_option) == "1"
+        return bool(used.get(self.capture_option) == "1")
 
     def allows(self, precision: str) -> bool:
         """Return whether its options go with another precision, which it has on this machine."""

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -45,6 +46,10 @@ def feeds(model: ir.Model) -> dict[str, np.ndarray]:
     }
 
 
+def evaluated(model: ir.Model, values: dict[str, np.ndarray]) -> list[np.ndarray]:
+    return list(ReferenceEvaluator(ir.to_proto(model)).run(None, values))
+
+
 def narrow_operators(model: ir.Model) -> set[str]:
     return {node.op_type for node in model.graph if any(value and value.dtype == BFLOAT16 for value in node.inputs)}
 
@@ -59,12 +64,12 @@ def test_the_rewrites_follow_the_table() -> None:
 def test_bfloat16_computes_the_same_without_what_has_no_kernel(pool: str) -> None:
     model = narrow_convolutions(objective(pool), BFLOAT16)
     assert narrow_operators(model) & WITHOUT_BFLOAT16
-    expected = ReferenceEvaluator(ir.to_proto(model)).run(None, feeds(model))
+    expected = evaluated(model, feeds(model))
     lower_for_cuda(model)
     onnx.checker.check_model(ir.to_proto(model), full_check=True)
     assert narrow_operators(model) <= set(TABLE["bfloat16"])
     assert "MaxPool" not in {node.op_type for node in model.graph}
-    found = ReferenceEvaluator(ir.to_proto(model)).run(None, feeds(model))
+    found = evaluated(model, feeds(model))
     assert all(np.array_equal(before, after) for before, after in zip(expected, found, strict=True))
     assert np.abs(np.asarray(expected[2])).max() > 0
 
@@ -84,7 +89,7 @@ def test_max_pools_become_maxima_where_the_opset_has_no_kernel(opset: int) -> No
         np.testing.assert_array_equal(after, before)
 
 
-def one_node(op_type: str, dtype: ir.DataType, attributes: dict[str, object], *more: np.ndarray) -> ir.Model:
+def one_node(op_type: str, dtype: ir.DataType, attributes: dict[str, Any], *more: np.ndarray) -> ir.Model:
     tape = Tape()
     x = ir.val("x", dtype, (1, 2, 7, 6))
     constants = [tape.initializer(ir.tensor(array, name=f"c{index}")) for index, array in enumerate(more)]
@@ -105,13 +110,13 @@ def one_node(op_type: str, dtype: ir.DataType, attributes: dict[str, object], *m
         ({"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}, False),
     ],
 )
-def test_windows_of_every_kind(attributes: dict[str, object], replaced: bool) -> None:
+def test_windows_of_every_kind(attributes: dict[str, Any], replaced: bool) -> None:
     model = one_node("MaxPool", ir.DataType.FLOAT, attributes)
     x = np.random.default_rng(0).standard_normal((1, 2, 7, 6)).astype(np.float32)
-    expected = ReferenceEvaluator(ir.to_proto(model)).run(None, {"x": x})
+    expected = evaluated(model, {"x": x})
     lower_for_cuda(model)
     assert ("MaxPool" not in {node.op_type for node in model.graph}) == replaced
-    assert np.array_equal(ReferenceEvaluator(ir.to_proto(model)).run(None, {"x": x})[0], expected[0])
+    assert np.array_equal(evaluated(model, {"x": x})[0], expected[0])
 
 
 @pytest.mark.parametrize(
@@ -124,9 +129,9 @@ def test_windows_of_every_kind(attributes: dict[str, object], replaced: bool) ->
 def test_anything_else_is_computed_in_float32(make: Callable[[], ir.Model]) -> None:
     model = make()
     x = np.random.default_rng(0).standard_normal((1, 2, 7, 6)).astype(ml_dtypes.bfloat16)
-    expected = ReferenceEvaluator(ir.to_proto(model)).run(None, {"x": x})[0]
+    expected = evaluated(model, {"x": x})[0]
     lower_for_cuda(model)
     assert narrow_operators(model) == {"Cast"}
-    found = ReferenceEvaluator(ir.to_proto(model)).run(None, {"x": x})[0]
+    found = evaluated(model, {"x": x})[0]
     assert found.dtype == expected.dtype
     assert np.array_equal(found, expected)
