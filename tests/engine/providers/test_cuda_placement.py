@@ -67,7 +67,7 @@ def test_every_node_of_every_graph_is_on_the_gpu(found: dict[str, Any]) -> None:
 
 def test_an_iteration_is_two_replays_and_a_few_bytes(found: dict[str, Any]) -> None:
     captured, uncaptured = found["replays"]["cuda"], found["replays"]["cuda,uncaptured"]
-    assert (captured["launches"], captured["kernels"]) == (20, 0)
+    assert (captured["launches"], captured["kernels"], captured["races"]) == (20, 0, 0)
     assert 0 < captured["bytes_to_host"] <= 10 * HOST_BYTES_PER_ITERATION
     assert uncaptured["launches"] == 0
     assert uncaptured["kernels"] > 1000

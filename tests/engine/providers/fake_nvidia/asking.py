@@ -202,7 +202,7 @@ def elsewhere(provider: Provider, model: ir.Model) -> dict[str, int]:
 def counts() -> dict[str, int]:
     """Return what the fake device has counted."""
     device = ctypes.CDLL("libcuda.so.1")
-    names = ("fake_launches", "fake_kernels", "fake_bytes_to_host")
+    names = ("fake_launches", "fake_kernels", "fake_bytes_to_host", "fake_races")
     return {name.removeprefix("fake_"): int(getattr(device, name)()) for name in names}
 
 

@@ -1,5 +1,6 @@
 """Builds the libraries of `fake.c`, as far as ONNX Runtime's CUDA provider asks for them."""
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -19,6 +20,8 @@ def missing() -> str | None:
     absent = [tool for tool in ("cc", "nm", "readelf") if shutil.which(tool) is None]
     if absent:
         return f"no {' or '.join(absent)} to build the fake NVIDIA libraries with"
+    if importlib.util.find_spec("nvidia") is not None:
+        return "NVIDIA's own libraries are installed here, and ONNX Runtime would find them first"
     return None if provider_library() else "the installed onnxruntime has no CUDA provider"
 
 

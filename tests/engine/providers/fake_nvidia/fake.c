@@ -9,8 +9,11 @@
 enum { COMPUTE_MAJOR = 75, MULTIPROCESSORS = 16, TO_HOST = 2, DESCRIPTORS = 15 };
 static const size_t FREE = (size_t)60 << 30, TOTAL = (size_t)80 << 30;
 
-/* What tests ask for: graphs replayed, kernels started by themselves, bytes copied to the host. */
-static long launches, kernels, bytes_to_host;
+/* What tests ask for: graphs replayed, kernels started by themselves, bytes copied to the host; and how often something
+ * followed a replay on another stream, or a copy to the host did, before anyone had waited for it. */
+static long launches, kernels, bytes_to_host, races;
+static void *unfinished; /* the stream of a replay that nobody has waited for */
+long fake_races(void) { return races; }
 long fake_launches(void) { return launches; }
 long fake_kernels(void) { return kernels; }
 long fake_bytes_to_host(void) { return bytes_to_host; }
@@ -33,7 +36,7 @@ static int take(void **result, size_t size) {
 }
 static int handle(void **result) { return take(result, 256); }
 static int copy(void *to, const void *from, size_t size, int kind) {
-    if (kind == TO_HOST) bytes_to_host += (long)size;
+    if (kind == TO_HOST) bytes_to_host += (long)size, races += unfinished != NULL;
     memcpy(to, from, size);
     return 0;
 }
@@ -75,7 +78,12 @@ int cudaStreamEndCapture(void *stream, void **graph) { return handle(graph); }
 int cudaEventCreate(void **event) { return handle(event); }
 int cudaEventCreateWithFlags(void **event, unsigned flags) { return handle(event); }
 int cudaGraphInstantiate(void **executable) { return handle(executable); }
-int cudaGraphLaunch(void *executable, void *stream) { return ++launches, 0; }
+int cudaGraphLaunch(void *executable, void *stream) {
+    ++launches, races += unfinished != NULL && unfinished != stream;
+    return unfinished = stream, 0;
+}
+int cudaStreamSynchronize(void *stream) { return unfinished = unfinished == stream ? NULL : unfinished, 0; }
+int cudaDeviceSynchronize(void) { return unfinished = NULL, 0; }
 
 int cudaLaunchKernel(void) { return ++kernels, 0; }
 int __cudaLaunchKernel(void) { return ++kernels, 0; }
