@@ -70,12 +70,16 @@ def _measured(model: str, options: list[object], arguments: argparse.Namespace) 
 
 
 def _run(command: list[str], environment: dict[str, str]) -> tuple[str, int]:
-    """Run a process; return what it printed and its peak, MiB."""
+    """Run a process; return what it printed and its peak, MiB.
+
+    Linux counts the memory of whoever starts a process as that process's own, up to exec: this one must stay small.
+    """
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, env=environment, stdout=output)  # noqa: S603 - this very program
         _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)  # it has been waited for
         if status:
-            raise ImpastoError(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
+            raise ImpastoError(f"{' '.join(command)} ended with {process.returncode}")
         output.seek(0)
         return output.read().decode(), usage.ru_maxrss >> 10
 

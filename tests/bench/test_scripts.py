@@ -1,6 +1,7 @@
 """The measurements that are no commands of `impasto`, small and short."""
 
 import json
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -8,10 +9,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 import pytest
+from PIL import Image
 
-from impasto.bench import lowering
+from impasto.bench import lowering, optimizers, seams
+from impasto.bench.pictures import drawn_content, drawn_style
 from impasto.bench.script import as_script
 from impasto.engine.providers import openvino
 from impasto.export.objective import build_objective
@@ -90,6 +94,64 @@ def test_loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: str, pr
         assert min(row["outside_s"]) > 0
     for row in found["optimiser_s"]["32"].values():
         assert set(row["median"]) == ({"host", "device"} if provider == "cpu" else {"host"})
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> tuple[Path, Path]:
+    """Content and style as files."""
+    paths = (tmp_path / "content.png", tmp_path / "style.png")
+    for path, draw in zip(paths, (drawn_content, drawn_style), strict=True):
+        Image.fromarray(draw(48)).save(path)
+    return paths
+
+
+def test_optimizers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, images: tuple[Path, Path]) -> None:
+    output = tmp_path / "a.json"
+    small = ("--model", "vgg19-slim", "--side", 32, "--evaluations", 4, "--threads", 1)
+    run(monkeypatch, "optimizers", *images, *small, "-o", output)
+    runs = read(output)["runs"]
+    assert [run["init"] for run in runs] == ["content"] * 4 + ["noise"] * 4
+    assert [run["optimizer"] for run in runs[:4]] == list(optimizers.RIVALS)
+    for start in (runs[:4], runs[4:]):
+        assert len({run["curve"][0] for run in start}) == 1  # the same objective at the same image
+        assert all(run["curve"] == sorted(run["curve"], reverse=True) for run in start)
+        assert all(len(run["curve"]) <= 4 and run["final"] == run["curve"][-1] for run in start)
+
+
+def test_seams(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, images: tuple[Path, Path]) -> None:
+    output = tmp_path / "a.json"
+    small = ("--model", "vgg19-slim", "--side", 32, "--evaluations", 2, "--rounds", 1, "--threads", 1)
+    run(monkeypatch, "seams", images[1], *small, "-o", output, "--picture", tmp_path / "tiled.png")
+    found = read(output)
+    assert set(found["textures"]) == set(found["evaluation_cpu_s"]["median"]) == {"ordinary", "seamless"}
+    with Image.open(tmp_path / "tiled.png") as picture:
+        assert picture.size == (2 * 64 + 2, 64)
+
+
+def test_a_seam_by_hand() -> None:
+    # Columns 0 0 1 1 of white: one step of 255 in the middle, one across the seam, none downwards.
+    pixels = np.repeat(np.array([[0.0, 0.0, 1.0, 1.0]] * 4)[:, :, None], 3, axis=2)
+    found = seams.seam(pixels)
+    assert found["across_the_seam"] == 255 / 2
+    assert found["inside"] == pytest.approx(255 / 3 / 2)
+    assert found["ratio"] == pytest.approx(3)
+    assert seams.seam(np.roll(pixels, 1, axis=1))["across_the_seam"] == 0
+
+
+def test_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, images: tuple[Path, Path]) -> None:
+    output = tmp_path / "a.json"
+    # In a process of its own: a peak is at least what the process has that starts the measured one.
+    code = """
+from impasto.bench import memory
+memory.MODELS, memory.CASES = ("vgg19-slim",), {"32 px": ("--size", 32, "--threads", 1)}
+memory.main()
+"""
+    monkeypatch.delenv("IMPASTO_NO_CACHE", raising=False)
+    subprocess.run([sys.executable, "-c", code, *images, "-o", output], check=True, capture_output=True)
+    (row,) = read(output)["runs"]
+    assert (row["model"], row["case"]) == ("vgg19-slim", "32 px")
+    assert 30 < row["again"] <= row["first"] * 1.2  # MiB; Python alone takes more than 30
+    assert row["ratio"] == pytest.approx(row["estimate"] / row["first"], abs=0.01)
 
 
 @pytest.mark.parametrize(
