@@ -99,8 +99,10 @@ def test_a_figure_is_cells_sheet_page_and_record(
         assert cell["loss"] < sum(cell["initial_terms"].values())
         with Image.open(folder / cell["file"]) as image:
             assert image.size == (cell["width"], cell["height"]) == (40, 37)
+    html = (folder / "figure.html").read_text()
+    assert "; 40 x 37 px, 4 evaluations, " in html  # what it came to, whatever --size said
     page = Page()
-    page.feed((folder / "figure.html").read_text())
+    page.feed(html)
     originals = {1: 2, 2: 3, 3: 2}[number]
     assert page.language == "en"
     assert len(page.alternatives) == CELLS[number] + originals
