@@ -17,8 +17,8 @@ size or pooling:
     alpha * sum (F - P)^2 / sum P^2  +  beta * sum_l w_l / 4 * sum (G_l - A_l)^2 / (trace A_l)^2  +  gamma * mean TV.
 
 It is the paper's objective on a network whose taps are scaled to unit power on the run's own two pictures, divided by
-the size. The normalised network of Gatys et al. (CVPR 2016, section 2) does the same, up to a constant, filter by
-filter and for a fixed set of pictures; see `impasto.export.normalisation`.
+the size. Differs from Gatys et al. (CVPR 2016, section 2): their normalised network does this filter by filter and for
+a fixed set of pictures (`impasto.export.normalisation`); docs/decisions.md says why this one does not.
 """
 
 from collections.abc import Mapping, Sequence
