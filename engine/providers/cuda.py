@@ -1,10 +1,8 @@
 """CUDA: cuDNN's and cuBLAS' kernels, through ONNX Runtime's GPU wheel."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from impasto.engine.providers import nvidia
-from impasto.engine.providers.failure import failures
 from impasto.engine.providers.provider import Availability, Provider
 from impasto.models.errors import ImpastoError
 
@@ -50,7 +48,7 @@ class CudaSettings:
 
 @dataclass(frozen=True)
 class Cuda(Provider):
-    """The provider, which runs node by node where it cannot capture."""
+    """The provider, with what it knows of its options and its memory."""
 
     capture_option = "enable_cuda_graph"
 
@@ -62,15 +60,6 @@ class Cuda(Provider):
         """Return the bytes that the driver has, or the limit that was set if that is less."""
         free, limit = nvidia.free_memory(self.device_index), self.options.get(_LIMIT)
         return free if free is None or limit is None else min(free, int(limit))
-
-    def _session(self, ort: Any, content: bytes | str, session_options: Any, threads: int) -> Any:
-        without = self.uncaptured()
-        try:
-            return super()._session(ort, content, session_options, threads)
-        except failures():  # ONNX Runtime refuses to capture where a node is elsewhere; anything else fails again
-            if without is None:
-                raise
-        return without._session(ort, content, session_options, threads)
 
 
 def probe() -> Availability:

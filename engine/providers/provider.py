@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from impasto.engine.precision import PRECISIONS, Precision
-from impasto.engine.providers.failure import explained
+from impasto.engine.providers.failure import explained, failures
 from impasto.models.errors import ImpastoError
 
 CPU_ORT_NAME = "CPUExecutionProvider"
@@ -96,7 +96,13 @@ class Provider:
             session_options.add_session_config_entry(_RECORD_PLACEMENT, "1")
         session_options.intra_op_num_threads = threads
         with self.explained("open the graph"):
-            session = self._session(ort, content, session_options, threads)
+            try:
+                session = self._session(ort, content, session_options, threads)
+            except failures():  # ONNX Runtime refuses to capture where a node is elsewhere; anything else fails again
+                plain = self.uncaptured()
+                if plain is None:
+                    raise
+                session = plain._session(ort, content, session_options, threads)
         self._check_placement(session)
         return session
 

@@ -65,6 +65,11 @@ def test_every_node_of_every_graph_is_on_the_gpu(found: dict[str, Any]) -> None:
     assert [(name, kind) for name, graphs in found["placement"].items() for kind, ops in graphs.items() if ops] == []
 
 
+def test_a_node_without_a_kernel_is_an_error(found: dict[str, Any]) -> None:
+    why = "provider cuda left 4 MaxPool to the CPU provider and that would be slow; use another --provider"
+    assert found["unlowered"] == why
+
+
 def test_an_iteration_is_two_replays_and_a_few_bytes(found: dict[str, Any]) -> None:
     captured, uncaptured = found["replays"]["cuda"], found["replays"]["cuda,uncaptured"]
     assert (captured["launches"], captured["kernels"], captured["races"]) == (20, 0, 0)

@@ -48,6 +48,7 @@ def main() -> None:
                 "running": running(),
                 "uncapturable": running(FAKE_NO_CAPTURE="1"),
                 "without memory": running(FAKE_LARGEST="4096"),
+                "unlowered": unlowered(),
                 "kernels": kernels(),
             }
         )
@@ -107,6 +108,17 @@ def running(**variables: str) -> dict[str, Any]:
             del os.environ[variable]
     done = {name: value - before[name] for name, value in counts().items()}
     return {"said": "", "captured": session.captured, **done}
+
+
+def unlowered() -> str:
+    """Return what becomes of a graph with nodes that have no kernel, which keeps it from being captured as well."""
+    model = objective(pool="max").model
+    model.opset_imports[""] = 22
+    try:
+        elsewhere(choose("cuda", "fp32"), model)
+    except ImpastoError as error:
+        return str(error)
+    return ""
 
 
 def kernels() -> dict[str, bool]:
