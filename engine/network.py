@@ -55,6 +55,20 @@ class Network:
         """What the file says of itself: preprocessing, licence, attribution."""
         return self.facts.metadata
 
+    def misfit(self, pool: str) -> str:
+        """Return what there is to say of a pooling that the network was not distilled with; "" where there is nothing.
+
+        Args:
+            pool: as in `Settings`.
+        """
+        if pool == "avg":
+            return ""
+        from impasto.export.tap_graph import CHANNELS
+
+        if CHANNELS not in self.metadata:
+            return ""
+        return f"network {self.name} was distilled with --pool avg: with {pool} it is less like VGG-19"
+
     @property
     def model(self) -> "ir.Model":
         """The graph, with one output per tap.

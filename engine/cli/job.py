@@ -142,7 +142,7 @@ class Job:
         """
         # Said once, when the images are known to be sound; as JSON the provider is in the summary.
         said = [engine.network.choice] if networks is None else networks
-        remarks = iter([(*said, "" if self.as_json else engine.provider.choice)])
+        remarks = iter([(*said, engine.network.misfit(settings.pool), "" if self.as_json else engine.provider.choice)])
         call_s = self._process_start_s + time.perf_counter()
         with Progress(iterations, hidden=self._quiet or self.as_json) as progress:
             self._progress = progress
