@@ -8,6 +8,7 @@ scikit-image's wheel. What the judge, VGG-19, says of a picture counts, not the 
 
     style_left            style part over that of the content image
     content_against_judge content part over that of VGG-19's own picture by the same optimiser
+    fine_grey_levels      what a grid or speckle would raise: deviation of the part above 3/8 of the sampling frequency
 
 A series is one network with one optimiser from one start. FILE.json is written after each pair, and pairs that it has
 are not painted again. `--sheet` draws the pictures of this call's series beside what they were made from.
@@ -37,6 +38,7 @@ from impasto.models.store import EMBEDDED, FULL
 SCIKIT_IMAGE = "skimage:"
 ALPHA = 1e-3
 STARTS = ("content", "noise")
+FINE = 3 / 8  # cycles a pixel
 FORMAT = "impasto-imitation-1"
 
 Pair = tuple[Image.Image, Image.Image]
@@ -190,13 +192,25 @@ def paint(painter: Engine, judge: Engine, pair: Pair, arguments: argparse.Namesp
         "processor_s": round(time.process_time() - started_s[1], 2),
     }
     result.save(path)
-    return {**row, **scored(judge, path, pair)}
+    return {**row, **scored(judge, path, pair), "fine_grey_levels": fine(read_image(path).pixels)}
 
 
 def scored(judge: Engine, image: Path | Image.Image, pair: Pair) -> dict[str, float]:
     """Return the judge's content and style part of an image, each with its weight."""
     terms = judge.evaluate(image, *pair, Settings(size=0, content_weight=ALPHA)).terms
     return {kind: sum(value for term, value in terms.items() if term.startswith(kind)) for kind in ("content", "style")}
+
+
+def fine(pixels: np.ndarray) -> float:
+    """Return the root mean square of a picture above 3/8 of the sampling frequency, in grey levels.
+
+    Args:
+        pixels: float32 H x W x 3, 0..1.
+    """
+    height, width = pixels.shape[:2]
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
+    spectrum = np.fft.fft2(pixels, axes=(0, 1)) * (radius > FINE)[:, :, None]
+    return float(np.sqrt((np.abs(spectrum) ** 2).mean() / (height * width)) * 255)
 
 
 def finish(written: dict[str, Any], judge: Engine) -> None:
@@ -224,12 +238,15 @@ def summary(rows: Mapping[str, Any], start: Mapping[str, Any], reference: Mappin
         reference: the same of the judge's own series; without its rows nothing is said about content.
     """
     left = {name: row["style"] / start[name]["style"] for name, row in rows.items()}
+    fines = [row["fine_grey_levels"] for row in rows.values() if "fine_grey_levels" in row]
     worst = max(left, key=lambda name: left[name])
     found: dict[str, Any] = {
         "pairs": len(rows),
         "style_left": geometric_mean(left.values()),
         "worst": [worst, left[worst]],
     }
+    if fines:
+        found["fine_grey_levels"] = sum(fines) / len(fines)
     ratios = [row["content"] / reference[name]["content"] for name, row in rows.items() if name in reference]
     if ratios and min(ratios) > 0:
         found["content_against_judge"] = geometric_mean(ratios)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("skimage")
@@ -55,6 +56,15 @@ def test_summary_is_of_geometric_means_and_of_common_pairs() -> None:
     assert found["worst"] == ["b", 0.4]
     assert found["content_against_judge"] == pytest.approx(2.0)
     assert "content_against_judge" not in imitation.summary(rows, start, {})
+
+
+def test_what_is_fine_is_above_three_eighths_of_the_sampling_frequency() -> None:
+    y, x = np.mgrid[:64, :64]
+    checkerboard = np.repeat(((x + y) % 2)[:, :, None] * 0.2, 3, axis=2)
+    waves = np.repeat(0.5 + 0.4 * np.sin(2 * np.pi * x / 4)[:, :, None], 3, axis=2)
+    assert imitation.fine(checkerboard) == pytest.approx(0.1 * 255)
+    assert imitation.fine(waves) == pytest.approx(0, abs=1e-6)
+    assert imitation.fine(checkerboard + waves) == pytest.approx(0.1 * 255)
 
 
 def test_cost_is_of_rounds_in_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
