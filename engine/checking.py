@@ -37,7 +37,7 @@ class Limits:
 # float16 throughout. In fp32 terms are within 1e-5 and gradients within 4e-4 of float64 (docs/measurements.md).
 LIMITS: Mapping[str, Limits] = {
     "fp32": Limits(loss=1e-5, term=1e-4, gradient=2e-3, cosine=0.99999),
-    "tf32": Limits(loss=5e-4, term=8e-4, gradient=0.07, cosine=0.9991),
+    "tf32": Limits(loss=1e-3, term=3e-3, gradient=0.2, cosine=0.995),
     "fp16": Limits(loss=3e-4, term=1e-3, gradient=0.06, cosine=0.9994),
     "bf16": Limits(loss=1e-2, term=4e-2, gradient=0.8, cosine=0.75),
     "bf16-typed": Limits(loss=7e-3, term=7e-3, gradient=0.2, cosine=0.99),

@@ -169,7 +169,7 @@ def test_every_value_is_cast_at_most_once_and_never_back_and_forth() -> None:
 
 
 def test_float16_computes_what_float32_does() -> None:
-    """On ONNX Runtime's CPU provider, which computes float16 in float32 and rounds where the types say so."""
+    """On ONNX Runtime's CPU provider, which computes float16 in float32 and rounds weights and what the graph casts."""
     model = objective(batch=2)
     values = feeds(model)
     outputs = []
