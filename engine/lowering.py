@@ -31,7 +31,7 @@ def lower(model: "ir.Model", provider: Provider) -> "ir.Model":
         from impasto.export.lowering import lower_for_cuda
 
         lower_for_cuda(model)
-    if provider.name == "cpu":
+    if provider.name == "cpu" and provider.precision == "fp32":
         from impasto.export.lowering import lower_for_cpu
 
         lower_for_cpu(model)
