@@ -1,4 +1,7 @@
-"""Which provider and precision a run gets: what was asked for where it works, or else the best that does."""
+"""Which provider and precision a run gets: what was asked for where it works, or else the best that does.
+
+Differs from Gatys et al.: the best may compute convolutions in less than float32 (bf16, tf32); fp32 asked for is fp32.
+"""
 
 import dataclasses
 from collections.abc import Mapping
