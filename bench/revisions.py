@@ -100,7 +100,7 @@ def measured(graphs: dict[str, Path], threads: int, rounds: int) -> dict[str, An
     for session in sessions.values():
         random = np.random.default_rng(0)
         for name, array in sorted(session.inputs.items()):
-            session.set(name, random.random(array.shape, np.float32))
+            session.set(name, np.asarray(random.random(array.shape, np.float32)))
     gradients = [session.run()["d_image"].copy() for session in sessions.values()]
     samples: dict[str, list[float]] = {key: [] for key in sessions}
     for number in range(WARM_UP + rounds):
