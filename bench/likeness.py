@@ -67,9 +67,9 @@ def main() -> None:
     record |= {"fitted_on": FITTED_ON, "pictures": [stem(source) for source in held_out], "poolings": {}}
     pairs = list(itertools.product(arguments.content, arguments.style))
     for pool in POOLINGS:
-        small = [Answers(engine, CROP_PX, pool, arguments.threads) for engine in engines]
+        small = answers(engines, CROP_PX, pool, arguments.threads)
         rotations = fitted(*small, crops(FITTED_ON, arguments.crops))
-        large = [Answers(engine, SIDE_PX, pool, arguments.threads) for engine in engines]
+        large = answers(engines, SIDE_PX, pool, arguments.threads)
         content, style = ratios(*large, pairs)
         record["poolings"][pool] = {
             "feature_error": errors(*small, crops(held_out, arguments.crops), rotations),
@@ -95,6 +95,12 @@ class Answers:
         self._session.set(IMAGE, np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
         found = self._session.run()
         return {tap: found[f"content_{tap}"].reshape(found[f"content_{tap}"].shape[1], -1) for tap in self._taps}
+
+
+def answers(engines: Sequence[Engine], side_px: int, pool: str, threads: int) -> tuple[Answers, Answers]:
+    """Return both networks as functions."""
+    slim, full = (Answers(engine, side_px, pool, threads) for engine in engines)
+    return slim, full
 
 
 def crops(sources: Iterable[str], count: int) -> Iterable[np.ndarray]:
