@@ -47,8 +47,8 @@ class Engine:
 
     Args:
         model: as `impasto.engine.network.load_network` takes it.
-        provider: "auto", a name that `impasto doctor` shows, with options as in "cuda:1,nhwc,memory=8000"; or a provider
-            of one's own.
+        provider: "auto", a name that `impasto doctor` shows, with options as in "cuda:1,nhwc,memory=8000"; or one of
+            one's own.
         precision: of the convolutions: "auto" (the fastest that keeps float32's range), or as
             `impasto.engine.precision.NAMES` says.
         threads: of the CPU; 0 is one per core.

@@ -76,7 +76,8 @@ def main() -> None:
         message = error.format_message().rstrip(".")
         if not message:  # no arguments: the help was shown
             sys.exit(USAGE_ERROR)
-        _fail(f"{message}; see `impasto --help`")
+        context = getattr(error, "ctx", None)
+        _fail(f"{message}; see `{context.command_path if context else 'impasto'} --help`")
     sys.exit(status if isinstance(status, int) else 0)
 
 

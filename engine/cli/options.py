@@ -15,9 +15,7 @@ Model = Annotated[
 ]
 Provider = Annotated[
     str,
-    typer.Option(
-        help="Where it runs: auto, tensorrt, cuda, openvino or cpu; cuda:1 is the second GPU, cuda,nhwc an option of it."
-    ),
+    typer.Option(help="auto, tensorrt, cuda, openvino or cpu; cuda:1 is the second GPU, cuda,nhwc an option of it."),
 ]
 Precision = Annotated[
     str, typer.Option(help="Of the convolutions: auto, fp32, tf32, fp16, bf16, or bf16-typed (openvino).")

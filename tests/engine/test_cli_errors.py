@@ -115,11 +115,11 @@ def _style_thin_after_scaling(files: Files) -> Case:
 
 
 def _unknown_option(files: Files) -> Case:
-    return arguments(files, "--colour"), "No such option: --colour; see `impasto --help`"
+    return arguments(files, "--colour"), "No such option: --colour; see `impasto transfer --help`"
 
 
 def _missing_argument(files: Files) -> Case:
-    return ["transfer", files.content], "Missing argument 'style'; see `impasto --help`"
+    return ["transfer", files.content], "Missing argument 'style'; see `impasto transfer --help`"
 
 
 def _unknown_model(files: Files) -> Case:

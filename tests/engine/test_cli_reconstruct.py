@@ -121,7 +121,8 @@ def test_the_same_command_gives_the_same_file(capsys: pytest.CaptureFixture[str]
         ("content", ["--tap", "relu1_1=0"],
          "nothing to optimise: the weight of relu1_1 is 0; give a tap a weight above 0, as relu1_1=1"),
         ("content", ["--tap", "relu1_1=x"], "bad tap 'relu1_1=x': expected NAME or NAME=WEIGHT, as relu4_2=0.5"),
-        ("content", ["--seamless"], "No such option: --seamless (Possible options: --seed); see `impasto --help`"),
+        ("content", ["--seamless"],
+         "No such option: --seamless (Possible options: --seed); see `impasto reconstruct content --help`"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_and_status_2(

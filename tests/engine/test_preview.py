@@ -255,8 +255,8 @@ def test_snapshots_are_made_only_to_be_drawn() -> None:
     for _ in range(1000):
         clock.now += 0.01
         preview.take(Iteration(1, 2, 1.0, {}, 1.0, snapshot))
-    assert len(made) == 8  # seconds 2.5 to 10; the first waits until it is sure to be cheap enough
-    assert made[0] - 1000 == pytest.approx(2.5, abs=0.02)
+    assert len(made) == 5  # seconds 5 to 9; the first waits until it is sure to be cheap enough
+    assert made[0] - 1000 == pytest.approx(5.0, abs=0.02)
 
 
 def test_without_a_terminal_it_says_why_and_goes_on(capsys: pytest.CaptureFixture[str], files: Files) -> None:
