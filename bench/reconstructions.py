@@ -16,7 +16,7 @@ starts from noise that is uniform over 0..1, from which other programs start: it
 
 A fraction is the lowest loss so far over the loss of the noise. The error of a content reconstruction is the mean
 |difference| to the image that was reconstructed, in grey levels, of what a file would hold (before rounding).
-What the output file has already is not run again.
+What the output file has already is not run again; a file of another machine or other versions is refused.
 """
 
 import argparse
@@ -32,6 +32,7 @@ import numpy as np
 
 from impasto.bench.conditions import conditions
 from impasto.bench.recorded import HISTORY, PIXEL, BudgetSpent, Recorded, run_torch
+from impasto.bench.script import as_script
 from impasto.engine import Engine, Settings
 from impasto.engine.descent import PIXEL_RANGE
 from impasto.engine.images import Picture, read_image
@@ -39,6 +40,8 @@ from impasto.engine.lbfgs import LbfgsSettings, lbfgs
 from impasto.engine.objective import Objective
 from impasto.engine.outcome import Budget, Vector
 from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
+from impasto.models.errors import ImpastoError
+from impasto.models.store import atomic_file
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 MARKS = (1, 50, 100, 200, 300, 500)
@@ -117,6 +120,17 @@ def run_one(name: str, objective: Objective, start: Start, image: Vector | None)
     return row
 
 
+def check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+    """Refuse to put runs of different machines, threads or versions under one heading.
+
+    Raises:
+        ImpastoError: with what differs.
+    """
+    for name in ("processor", "processor_flags", "cores", "threads", "versions"):
+        if before.get(name) != now.get(name):
+            raise ImpastoError(f"{path} is of other conditions: {name} differ; give another --output")
+
+
 def fitted(path: Path, side_px: int) -> Picture:
     """Return an image with its long side so many px."""
     from impasto.engine.images import fit_long_side
@@ -142,7 +156,9 @@ def main() -> None:
     arguments = parser.parse_args()
     record: dict[str, Any] = {"what": __doc__, "conditions": conditions(arguments.threads), "runs": {}}
     if arguments.output.is_file():
-        record["runs"] = json.loads(arguments.output.read_text())["runs"]
+        before = json.loads(arguments.output.read_text())
+        check_same(before["conditions"], record["conditions"], arguments.output)
+        record["runs"] = before["runs"]
     scene, painting = fitted(arguments.content, arguments.content_side), fitted(arguments.style, arguments.style_side)
     record["images"] = {picture.name: [picture.width, picture.height] for picture in (scene, painting)}
     limits: dict[str, Any] = {"size": 0, "seed": arguments.seed}
@@ -168,8 +184,9 @@ def main() -> None:
                     start = Start(x, objective.image_shape, arguments.evaluations, settings.history)
                     rows[name] = run_one(name, objective, start, image)
                     print(case, name, json.dumps(rows[name]), flush=True)
-                    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+                    with atomic_file(arguments.output) as part:
+                        part.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    as_script(main)

@@ -23,11 +23,13 @@ import onnx
 
 from impasto.bench.conditions import conditions
 from impasto.bench.record import check_place, write
+from impasto.bench.script import as_script
 from impasto.engine import providers
 from impasto.engine.graph import Graph
 from impasto.engine.network import load_network
 from impasto.engine.session import Session
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS
+from impasto.models.errors import ImpastoError
 
 FOLDERS = ("models", "export", "engine", "bench")
 WARM_UP = 2
@@ -124,9 +126,11 @@ def measured(graphs: dict[str, Path], threads: int, rounds: int) -> dict[str, An
 
 def _git(*arguments: str) -> str:
     """Return what git says."""
-    said = subprocess.run(["git", *arguments], check=True, capture_output=True, text=True)  # noqa: S603, S607
+    said = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    if said.returncode:
+        raise ImpastoError(f"git {' '.join(arguments)}: {said.stderr.strip()}; run it in a clone, with a revision")
     return said.stdout.strip()
 
 
 if __name__ == "__main__":
-    main()
+    as_script(main)

@@ -118,6 +118,30 @@ def test_optimizers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, images: tup
         assert all(len(run["curve"]) <= 4 and run["final"] == run["curve"][-1] for run in start)
 
 
+def test_reconstructions(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    images: tuple[Path, Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "a.json"
+    small = ("--model", "vgg19-slim", "--content-side", 32, "--style-side", 32, "--evaluations", 3, "--threads", 1)
+    chosen = ("--optimizer", "impasto", "--optimizer", "torch", "--case", "content relu1_1")
+    run(monkeypatch, "reconstructions", *images, *small, *chosen, "-o", output)
+    found = read(output)
+    assert {name: row["evaluations"] for name, row in found["runs"]["content relu1_1"].items()} == {
+        "impasto": 3,
+        "torch": 3,
+    }
+    capsys.readouterr()
+    run(monkeypatch, "reconstructions", *images, *small, *chosen, "-o", output)
+    assert capsys.readouterr().out == ""  # what the file has is not run again
+    output.write_text(json.dumps(found | {"conditions": found["conditions"] | {"threads": 2}}))
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "reconstructions", *images, *small, *chosen, "-o", output)
+    assert capsys.readouterr().err == f"error: {output} is of other conditions: threads differ; give another --output\n"
+
+
 def test_seams(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, images: tuple[Path, Path]) -> None:
     output = tmp_path / "a.json"
     small = ("--model", "vgg19-slim", "--side", 32, "--evaluations", 2, "--rounds", 1, "--threads", 1)
