@@ -14,7 +14,7 @@ import onnx_ir as ir
 import pytest
 from PIL import Image
 
-from impasto.bench import lowering, optimizers, seams
+from impasto.bench import lowering, operators, optimizers, seams
 from impasto.bench.pictures import drawn_content, drawn_style
 from impasto.bench.script import as_script
 from impasto.engine.providers import openvino
@@ -140,6 +140,29 @@ def test_reconstructions(
     with pytest.raises(SystemExit):
         run(monkeypatch, "reconstructions", *images, *small, *chosen, "-o", output)
     assert capsys.readouterr().err == f"error: {output} is of other conditions: threads differ; give another --output\n"
+
+
+def test_operators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    output = tmp_path / "a.json"
+    monkeypatch.setattr(operators, "SQUARE", 64)
+    run(monkeypatch, "operators", *SMALL, "--rounds", 2, "-o", output)
+    found = read(output)
+    assert len(found["samples_s"]) == 2
+    assert {"Conv", "MatMul"} <= set(found["operators_s"])
+    assert sum(found["operators_s"].values()) <= 1.5 * max(found["samples_s"])
+    assert found["floor_s"] == pytest.approx(sum(found["operations"].values()) / found["product_rate_per_s"])
+
+
+def test_operations_by_hand() -> None:
+    taps = {"content_taps": ("relu1_1",), "style_taps": ("relu1_1",)}
+    model = build_objective(features_model(), **taps, height=32, width=32, pool="avg").model
+    found = operators.floating_point_operations(model)
+    channels = next(node for node in model.graph if node.op_type == "Conv").outputs[0].shape
+    assert channels is not None
+    width = int(channels.numpy()[1])
+    # Forward and backward each: 32 x 32 positions of 9 weights between 3 channels and so many, multiplied and added.
+    assert found["Conv"] == 2 * (2 * 1024 * 9 * 3 * width)
+    assert found["MatMul"] % (2 * 1024 * width * width) == 0
 
 
 def test_seams(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, images: tuple[Path, Path]) -> None:
