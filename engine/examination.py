@@ -37,8 +37,7 @@ def _providers() -> dict[str, str]:
     found = {
         item.name: f"{'works' if item.works else 'not usable'}: {item.reason}" for item in providers.availability()
     }
-    used = providers.choose()
-    return {**found, "would be used": f"{used.name} in {used.precision}, as the first that works"}
+    return {**found, "would be used": providers.choose().choice.removeprefix("provider ")}
 
 
 def _networks() -> dict[str, str]:

@@ -63,8 +63,8 @@ def supported() -> tuple[str, ...]:
 def best_precision() -> str:
     """Return what "auto" stands for: bf16 where the processor multiplies it in matrix tiles (AMX), else fp32.
 
-    The vector instructions, AVX512-BF16, do no more products in a cycle than float32's and the rounding comes on top:
-    an evaluation takes 1.4 to 1.6 times as long as in fp32 (bench/results/compare-avx512-bf16.json).
+    With vector instructions, AVX512-BF16, an evaluation takes 1.4 to 1.5 times as long as in fp32
+    (bench/results/compare-avx512-bf16.json).
     """
     return "bf16" if processor.BF16_TILES in processor.flags() and refusal("bf16") is None else "fp32"
 

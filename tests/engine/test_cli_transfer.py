@@ -113,8 +113,8 @@ def test_doctor_tells_the_truth_without_a_gpu(capsys: pytest.CaptureFixture[str]
     assert report["Providers"]["cpu"].startswith("works")
     if not Path("/dev/nvidiactl").exists():
         assert report["Providers"]["cuda"].startswith("not usable")
-        openvino = report["Providers"]["openvino"].startswith("works")
-        assert report["Providers"]["would be used"].startswith("openvino" if openvino else "cpu")
+        openvino = report["Providers"]["openvino"].startswith("works") and report["Machine"]["bfloat16"] == "amx_bf16"
+        assert report["Providers"]["would be used"].startswith("openvino, bf16; " if openvino else "cpu, fp32; ")
     assert report["Versions"]["numpy"] == np.__version__
 
 
