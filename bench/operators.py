@@ -48,15 +48,16 @@ def main() -> None:
     arguments = parser.parse_args()
     check_place(arguments.output)
     record: dict[str, Any] = {"what": (__doc__ or "").strip(), "conditions": conditions(arguments.threads)}
-    taps = {"content_taps": CONTENT_TAPS, "style_taps": STYLE_TAPS}
-    network = load_network(arguments.model)
-    model = build_objective(network.model, **taps, height=arguments.size, width=arguments.size, pool="avg").model
+    network, side = load_network(arguments.model), arguments.size
+    model = build_objective(
+        network.model, content_taps=CONTENT_TAPS, style_taps=STYLE_TAPS, height=side, width=side, pool="avg"
+    ).model
     lower_for_cpu(model)
     operations = floating_point_operations(model)
     rate = product_rate(arguments.threads)
     record |= {
         "network": network.name,
-        "size_px": arguments.size,
+        "size_px": side,
         **profiled(whole(model), arguments.threads, arguments.rounds),
         "operations": operations,
         "product_rate_per_s": rate,

@@ -154,8 +154,9 @@ def test_operators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_operations_by_hand() -> None:
-    taps = {"content_taps": ("relu1_1",), "style_taps": ("relu1_1",)}
-    model = build_objective(features_model(), **taps, height=32, width=32, pool="avg").model
+    model = build_objective(
+        features_model(), content_taps=("relu1_1",), style_taps=("relu1_1",), height=32, width=32, pool="avg"
+    ).model
     found = operators.floating_point_operations(model)
     channels = next(node for node in model.graph if node.op_type == "Conv").outputs[0].shape
     assert channels is not None
