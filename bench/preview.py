@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--way", action="append", choices=WAYS[1:], help="repeatable, beside the run without; all")
     arguments = parser.parse_args()
     check_place(arguments.output)
     if arguments.rounds < 1:
@@ -87,11 +88,12 @@ def main() -> None:
     before = conditions(arguments.threads)
     asked = {name: value.name if isinstance(value, Path) else value for name, value in vars(arguments).items()}
     record: dict[str, Any] = {"what": (__doc__ or "").strip(), "conditions": before, "asked": asked}
-    runs: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    ways = (OFF, *(arguments.way or WAYS[1:]))
+    runs: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     with Engine(arguments.model, provider="cpu", precision="fp32", threads=arguments.threads) as engine:
         measured(engine, arguments, OFF)
         for _ in range(arguments.rounds):
-            for way in WAYS:
+            for way in ways:
                 runs[way].append(measured(engine, arguments, way))
             record |= {"promise": SHARE, "runs": runs, "summary": summary(runs), "load_1_min_after": load()}
             write(arguments.output, record)
