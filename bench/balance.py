@@ -1,10 +1,12 @@
-"""Whether one alpha means one balance of content and style: over networks, sizes and poolings, for two weightings.
+"""Whether one alpha means one balance of content and style: over networks, sizes and poolings, for each weighting.
 
     python -m impasto.bench.balance CONTENT STYLE -o DIR --json bench/results/balance.json [--sheet SHEET.jpg]
 
-The same short transfer on VGG-19, on VGG-19 normalised over the images of CONTENT's folder and on vgg19-slim, at each
-size, with average and with maximum pooling: under `paper` with one alpha and under `calibrated` with one alpha. What
-the files hold is judged by one yardstick, VGG-19 with average pooling at the run's size:
+The same short transfer on VGG-19, on VGG-19 normalised over the images of CONTENT's folder (for each pooling) and on
+vgg19-slim, at each size, with average and with maximum pooling: under `paper` with one alpha and under `calibrated`
+with one alpha. On the normalised network also as `derived`: the content error is the mean over the activations there,
+1 / (N M) sum (F - P)^2, and the style loss the literal one, which is what follows from a mean activation of 1. What the
+files hold is judged by one yardstick, VGG-19 with average pooling at the run's size:
 
     content error ||F - P|| / ||P|| at relu4_2, style error the mean of ||G - A|| / ||A|| over the five taps.
 
@@ -28,7 +30,7 @@ from impasto.bench.conditions import conditions
 from impasto.bench.record import check_place, write
 from impasto.bench.script import as_script
 from impasto.engine import Engine, Settings
-from impasto.engine.images import read_image, resize, write_image
+from impasto.engine.images import fit_long_side, read_image, resize, write_image
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
 from impasto.engine.normalising import normalise_network
 from impasto.engine.preparation import read_style
@@ -37,10 +39,11 @@ from impasto.models.errors import ImpastoError
 from impasto.models.store import EMBEDDED, FULL
 
 SIZES_PX = (80, 160)
-ALPHAS = {"paper": 2e-2, "calibrated": 1e-2}  # about the same on vgg19-slim at 160 px
+ALPHAS = {"paper": 2e-2, "calibrated": 1e-2, "derived": 1e-1}  # about the same on vgg19 or vgg19-slim at 160 px
 NORMALISED = f"{FULL}-normalised"
 NETWORKS = (FULL, NORMALISED, EMBEDDED)
 ERRORS = ("content_error", "style_error")
+CONTENT_CHANNELS, STRIDE = 512, 8  # of relu4_2
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,14 @@ class Cell:
         """Of its picture, without an extension."""
         return f"{self.weighting}-{Path(self.network).stem}-{self.size_px}-{self.pool}"
 
-    def settings(self, evaluations: int) -> Settings:
-        """Return what it runs with."""
+    def settings(self, evaluations: int, activations: int) -> Settings:
+        """Return what it runs with; activations is how many the content tap has, N M."""
+        derived = self.weighting == "derived"
+        alpha = ALPHAS[self.weighting]
         return Settings(
             size=self.size_px,
-            weighting=self.weighting,
-            content_weight=ALPHAS[self.weighting],
+            weighting="paper" if derived else self.weighting,
+            content_weight=2 * alpha / activations if derived else alpha,
             pool=self.pool,
             iterations=evaluations,
             evaluations=evaluations,
@@ -73,7 +78,8 @@ def grid(networks: Iterable[str], sizes_px: Iterable[int], pools: Iterable[str] 
     """Return every cell, those of one network and size one after another."""
     return [
         Cell(weighting, network, size_px, pool)
-        for network, size_px, pool, weighting in itertools.product(networks, sizes_px, pools, ALPHAS)
+        for network, pool, size_px, weighting in itertools.product(networks, pools, sizes_px, ALPHAS)
+        if weighting != "derived" or network == NORMALISED
     ]
 
 
@@ -163,22 +169,25 @@ def begun(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def painted(cells: Sequence[Cell], arguments: argparse.Namespace) -> Iterator[tuple[Cell, Path]]:
     """Yield every cell with the file of its picture, made unless it is there."""
-    for network, group in itertools.groupby(cells, key=lambda cell: cell.network):
-        model = normalised(arguments) if network == NORMALISED else network
+    content = read_image(arguments.content)
+    for (network, pool), group in itertools.groupby(cells, key=lambda cell: (cell.network, cell.pool)):
+        model = normalised(arguments, pool) if network == NORMALISED else network
         with Engine(model, provider="cpu", precision="fp32", threads=arguments.threads) as engine:
             for cell in group:
                 picture = arguments.output / f"{cell.name}.png"
                 if not picture.is_file():
-                    settings = cell.settings(arguments.evaluations)
+                    height, width = fit_long_side(content.height, content.width, cell.size_px)
+                    activations = CONTENT_CHANNELS * (height // STRIDE) * (width // STRIDE)
+                    settings = cell.settings(arguments.evaluations, activations)
                     engine.transfer(arguments.content, arguments.style, settings).save(picture)
                 yield cell, picture
 
 
-def normalised(arguments: argparse.Namespace) -> Path:
+def normalised(arguments: argparse.Namespace, pool: str) -> Path:
     """Return VGG-19 normalised over the pictures beside the content image, made unless it is there."""
-    path: Path = arguments.output / f"{NORMALISED}.onnx"
+    path: Path = arguments.output / f"{NORMALISED}-{pool}.onnx"
     if not path.is_file():
-        normalise_network(FULL, [arguments.content.parent], path)
+        normalise_network(FULL, [arguments.content.parent], path, pool)
     return path
 
 

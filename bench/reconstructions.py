@@ -34,7 +34,7 @@ from impasto.bench.conditions import conditions
 from impasto.bench.recorded import HISTORY, PIXEL, BudgetSpent, Recorded, run_torch
 from impasto.bench.script import as_script
 from impasto.engine import Engine, Settings
-from impasto.engine.descent import PIXEL_RANGE
+from impasto.engine.descent import PIXEL_RANGE, lbfgs_settings
 from impasto.engine.images import Picture, read_image
 from impasto.engine.lbfgs import LbfgsSettings, lbfgs
 from impasto.engine.objective import Objective
@@ -55,32 +55,35 @@ class Start:
         x: the image, flat.
         image_shape: its channels, height and width.
         evaluations: at most.
-        history: curvature pairs that `impasto reconstruct` keeps.
+        settings: what `impasto reconstruct` runs with.
     """
 
     x: Vector
     image_shape: tuple[int, int, int]
     evaluations: int
-    history: int
+    settings: Settings
+
+
+def _minimise(objective: Recorded, start: Start, **changes: Any) -> None:
+    settings = dataclasses.replace(start.settings, **changes)
+    chosen = lbfgs_settings(settings, start.image_shape, LbfgsSettings.loss_noise)
+    for _ in lbfgs(objective, start.x, chosen, Budget(evaluations=start.evaluations)):
+        pass
 
 
 def run_impasto(objective: Recorded, start: Start) -> None:
     """Minimise with this project's L-BFGS, as `impasto reconstruct` does."""
-    settings = LbfgsSettings(history_size=start.history, image_shape=start.image_shape, bounds=PIXEL_RANGE)
-    for _ in lbfgs(objective, start.x, settings, Budget(evaluations=start.evaluations)):
-        pass
+    _minimise(objective, start)
 
 
 def run_impasto_short(objective: Recorded, start: Start) -> None:
     """Minimise with this project's L-BFGS and the rival's history."""
-    run_impasto(objective, dataclasses.replace(start, history=HISTORY))
+    _minimise(objective, start, history=HISTORY)
 
 
 def run_impasto_plain(objective: Recorded, start: Start) -> None:
     """Minimise with this project's L-BFGS without the spectral initial inverse."""
-    settings = LbfgsSettings(history_size=start.history, bounds=PIXEL_RANGE)
-    for _ in lbfgs(objective, start.x, settings, Budget(evaluations=start.evaluations)):
-        pass
+    _minimise(objective, start, optimizer="plain-lbfgs")
 
 
 def run_torch_plain(objective: Recorded, start: Start) -> None:
@@ -181,7 +184,7 @@ def main() -> None:
                     x = np.clip(x, *PIXEL_RANGE)
                     if case.startswith("style from uniform noise"):
                         x = np.random.default_rng(arguments.seed).random(x.size, np.float32)
-                    start = Start(x, objective.image_shape, arguments.evaluations, settings.history)
+                    start = Start(x, objective.image_shape, arguments.evaluations, settings)
                     rows[name] = run_one(name, objective, start, image)
                     print(case, name, json.dumps(rows[name]), flush=True)
                     with atomic_file(arguments.output) as part:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from impasto.engine.adam import AdamSettings, adam
+from impasto.engine.initial_inverse import PRIOR_PAIRS
 from impasto.engine.lbfgs import LbfgsSettings, lbfgs
 from impasto.engine.minimisation import Minimisation
 from impasto.engine.objective import Objective
@@ -18,6 +19,29 @@ NON_FINITE = (Outcome.NON_FINITE_START, Outcome.NON_FINITE_STEP)
 
 Safer = Callable[[int], tuple[Objective, float] | None]
 """Iterations done -> the objective in the next safer precision and its loss noise; None where there is none."""
+
+
+def lbfgs_settings(settings: Settings, image_shape: tuple[int, int, int], loss_noise: float) -> LbfgsSettings:
+    """Return how L-BFGS works for a run.
+
+    Args:
+        settings: of the run.
+        image_shape: channels, height and width.
+        loss_noise: the loss's relative error.
+    """
+    spectral = settings.optimizer == "lbfgs"
+    photograph_from_noise = settings.init == "noise" and not settings.active_style_taps
+    return LbfgsSettings(
+        history_size=settings.history,
+        loss_noise=loss_noise,
+        image_shape=image_shape if spectral else None,
+        prior_pairs=PRIOR_PAIRS if photograph_from_noise else 0,
+        bounds=_bounds(settings),
+    )
+
+
+def _bounds(settings: Settings) -> tuple[float, float] | None:
+    return PIXEL_RANGE if settings.bounded else None
 
 
 class Descent:
@@ -110,17 +134,12 @@ class Descent:
     def _minimise(self, iterations: int, evaluations: int) -> Minimisation:
         """Start the optimiser that was asked for, with what is left of the limits."""
         settings = self._settings
-        bounds = PIXEL_RANGE if settings.bounded else None
         budget = self._budget(iterations, evaluations)
         if settings.optimizer == "adam":
             rate = settings.learning_rate * GREY_LEVEL
+            bounds = _bounds(settings)
             return adam(self.objective, self._x, AdamSettings(learning_rate=rate, bounds=bounds), budget)
-        chosen = LbfgsSettings(
-            history_size=settings.history,
-            loss_noise=self._loss_noise,
-            image_shape=self.objective.image_shape if settings.optimizer == "lbfgs" else None,
-            bounds=bounds,
-        )
+        chosen = lbfgs_settings(settings, self.objective.image_shape, self._loss_noise)
         return self._on_device(chosen, budget) or lbfgs(self.objective, self._x, chosen, budget)
 
     def _on_device(self, chosen: LbfgsSettings, budget: Budget) -> Minimisation | None:

@@ -119,11 +119,11 @@ def step_form(settings: LbfgsSettings, image_shape: tuple[int, int, int], on_dev
         max_search_evaluations=settings.max_search_evaluations,
         bounds=settings.bounds,
         scale=scale if on_device.scaled else None,
-        spectrum=None if settings.image_shape is None else _spectrum(settings.image_shape),
+        spectrum=None if settings.image_shape is None else _spectrum(settings.image_shape, settings.prior_pairs),
     )
 
 
-def _spectrum(shape: tuple[int, int, int]) -> Spectrum:
+def _spectrum(shape: tuple[int, int, int], prior_pairs: int) -> Spectrum:
     channels, height, width = shape
     vertical, horizontal = real_fourier(height)[1], real_fourier(width)[1]
     return Spectrum(
@@ -136,4 +136,6 @@ def _spectrum(shape: tuple[int, int, int]) -> Spectrum:
         strength=initial_inverse.STRENGTH,
         narrowest=initial_inverse.NARROWEST,
         widest=initial_inverse.WIDEST,
+        prior=initial_inverse.prior_energies(shape),
+        prior_pairs=prior_pairs,
     )

@@ -58,6 +58,8 @@ class LbfgsSettings:
         max_search_evaluations: for one line search, 1 or more.
         image_shape: channels, height and width of the image that x holds; curvature is then told apart by spatial
             frequency and colour (`impasto.engine.initial_inverse`). None is one number for all, the textbook's way.
+        prior_pairs: what natural images are like counts as so many curvature pairs in that, 0 or more; without
+            image_shape it has no effect.
         bounds: least and largest value of every variable; None is no bounds. For "backtracking" only.
 
     Raises:
@@ -73,6 +75,7 @@ class LbfgsSettings:
     least_cosine: float = 1e-8
     max_search_evaluations: int = 25
     image_shape: tuple[int, int, int] | None = None
+    prior_pairs: int = 0
     bounds: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -86,6 +89,7 @@ class LbfgsSettings:
             "loss_noise": (0 <= self.loss_noise < 1, "at least 0 and below 1"),
             "least_cosine": (0 <= self.least_cosine < 1, "at least 0 and below 1"),
             "max_search_evaluations": (self.max_search_evaluations >= 1, "1 or more"),
+            "prior_pairs": (self.prior_pairs >= 0, "0 or more"),
             "bounds": (self.bounds is None or self.bounds[0] < self.bounds[1], "None or (least, largest)"),
         }
         for name, (valid, allowed) in checks.items():
@@ -139,7 +143,7 @@ class _Run:
             max_evaluations=settings.max_search_evaluations,
         )
         shape = settings.image_shape
-        initial: InitialInverse = ScalarInverse() if shape is None else SpectralInverse(shape)
+        initial: InitialInverse = ScalarInverse() if shape is None else SpectralInverse(shape, settings.prior_pairs)
         self._history = CurvatureHistory(settings.history_size, x.size, initial)
         self._x = x
         self._gradient, self._direction, self._trial = np.empty_like(x), np.empty_like(x), np.empty_like(x)

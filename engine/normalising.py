@@ -10,7 +10,7 @@ import onnx_ir as ir
 from impasto.engine import images
 from impasto.engine.network import load_network
 from impasto.export.normalisation import normalise
-from impasto.export.tap_graph import available_taps
+from impasto.export.tap_graph import available_taps, set_pooling
 from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
 from impasto.models.store import atomic_file, network_file
@@ -19,13 +19,16 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 LONG_SIDE_PX = 512
 
 
-def normalise_network(model: str | Path, pictures: Sequence[Path], output: str | Path) -> tuple[Path, int, int]:
+def normalise_network(
+    model: str | Path, pictures: Sequence[Path], output: str | Path, pool: str = "avg"
+) -> tuple[Path, int, int]:
     """Write a network whose filters have mean activation 1 over the pictures and their positions.
 
     Args:
         model: as `impasto.engine.network.load_network` takes it.
         pictures: image files, or folders of them; larger ones are brought to 512 px.
         output: a file that ends in .onnx, or a name for the cache.
+        pool: pooling of the runs that it is for, avg or max: it decides the means.
 
     Returns:
         The file, the number of pictures, and the number of filters that none of them activates, which stay as they are.
@@ -37,8 +40,9 @@ def normalise_network(model: str | Path, pictures: Sequence[Path], output: str |
     files = _files(pictures)
     network = load_network(model)
     copy = network.model.clone()
+    set_pooling(copy, pool)
     silent = normalise(copy, mean_activations(copy, files))
-    copy.metadata_props["normalised"] = f"mean activation 1 over {len(files)} pictures"
+    copy.metadata_props["normalised"] = f"mean activation 1 over {len(files)} pictures, {pool} pooling"
     copy.metadata_props["normalised_from"] = network.sha256
     with atomic_file(target, durable=True) as part:
         ir.save(copy, part)

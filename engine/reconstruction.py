@@ -14,8 +14,8 @@ CONTENT_HISTORY, STYLE_HISTORY = 20, 40
 
 Differs from Gatys et al.: they reconstruct by gradient descent, which keeps none.
 Measured with 10 pairs instead, seed 0, 500 evaluations, the share of the loss of the noise that is left: content from
-relu1_1 5.2e-11 for 4.8e-11, from relu4_1 1.27e-4 for 1.25e-4, from relu5_1 1.30e-3 for 1.20e-3; style from all five
-taps at 192 px 8.9e-4 for 7.6e-4.
+relu1_1 5.7e-11 for 6.0e-11, from relu3_1 1.93e-5 for 1.82e-5, from relu4_1 1.29e-4 for 1.38e-4, from relu5_1 1.55e-3
+for 1.38e-3; style from all five taps at 192 px 8.9e-4 for 7.6e-4 (bench/results/reconstructions.json).
 """
 
 CONTENT_PRECISION = "fp32"

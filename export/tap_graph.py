@@ -70,7 +70,7 @@ def tap_graph(
     image.name = "image"
     image.shape = ir.Shape((batch, 3, height, width))
     if pool != "model":
-        _set_pooling(copy, pool)
+        set_pooling(copy, pool)
     for node in copy.graph:  # shapes of the file's own size, symbolic or not, no longer hold
         for value in node.outputs:
             value.shape = None
@@ -96,8 +96,16 @@ def _image_input(model: ir.Model) -> ir.Value:
     return inputs[0]
 
 
-def _set_pooling(model: ir.Model, pool: str) -> None:
-    """Turn every pooling node into the wanted kind, with the same windows."""
+def set_pooling(model: ir.Model, pool: str) -> None:
+    """Turn every pooling node into the wanted kind, with the same windows; in place.
+
+    Args:
+        model: any.
+        pool: one of `POOLINGS`.
+
+    Raises:
+        ImpastoError: it is another.
+    """
     if pool not in POOLINGS:
         raise ImpastoError(f"unknown pooling {pool!r}: it is one of {', '.join(POOLINGS)}")
     wanted = {"avg": "AveragePool", "max": "MaxPool"}[pool]

@@ -97,6 +97,7 @@ def normalise(
         str,
         typer.Option("--output", "-o", help="A name for the cache, or a file .onnx.", show_default=False),
     ],
+    pool: Annotated[str, typer.Option(help="Pooling of the runs it is for: avg or max.")] = "avg",
 ) -> None:
     """Scale a network so that every filter's mean activation over the images is 1 (Gatys et al., CVPR 2016).
 
@@ -104,10 +105,10 @@ def normalise(
     """
     from impasto.engine.normalising import normalise_network
 
-    path, count, silent = normalise_network(name, pictures, output)
+    path, count, silent = normalise_network(name, pictures, output, pool)
     _print_network(path)
     note = f"; {silent} filters that none of them activates stay as they are" if silent else ""
-    print(f"normalised     mean activation 1 over {count} pictures{note}")
+    print(f"normalised     mean activation 1 over {count} pictures, {pool} pooling{note}")
 
 
 def _row(info: "NetworkInfo") -> tuple[str, ...]:

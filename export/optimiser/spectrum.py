@@ -62,12 +62,20 @@ class SpectralProduct:
         early = learnt < spectrum.first_pairs
         turn = ((learnt / spectrum.every).floor() * spectrum.every).equals(learnt)
         steady = where(early, self._number(spectrum.memory), self._number(spectrum.memory**spectrum.every))
-        growing = 1.0 - 1.0 / (learnt + 1)
+        growing = 1.0 - 1.0 / (learnt + (1 + spectrum.prior_pairs))
         memory = where(steady < growing, steady, growing).reshape(0, 1, 1, 1)
         parts = [self._energy(vector).reshape(0, 1, self._form.shape[0], spectrum.bands) for vector in (s, y)]
         new = self._algebra.concat(parts, 1) / y_dot_y.reshape(0, 1, 1, 1)
-        mean = energies * memory + new * (1.0 - memory)
+        mean = self._before(energies, new, learnt) * memory + new * (1.0 - memory)
         return where((taken & (early | turn)).reshape(0, 1, 1, 1), mean, energies)
+
+    def _before(self, energies: Quantity, new: Quantity, learnt: Quantity) -> Quantity:
+        """Return what a pair's energies, new, are added to: before the first pair the prior, on its scale."""
+        if not self._spectrum.prior_pairs:
+            return energies  # which counts for nothing then
+        prior = self._algebra.constant("prior_energies", self._spectrum.prior[None])
+        total = new.reshape(0, 2, -1).sum(2).reshape(0, 2, 1, 1)
+        return self._algebra.where((learnt < 1).reshape(0, 1, 1, 1), prior * total, energies)
 
     def multiply(self, vector: Quantity, energies: Quantity, inverse: Quantity) -> Quantity:
         """Return the product of the initial inverse with [N, n]."""

@@ -57,6 +57,8 @@ class Spectrum:
         strength: exponent.
         narrowest: least factor, as a multiple of the scalar one.
         widest: largest.
+        prior: energies of s and of y before the first pair, as shares of the first pair's, [2, C, B], float64.
+        prior_pairs: how many pairs they count as, 0 or more.
     """
 
     band: NDArray[np.intp]
@@ -68,6 +70,8 @@ class Spectrum:
     strength: float
     narrowest: float
     widest: float
+    prior: NDArray[np.float64]
+    prior_pairs: int
 
 
 @dataclass(frozen=True)

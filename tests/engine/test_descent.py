@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from impasto.engine import Engine, Event, ImpastoError, Iteration, PrecisionChanged, Settings, descent, providers
+from impasto.engine.descent import lbfgs_settings
 from impasto.engine.lbfgs import LbfgsSettings, lbfgs
 from impasto.engine.minimisation import Minimisation
 from impasto.engine.objective import Objective
 from impasto.engine.outcome import Budget, Evaluate, Vector
+from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
 from tests.engine.command_line import run
 from tests.engine.conftest import TAPS, Files
 
@@ -139,3 +141,16 @@ def test_the_line_search_bears_the_precisions_rounding(
         engine.transfer(files.content, files.style, dataclasses.replace(SETTINGS, iterations=1))
     assert [settings.loss_noise for settings in asked] == [noise]
     assert asked[0].first_step_mean_change == pytest.approx(descent.GREY_LEVEL)
+
+
+def test_only_a_photograph_from_noise_is_expected_to_be_coarse_first() -> None:
+    noise = {"init": "noise"}
+    expected = {
+        content_reconstruction(): True,
+        content_reconstruction(init="content"): False,
+        style_reconstruction(): False,
+        Settings(**noise): False,  # type: ignore[arg-type]
+        Settings(): False,
+    }
+    for settings, prior in expected.items():
+        assert bool(lbfgs_settings(settings, (3, 8, 8), 1e-5).prior_pairs) == prior

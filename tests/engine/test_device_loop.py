@@ -14,6 +14,7 @@ from impasto.engine.device_loop import DeviceLoop
 from impasto.engine.looping import GPU_REPORT_EVERY, Looping
 from impasto.engine.objective import Objective, OnDevice
 from impasto.engine.providers import beside, cuda, nvidia, tensorrt
+from impasto.engine.reconstruction import content_reconstruction
 from impasto.engine.session import Session
 from tests.engine import command_line
 from tests.engine.conftest import Files
@@ -52,6 +53,13 @@ def test_steps_are_those_of_the_host(files: Files, changes: dict[str, object]) -
     assert np.abs(device.picture.pixels - host.picture.pixels).max() < 0.02
     assert (device.iterations, device.evaluations, device.outcome) == (host.iterations, host.evaluations, host.outcome)
     assert 0 < device.evaluations_s <= device.seconds
+
+
+def test_a_reconstruction_of_content_takes_the_steps_of_the_host(files: Files) -> None:
+    settings = content_reconstruction(("relu2_1",), size=0, iterations=12)
+    _, expected = run(files, settings, loop="host")
+    _, found = run(files, settings, loop="device")
+    assert [step.loss for step in found] == pytest.approx([step.loss for step in expected], rel=1e-3)
 
 
 @pytest.mark.parametrize("every", [2, 5, 100])

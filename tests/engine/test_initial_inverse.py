@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from impasto.engine.curvature import CurvatureHistory
-from impasto.engine.initial_inverse import NARROWEST, STRENGTH, WIDEST, InitialInverse, ScalarInverse, SpectralInverse
+from impasto.engine.initial_inverse import (
+    BANDS,
+    NARROWEST,
+    STRENGTH,
+    WIDEST,
+    InitialInverse,
+    ScalarInverse,
+    SpectralInverse,
+    prior_energies,
+)
 from impasto.engine.lbfgs import LbfgsSettings, lbfgs
 from impasto.engine.outcome import Budget, Vector
 from tests.oracles.bfgs import two_loop_direction
@@ -89,6 +98,34 @@ def test_a_coarse_wave_is_stretched_more_than_a_fine_one_where_the_fine_is_steep
     stretch = [float(np.linalg.norm(product(inverse, wave)) / np.linalg.norm(wave)) for wave in (coarse, fine)]
     steepness = 10 ** (4 * 13 / 32)
     assert stretch[0] / stretch[1] == pytest.approx(steepness**STRENGTH, rel=0.3)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 16, 9), (3, 1, 1)])
+def test_the_prior_is_a_stretch_of_one_over_frequency(shape: Shape) -> None:
+    of_s, of_y = prior_energies(shape)
+    assert of_s.sum() == pytest.approx(1)
+    assert of_y.sum() == pytest.approx(1)
+    stretch = np.sqrt(of_s / of_y)
+    octaves = np.log2(np.sqrt(0.5) * max(*shape[1:], 2)) / BANDS
+    np.testing.assert_allclose(stretch[:, 1:] / stretch[:, :-1], 2**-octaves)
+
+
+def test_the_prior_counts_as_so_many_pairs_and_is_forgotten() -> None:
+    shape = (3, 32, 32)
+    coarse = np.tile(np.cos(2 * np.pi * np.arange(32) / 32), 96).astype(np.float32)
+    fine = np.tile(np.cos(2 * np.pi * 14 * np.arange(32) / 32), 96).astype(np.float32)
+    preferences = []
+    for prior_pairs, pairs in ((0, 1), (10, 1), (10, 20), (10, 2000)):
+        inverse = SpectralInverse(shape, prior_pairs)
+        for s in vectors(pairs, shape):
+            observe(inverse, s, 4 * s)  # as steep for all
+        stretch = [float(np.linalg.norm(product(inverse, wave)) / np.linalg.norm(wave)) for wave in (coarse, fine)]
+        preferences.append(stretch[0] / stretch[1])
+    without, early, later, at_last = preferences
+    assert without == pytest.approx(1, rel=1e-3)
+    assert early > later > at_last
+    assert early > 2
+    assert at_last == pytest.approx(1, rel=0.02)
 
 
 def test_one_extreme_band_stays_within_the_limits() -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from impasto.engine.normalising import mean_activations, normalise_network
 from impasto.export.normalisation import normalise
+from impasto.export.tap_graph import set_pooling
 from impasto.models.errors import ImpastoError
 from impasto.models.store import network_file
 from tests.engine.command_line import run
@@ -56,6 +57,19 @@ def test_means_are_one_and_features_are_the_same_up_to_them(tmp_path: Path, pict
     for tap in TAPS:
         scale = np.where(before[tap] > 0, before[tap], 1)[:, None, None]
         np.testing.assert_allclose(found[tap] * scale, expected[tap], rtol=2e-4, atol=2e-5 * expected[tap].max())
+
+
+@pytest.mark.parametrize("pool", ["avg", "max"])
+def test_means_are_one_under_the_pooling_asked_for(tmp_path: Path, pictures: Path, pool: str) -> None:
+    ir.save(features_model(seed=3), tmp_path / "plain.onnx")
+    path, _, _ = normalise_network(tmp_path / "plain.onnx", [pictures], tmp_path / "normalised.onnx", pool)
+    run_with = ir.load(path)
+    set_pooling(run_with, pool)
+    means = mean_activations(run_with, sorted(pictures.glob("*.png")))["relu3_1"]
+    np.testing.assert_allclose(means[means > 0], 1, rtol=1e-5)
+    set_pooling(run_with, {"avg": "max", "max": "avg"}[pool])
+    others = mean_activations(run_with, sorted(pictures.glob("*.png")))["relu3_1"]
+    assert np.abs(others[means > 0] - 1).max() > 0.01
 
 
 def test_every_position_counts_alike(pictures: Path) -> None:

@@ -50,7 +50,7 @@ def wavy(seed: int) -> Function:
     return function
 
 
-def spectrum() -> Spectrum:
+def spectrum(prior_pairs: int = 0) -> Spectrum:
     vertical, horizontal = real_fourier(SHAPE[1])[1], real_fourier(SHAPE[2])[1]
     return Spectrum(
         initial_inverse.bands_of(vertical, horizontal, max(SHAPE)),
@@ -62,6 +62,8 @@ def spectrum() -> Spectrum:
         initial_inverse.STRENGTH,
         initial_inverse.NARROWEST,
         initial_inverse.WIDEST,
+        initial_inverse.prior_energies(SHAPE),
+        prior_pairs,
     )
 
 
@@ -147,7 +149,10 @@ def approximately(points: Iterable[tuple[int, int, float]]) -> list[Any]:
 
 def in_numpy(function: Function, start: np.ndarray, form: StepForm, evaluations: int) -> tuple[list[Step], Outcome]:
     settings = LbfgsSettings(
-        history_size=form.history_size, bounds=form.bounds, image_shape=SHAPE if form.spectrum else None
+        history_size=form.history_size,
+        bounds=form.bounds,
+        image_shape=SHAPE if form.spectrum else None,
+        prior_pairs=form.spectrum.prior_pairs if form.spectrum else 0,
     )
     run = lbfgs(function, start, settings, Budget(evaluations=evaluations))
     steps = list(run)
@@ -160,12 +165,12 @@ def starts(batch: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("bounds", [None, (0.0, 1.0)])
-@pytest.mark.parametrize("spectral", [False, True])
+@pytest.mark.parametrize("spectral", [None, spectrum(), spectrum(prior_pairs=10)], ids=["scalar", "spectral", "prior"])
 @pytest.mark.parametrize("kind", [quadratic, wavy])
 def test_follows_the_optimiser_in_numpy(
-    kind: Callable[[int], Function], spectral: bool, bounds: tuple[float, float] | None
+    kind: Callable[[int], Function], spectral: Spectrum | None, bounds: tuple[float, float] | None
 ) -> None:
-    chosen = form(3, bounds=bounds, spectrum=spectrum() if spectral else None)
+    chosen = form(3, bounds=bounds, spectrum=spectral)
     functions, x = [kind(seed) for seed in range(3)], starts(3)
     driver = Driver(chosen, functions, x).run(24)
     for sample, function in enumerate(functions):
