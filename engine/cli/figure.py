@@ -1,5 +1,6 @@
 """`impasto figure`: the paper's figures, each with one command."""
 
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ import typer
 
 from impasto.engine.cli import options
 from impasto.engine.cli.job import INTERRUPTED, interruptible, say, silent
-from impasto.engine.cli.watching import typed_command
+from impasto.engine.cli.watching import with_options
 from impasto.engine.reconstruction import CONTENT_PRECISION
 from impasto.engine.settings import Settings
 
@@ -88,7 +89,7 @@ def figure(
     )
     if precision is None:
         precision = CONTENT_PRECISION if number == 1 else "auto"
-    page = None if report is None else FigureReport(report, plan, output, command=typed_command())
+    page = None if report is None else FigureReport(report, plan, output)
     tell = silent if quiet else say
     start_s = time.perf_counter()
     open_engine = partial(Engine, threads=threads, build_engines=build_engines, checks_memory=not ignore_memory)
@@ -107,8 +108,9 @@ def figure(
             whole = make_figure(
                 engine, plan, output, batch=batch, followers=followers, cancel=lambda: bool(interrupted)
             )
+        used = {"model": engine.network.name, "provider": engine.provider.name, "precision": engine.provider.precision}
     if page is not None:
-        page.finish()
+        page.finish(command=with_options(["impasto", *sys.argv[1:]], {**used, "seed": str(seed)}))
     if not whole:
         tell(f"{output}: interrupted; the same command goes on")
         raise typer.Exit(INTERRUPTED)

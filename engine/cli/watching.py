@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,11 +64,6 @@ def watch(
             job.say(f"no preview: {opened}")
 
 
-def typed_command() -> str:
-    """Return the command that is running, quoted for a shell."""
-    return shlex.join(["impasto", *sys.argv[1:]])
-
-
 def pinned_command(started: "Started", result: "Result") -> str:
     """Return the command that is running with what it left to the machine filled in, quoted for a shell.
 
@@ -80,7 +75,18 @@ def pinned_command(started: "Started", result: "Result") -> str:
     if "draft" not in result.provenance:
         words, _ = _taken_out(words, "--refine")  # there was no network to refine with
     values = {"model": started.model, "provider": started.provider, "precision": started.precision}
-    for name, value in {**values, "seed": str(result.settings.seed)}.items():
+    return with_options(words, {**values, "seed": str(result.settings.seed)})
+
+
+def with_options(words: Sequence[str], values: Mapping[str, str]) -> str:
+    """Return a command with options filled in that it has not, or has as auto, quoted for a shell.
+
+    Args:
+        words: of the command.
+        values: by the option's name, without dashes.
+    """
+    words = list(words)
+    for name, value in values.items():
         others, typed = _taken_out(words, f"--{name}")
         if typed in (None, "auto"):
             words = [*others, f"--{name}", value]

@@ -30,14 +30,13 @@ Course = tuple[list[Point], list[Mark]]
 class FigureReport:
     """Follows a figure, as `impasto.engine.figures.making.Follower`, and makes its page: `finish`."""
 
-    def __init__(self, path: str | Path, plan: Plan, folder: Path, *, command: str = "") -> None:
+    def __init__(self, path: str | Path, plan: Plan, folder: Path) -> None:
         """Refuse a path that cannot be written.
 
         Args:
             path: .html or .htm; it may be in the figure's folder before that is there.
             plan: of the figure.
             folder: where it is made.
-            command: that makes it, quoted for a shell.
 
         Raises:
             ImpastoError: as `impasto.engine.report.check_report_path`, or the path is that of the figure's own page.
@@ -48,7 +47,7 @@ class FigureReport:
         if self._path.parent == folder and not folder.exists():
             _make_folder(folder)
         check_report_path(self._path)
-        self._plan, self._folder, self._command = plan, folder, command
+        self._plan, self._folder = plan, folder
         self._curves: dict[str, Curve] = {}
 
     def found(self, cell: Cell) -> None:
@@ -70,21 +69,28 @@ class FigureReport:
         points = curve.points()
         if points:
             _make_folder(self._folder / COURSES)
-            course = {"points": [asdict(point) for point in points], "marks": [asdict(mark) for mark in curve.marks]}
+            course = {
+                "setup_s": curve.begun.setup_s if curve.begun else 0.0,
+                "points": [asdict(point) for point in points],
+                "marks": [asdict(mark) for mark in curve.marks],
+            }
             images.write_atomically(self._course_path(cell), json.dumps(course).encode())
 
-    def finish(self) -> None:
+    def finish(self, *, command: str = "") -> None:
         """Write the page of what is there; cells that are not finished are left out.
+
+        Args:
+            command: that makes the figure, quoted for a shell.
 
         Raises:
             ImpastoError: it cannot be written.
         """
-        images.write_atomically(self._path, self._html().encode())
+        images.write_atomically(self._path, self._html(command).encode())
 
     def _course_path(self, cell: Cell) -> Path:
         return self._folder / COURSES / f"{cell.name}.json"
 
-    def _html(self) -> str:
+    def _html(self, command: str) -> str:
         record = json.loads((self._folder / FILE_NAME).read_bytes())
         asked, entries = record[ASKED], record[CELLS]
         finished = [cell for cell in self._plan.cells if self._is_there(entries.get(cell.name))]
@@ -96,7 +102,7 @@ class FigureReport:
             f"<main{page.shared(self._inputs())}>",
             self._originals(),
             *(self._section(cell, entries[cell.name]) for cell in finished),
-            *page.command_section(self._command),
+            *page.command_section(command),
             '<section aria-labelledby="facts"><h2 id="facts">Figure and machine</h2>',
             page.tables({"Figure": facts, **surroundings()}),
             "</section></main>",
@@ -179,10 +185,11 @@ class FigureReport:
             course = json.loads(self._course_path(cell).read_bytes())
             points = [Point(**point) for point in course["points"]]
             marks = [Mark(**mark) for mark in course["marks"]]
+            initial = Point(0, 1, course["setup_s"], sum(entry["initial_terms"].values()), entry["initial_terms"])
         except (OSError, ValueError, KeyError, TypeError):
             return [], []
         belongs = points and (points[-1].loss, points[-1].iteration) == (entry["loss"], entry["iterations"])
-        return (points, marks) if belongs else ([], [])
+        return ([initial, *points], marks) if belongs else ([], [])
 
 
 def _make_folder(folder: Path) -> None:

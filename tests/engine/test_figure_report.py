@@ -69,8 +69,12 @@ def test_every_cell_has_pictures_and_its_course(
     for chart, cell in zip(charts[::2], cells.values(), strict=True):
         lines = pages.polylines(chart)
         assert len(lines) == 1 + len(cell["terms"])
+        assert lines[0][0][0] == pytest.approx(1, abs=0.05)  # the image that it started from
+        assert lines[0][0][1] == pytest.approx(sum(cell["initial_terms"].values()), rel=0.03)
         assert lines[0][-1][0] == pytest.approx(6, abs=0.05)
         assert lines[0][-1][1] == pytest.approx(cell["loss"], rel=0.03)
+    assert "--provider cpu" in html
+    assert "--precision fp32 --seed 0" in html  # filled in
 
 
 def test_an_interrupted_figure_has_what_there_is_and_then_the_rest(
