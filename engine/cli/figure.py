@@ -97,6 +97,7 @@ def figure(
         interruptible() as interrupted,
         open_engine(model, provider=provider, precision=precision) as engine,
     ):
+        used = {"model": engine.network.name, "provider": engine.provider.name, "precision": engine.provider.precision}
         tell(names_of_defaults([path for _, path in plan.inputs]))
         tell(engine.network.choice)
         tell("" if as_json else engine.provider.choice)
@@ -108,7 +109,6 @@ def figure(
             whole = make_figure(
                 engine, plan, output, batch=batch, followers=followers, cancel=lambda: bool(interrupted)
             )
-        used = {"model": engine.network.name, "provider": engine.provider.name, "precision": engine.provider.precision}
     if page is not None:
         page.finish(command=with_options(["impasto", *sys.argv[1:]], {**used, "seed": str(seed)}))
     if not whole:
