@@ -75,7 +75,7 @@ class Cell:
 
 
 def grid(networks: Iterable[str], sizes_px: Iterable[int], pools: Iterable[str] = POOLINGS) -> list[Cell]:
-    """Return every cell, those of one network and size one after another."""
+    """Return every cell, those of one network and pooling one after another."""
     return [
         Cell(weighting, network, size_px, pool)
         for network, pool, size_px, weighting in itertools.product(networks, pools, sizes_px, ALPHAS)

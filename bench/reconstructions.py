@@ -66,7 +66,7 @@ class Start:
 
 def _minimise(objective: Recorded, start: Start, **changes: Any) -> None:
     settings = dataclasses.replace(start.settings, **changes)
-    chosen = lbfgs_settings(settings, start.image_shape, LbfgsSettings.loss_noise)
+    chosen = lbfgs_settings(settings, start.image_shape, LbfgsSettings.loss_noise, from_noise=True)
     for _ in lbfgs(objective, start.x, chosen, Budget(evaluations=start.evaluations)):
         pass
 

@@ -21,21 +21,24 @@ Safer = Callable[[int], tuple[Objective, float] | None]
 """Iterations done -> the objective in the next safer precision and its loss noise; None where there is none."""
 
 
-def lbfgs_settings(settings: Settings, image_shape: tuple[int, int, int], loss_noise: float) -> LbfgsSettings:
+def lbfgs_settings(
+    settings: Settings, image_shape: tuple[int, int, int], loss_noise: float, *, from_noise: bool = False
+) -> LbfgsSettings:
     """Return how L-BFGS works for a run.
 
     Args:
         settings: of the run.
         image_shape: channels, height and width.
         loss_noise: the loss's relative error.
+        from_noise: whether it starts from noise.
     """
     spectral = settings.optimizer == "lbfgs"
-    photograph_from_noise = settings.init == "noise" and not settings.active_style_taps
+    reconstructs = from_noise and settings.active_content_taps and not settings.active_style_taps
     return LbfgsSettings(
         history_size=settings.history,
         loss_noise=loss_noise,
         image_shape=image_shape if spectral else None,
-        prior_pairs=PRIOR_PAIRS if photograph_from_noise else 0,
+        prior_pairs=PRIOR_PAIRS if reconstructs else 0,
         bounds=_bounds(settings),
     )
 
@@ -63,6 +66,7 @@ class Descent:
         x: Vector,
         settings: Settings,
         *,
+        from_noise: bool = False,
         cancel: Callable[[], bool] | None = None,
         safer: Safer | None = None,
     ) -> None:
@@ -73,6 +77,7 @@ class Descent:
             loss_noise: its relative error.
             x: where to start.
             settings: of these, optimiser and limits.
+            from_noise: whether x is noise.
             cancel: asked before every evaluation; True ends the run.
             safer: asked where a value is not finite; None goes on nowhere.
         """
@@ -85,6 +90,7 @@ class Descent:
         self._loss_noise = loss_noise
         self._x = x
         self._settings = settings
+        self._from_noise = from_noise
         self._cancel = cancel
         self._safer = safer
         self._on_host = False
@@ -139,7 +145,8 @@ class Descent:
             rate = settings.learning_rate * GREY_LEVEL
             bounds = _bounds(settings)
             return adam(self.objective, self._x, AdamSettings(learning_rate=rate, bounds=bounds), budget)
-        chosen = lbfgs_settings(settings, self.objective.image_shape, self._loss_noise)
+        from_noise = self._from_noise and self.last is None  # not where it goes on in a safer precision
+        chosen = lbfgs_settings(settings, self.objective.image_shape, self._loss_noise, from_noise=from_noise)
         return self._on_device(chosen, budget) or lbfgs(self.objective, self._x, chosen, budget)
 
     def _on_device(self, chosen: LbfgsSettings, budget: Budget) -> Minimisation | None:

@@ -107,7 +107,7 @@ class SpectralInverse:
     def _learn(self, s: Vector, y: Vector, y_dot_y: float) -> None:
         """Add a pair's energies to the mean, as shares of its y'y: pairs count alike, early or late."""
         energies = np.stack([self._energy(s), self._energy(y)]) / y_dot_y
-        if self._pairs == 0:
+        if self._prior_pairs and self._pairs == 0:
             self._energies = prior_energies(self._shape) * energies.sum((1, 2), keepdims=True)
         counted = self._prior_pairs + self._pairs
         memory = min(MEMORY ** (1 if self._pairs < FIRST_PAIRS else EVERY), 1 - 1 / (counted + 1))

@@ -29,6 +29,7 @@ class Prepared:
         scene: the content image, at the size of the result.
         painting: the style image, at its own size, or what was saved of it.
         x: the image to start from, flat float32.
+        from_noise: whether that is noise.
         called_s: when it was asked for, by `time.perf_counter`.
     """
 
@@ -36,6 +37,7 @@ class Prepared:
     scene: Picture
     painting: Painting
     x: Vector
+    from_noise: bool
     called_s: float
 
 
@@ -47,7 +49,8 @@ def prepare(content: Source | None, style: Style | None, settings: Settings, sta
     """
     called_s = time.perf_counter()
     scene, painting = read_pictures(content, style, settings)
-    return Prepared(settings, scene, painting, initial_image(settings, scene, painting, start), called_s)
+    x = initial_image(settings, scene, painting, start)
+    return Prepared(settings, scene, painting, x, start is None and settings.init == "noise", called_s)
 
 
 def started(prepared: Prepared, network: str, provider: Provider, conversion: str) -> Started:
@@ -96,7 +99,15 @@ def descend(
     """
     scene, settings = prepared.scene, prepared.settings
     setup_s = time.perf_counter() - prepared.called_s
-    run = Descent(objective, loss_noise, prepared.x, settings, cancel=cancel, safer=safer)
+    run = Descent(
+        objective,
+        loss_noise,
+        prepared.x,
+        settings,
+        from_noise=prepared.from_noise,
+        cancel=cancel,
+        safer=safer,
+    )
     initial_terms: Mapping[str, float] = {}
     for step in run:
         if not step.iteration:

@@ -14,7 +14,7 @@ from impasto.export.seamless import wrap_padding
 from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
 
-POOLINGS = ("model", "avg", "max")
+POOLINGS = {"avg": "AveragePool", "max": "MaxPool"}
 CHANNELS = "channels"  # in the metadata: {tap: channels of the network that the tap stands for}
 
 
@@ -101,14 +101,14 @@ def set_pooling(model: ir.Model, pool: str) -> None:
 
     Args:
         model: any.
-        pool: one of `POOLINGS`.
+        pool: a key of `POOLINGS`.
 
     Raises:
         ImpastoError: it is another.
     """
     if pool not in POOLINGS:
         raise ImpastoError(f"unknown pooling {pool!r}: it is one of {', '.join(POOLINGS)}")
-    wanted = {"avg": "AveragePool", "max": "MaxPool"}[pool]
+    wanted = POOLINGS[pool]
     for node in list(model.graph):
         if node.op_type in ("AveragePool", "MaxPool") and node.op_type != wanted:
             node.op_type = wanted

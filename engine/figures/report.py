@@ -17,7 +17,7 @@ from impasto.engine.figures.making import PAGE
 from impasto.engine.figures.plan import Cell, Plan
 from impasto.engine.figures.record import ASKED, CELLS, FILE_NAME
 from impasto.engine.report import Curve, check_report_path, losses, page, surroundings
-from impasto.engine.report.curve import Mark, Point
+from impasto.engine.report.curve import Mark, Point, starting_point
 from impasto.engine.words import in_words
 from impasto.models.errors import ImpastoError
 
@@ -185,7 +185,7 @@ class FigureReport:
             course = json.loads(self._course_path(cell).read_bytes())
             points = [Point(**point) for point in course["points"]]
             marks = [Mark(**mark) for mark in course["marks"]]
-            initial = Point(0, 1, course["setup_s"], sum(entry["initial_terms"].values()), entry["initial_terms"])
+            initial = starting_point(course["setup_s"], entry["initial_terms"])
         except (OSError, ValueError, KeyError, TypeError):
             return [], []
         belongs = points and (points[-1].loss, points[-1].iteration) == (entry["loss"], entry["iterations"])

@@ -35,6 +35,16 @@ class Mark:
     text: str
 
 
+def starting_point(setup_s: float, terms: Mapping[str, float]) -> Point:
+    """Return the point before the first iteration, at the first evaluation.
+
+    Args:
+        setup_s: seconds that it took to get there.
+        terms: of the image that the run started from.
+    """
+    return Point(0, 1, setup_s, sum(terms.values()), dict(terms))
+
+
 class Curve:
     """Collects losses: `curve.take` is an `on_event` callback, and no more than `MOST_POINTS` points are kept.
 
@@ -71,9 +81,7 @@ class Curve:
         Args:
             terms: of the image that the run started from.
         """
-        if self.begun is None or not terms:
-            return []
-        return [Point(0, 1, self.begun.setup_s, sum(terms.values()), dict(terms))]
+        return [starting_point(self.begun.setup_s, terms)] if self.begun is not None and terms else []
 
     def points(self) -> list[Point]:
         """Return the iterations in order, the last one in any case."""

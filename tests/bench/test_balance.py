@@ -49,6 +49,19 @@ def test_errors_are_relative_to_the_targets(network: Path) -> None:
         assert balance.errors(judge, style, content, style, 48)["style_error"] == pytest.approx(0, abs=1e-6)
 
 
+def test_derived_is_the_mean_error_on_the_normalised_network_alone() -> None:
+    cells = balance.grid(balance.NETWORKS, (80,))
+    derived = [cell for cell in cells if cell.weighting == "derived"]
+    assert {cell.network for cell in derived} == {balance.NORMALISED}
+    assert {cell.pool for cell in derived} == {"avg", "max"}
+    assert len(cells) == 3 * 2 * 2 + 2
+    settings = derived[0].settings(60, activations=1000)
+    assert settings.weighting == "paper"  # alpha / 2 sum (F - P)^2
+    assert settings.content_weight == pytest.approx(balance.ALPHAS["derived"] * 2 / 1000)
+    plain = next(cell for cell in cells if cell.weighting == "calibrated").settings(60, activations=1000)
+    assert (plain.weighting, plain.content_weight) == ("calibrated", balance.ALPHAS["calibrated"])
+
+
 def test_a_small_grid(network: Path, tmp_path: Path) -> None:
     words = ["balance", tmp_path / "content.png", tmp_path / "style.png", "-o", tmp_path / "pictures", "--json"]
     words += [tmp_path / "a.json", "--sheet", tmp_path / "a.png", "--model", network, "--judge", network]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from impasto.engine import Engine, Settings
 from impasto.engine.cli.job import Job
-from impasto.engine.cli.watching import watch
+from impasto.engine.cli.watching import watch, with_options
 from impasto.engine.preview import Preview
 from impasto.engine.report import Report
 from tests.engine import pages
@@ -129,3 +129,15 @@ def test_a_jpeg_without_the_transparency_says_so(capsys: pytest.CaptureFixture[s
     ended = run(capsys, *command(files, "--iterations", 1, "-o", jpeg))
     assert f"{jpeg} is without the content image's transparency: .png, .webp and .tif keep it\n" in ended.err
     assert "transparency" not in run(capsys, *command(files, "--iterations", 1)).err
+
+
+def test_a_command_keeps_what_was_said_and_gets_what_was_left_open() -> None:
+    values = {"model": "vgg19", "provider": "cpu", "precision": "fp32"}
+    assert with_options(["impasto", "figure", "1"], values) == (
+        "impasto figure 1 --model vgg19 --provider cpu --precision fp32"
+    )
+    words = ["impasto", "figure", "--model", "my net.onnx", "--provider=auto", "1", "--precision", "auto"]
+    assert with_options(words, values) == ("impasto figure --model 'my net.onnx' 1 --provider cpu --precision fp32")
+    assert with_options(["impasto", "--provider", "cuda:1,nhwc"], {"provider": "cuda"}) == (
+        "impasto --provider cuda:1,nhwc"
+    )

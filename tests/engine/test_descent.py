@@ -8,6 +8,7 @@ import pytest
 
 from impasto.engine import Engine, Event, ImpastoError, Iteration, PrecisionChanged, Settings, descent, providers
 from impasto.engine.descent import lbfgs_settings
+from impasto.engine.images import read_image
 from impasto.engine.lbfgs import LbfgsSettings, lbfgs
 from impasto.engine.minimisation import Minimisation
 from impasto.engine.objective import Objective
@@ -143,14 +144,37 @@ def test_the_line_search_bears_the_precisions_rounding(
     assert asked[0].first_step_mean_change == pytest.approx(descent.GREY_LEVEL)
 
 
-def test_only_a_photograph_from_noise_is_expected_to_be_coarse_first() -> None:
-    noise = {"init": "noise"}
-    expected = {
-        content_reconstruction(): True,
-        content_reconstruction(init="content"): False,
-        style_reconstruction(): False,
-        Settings(**noise): False,  # type: ignore[arg-type]
-        Settings(): False,
-    }
-    for settings, prior in expected.items():
-        assert bool(lbfgs_settings(settings, (3, 8, 8), 1e-5).prior_pairs) == prior
+@pytest.mark.parametrize(
+    ("settings", "from_noise", "prior"),
+    [
+        (content_reconstruction(), True, True),
+        (content_reconstruction(), False, False),
+        (style_reconstruction(), True, False),
+        (Settings(init="noise", content_weight=0.0, style_weight=0.0, tv_weight=1.0), True, False),
+        (Settings(init="noise"), True, False),
+    ],
+)
+def test_only_a_content_reconstruction_from_noise_begins_coarse_first(
+    settings: Settings, from_noise: bool, prior: bool
+) -> None:
+    assert bool(lbfgs_settings(settings, (3, 8, 8), 1e-5, from_noise=from_noise).prior_pairs) == prior
+
+
+def test_coarse_first_is_for_the_noise_and_not_for_what_a_run_goes_on_from(
+    files: Files, fragile: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def note(evaluate: Evaluate, x: Vector, settings: LbfgsSettings, budget: Budget) -> Minimisation:
+        asked.append(settings.prior_pairs)
+        return lbfgs(evaluate, x, settings, budget)
+
+    monkeypatch.setattr(descent, "lbfgs", note)
+    settings = content_reconstruction(("relu2_1",), size=0, iterations=8)
+    fragile(4)
+    with Engine(files.model, provider="cpu", threads=1) as engine:
+        engine.transfer(files.content, None, settings)
+        engine.transfer(files.content, None, settings, start=read_image(files.style))
+    assert asked[0] > 0
+    assert asked[1:] == [0] * (len(asked) - 1)
+    assert len(asked) == 3

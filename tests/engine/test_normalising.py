@@ -72,6 +72,18 @@ def test_means_are_one_under_the_pooling_asked_for(tmp_path: Path, pictures: Pat
     assert np.abs(others[means > 0] - 1).max() > 0.01
 
 
+@pytest.mark.parametrize("pool", ["model", "median"])
+def test_an_unknown_pooling_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, pictures: Path, pool: str
+) -> None:
+    ir.save(features_model(), tmp_path / "plain.onnx")
+    words = [tmp_path / "plain.onnx", "--images", pictures, "-o", tmp_path / "a.onnx", "--pool", pool]
+    ended = run(capsys, "weights", "normalise", *words)
+    assert ended.status == 2
+    assert ended.err.strip() == f"error: unknown pooling '{pool}': it is one of avg, max"
+    assert not (tmp_path / "a.onnx").exists()
+
+
 def test_every_position_counts_alike(pictures: Path) -> None:
     model = features_model()
     sums, positions = 0.0, 0
