@@ -68,6 +68,8 @@ class SpectralInverse:
     the amplitudes of natural images do (Field, Journal of the Optical Society of America A 4, 1987). Else fine patterns
     settle around coarse colours that are wrong, and a spot that did holds most of the loss for hundreds of evaluations.
 
+    Differs from Gatys et al.: they descend along the gradient alone, and the L-BFGS of the CVPR version has one factor.
+
     The transform is the orthonormal Fourier transform of a periodic image, and over the channels the cosine transform:
     for RGB luminance, red against blue, and green against both. All of it is symmetric, so the matrix is too.
     """
