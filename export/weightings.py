@@ -17,8 +17,9 @@ size or pooling:
     alpha * sum (F - P)^2 / sum P^2  +  beta * sum_l w_l / 4 * sum (G_l - A_l)^2 / (trace A_l)^2  +  gamma * mean TV.
 
 Each tap is scaled to unit mean square, by the content image for its content term and by the painting for its style
-term; the content term is then a mean over all values (times 2 / (N M)) and no longer a sum. Differs from Gatys et al. (CVPR 2016, section 2): their normalised network does this filter by filter and for
-a fixed set of pictures (`impasto.export.normalisation`); docs/decisions.md says why this one does not.
+term; the content term is then a mean over all values (times 2 / (N M)) and no longer a sum. Differs from Gatys et al.
+(CVPR 2016, section 2): their normalised network does this filter by filter and for a fixed set of pictures
+(`impasto.export.normalisation`); docs/decisions.md says why this one does not.
 """
 
 from collections.abc import Mapping, Sequence
