@@ -3,12 +3,12 @@
     python -m impasto.bench.gpu -o FOLDER [--content C --style S] [--only evaluation ...]
 
 Checks first: parity with float32 on the CPU provider, placement of every node of objective, targets and optimiser's
-step, replay of a captured graph, the bytes that the host reads. Then every benchmark, in every precision that CUDA and
-TensorRT have here (TensorRT where its libraries load); an evaluation also without the host's copies, and the loop in
-the GPU's memory; on CUDA also with channels last, without captured graphs, and with cuDNN's algorithms chosen by its
-rules. Then the comparison with PyTorch. FOLDER/gpu.json has every sample, FOLDER/gpu.md one table each of checks, times
-and ratios; both are written after each step, so that what is interrupted keeps what it has. A step that fails says why,
-and the next one runs; the exit status is 1 where a step failed.
+step, replay of a captured graph, transfers in a batch against those alone, the bytes that the host reads. Then every
+benchmark, in every precision that CUDA and TensorRT have here (TensorRT where its libraries load); an evaluation also
+without the host's copies, and the loop in the GPU's memory; on CUDA also with channels last, without captured graphs,
+and with cuDNN's algorithms chosen by its rules. Then the comparison with PyTorch. FOLDER/gpu.json has every sample,
+FOLDER/gpu.md one table each of checks, times and ratios; both are written after each step, so that what is interrupted
+keeps what it has. A step that fails says why, and the next one runs; the exit status is 1 where a step failed.
 
 With --smoke the same steps run on the CPU provider, small and short: that they work, not how fast.
 """

@@ -4,8 +4,10 @@ evaluation, in place   a run of the objective on the image that is there; nothin
 loop of 10             ten evaluations and steps, and the log of them that the host reads
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from impasto.bench.clock import Clock, WallClock
 from impasto.bench.effort import Effort
@@ -17,6 +19,7 @@ from impasto.engine.descent import PIXEL_RANGE
 from impasto.engine.device_lbfgs import step_form
 from impasto.engine.device_loop import DeviceLoop
 from impasto.engine.lbfgs import LbfgsSettings
+from impasto.engine.many import Job
 from impasto.engine.providers import beside
 from impasto.engine.render import Engine
 from impasto.engine.session import Session
@@ -25,6 +28,7 @@ from impasto.models.errors import ImpastoError
 EVERY = 10
 MOST_HOST_BYTES = 64
 ENDLESS = float(2**52)
+FOLLOWS = 5e-3  # relative difference of the losses that two runs of the same steps end with, but for rounding
 
 
 def measure(subject: Subject, effort: Effort, watch: Watch, clock: Clock | None = None) -> Iterator[Series]:
@@ -68,6 +72,35 @@ def host_bytes(subject: Subject, size_px: int) -> dict[str, object]:
     return {"host_bytes_per_iteration": read, "captured": captured}
 
 
+def batched_loop(subject: Subject, side_px: int) -> dict[str, Any]:
+    """Run three short transfers in two places of a loop on the device, and each of them by itself.
+
+    Short, because from noise the least rounding grows to percents within 20 iterations.
+
+    Raises:
+        ImpastoError: a transfer fails, or ends with another loss or count than by itself.
+    """
+    content, style = subject.pictures(side_px)
+    jobs = [
+        Job(content, style, dataclasses.replace(subject.settings, iterations=iterations, init=init))
+        for iterations, init in ((4, "content"), (10, "noise"), (6, "noise"))
+    ]
+    with _opened(subject) as engine:
+        tolerance = max(10 * engine.provider.numbers.loss_noise, FOLLOWS)
+        found = {item.index: item for item in engine.transfer_many(jobs, batch=2)}
+        differences = []
+        for index, job in enumerate(jobs):
+            together, alone = found[index].result, engine.transfer(job.content, job.style, job.settings)
+            if together is None:
+                raise ImpastoError(f"in a batch: {found[index].error}")
+            if together.iterations != alone.iterations:
+                raise ImpastoError(f"{together.iterations} iterations in a batch, {alone.iterations} alone")
+            differences.append(abs(together.loss / alone.loss - 1))
+    if not max(differences) <= tolerance:
+        raise ImpastoError(f"losses in a batch are {max(differences):.2g} off those alone; at most {tolerance:g}")
+    return {"largest_loss_difference": max(differences)}
+
+
 def _opened(subject: Subject) -> Engine:
     return Engine(
         subject.model,
@@ -89,5 +122,5 @@ def _started(engine: Engine, subject: Subject, size_px: int) -> tuple[DeviceLoop
     history, shape = subject.settings.history, objective.image_shape
     form = step_form(LbfgsSettings(history_size=history, image_shape=shape, bounds=PIXEL_RANGE), shape, on_device)
     loop = DeviceLoop(on_device.session, beside(on_device.provider), form, on_device.threads)
-    loop.start(x[None], [ENDLESS], on_device.coefficients)
+    loop.enter(0, x, ENDLESS, on_device.coefficients[0])
     return loop, on_device.session

@@ -147,6 +147,7 @@ def _checks(plan: Plan) -> Iterator[Step]:
             check = _checking(gpu_checks.placement, replace(subject, batch=batch), size)
             yield f"placement, {where}, batch {batch}", check
         yield f"replay, {where}", _checking(gpu_checks.replay, subject, size)
+        yield f"batched loop, {where}", _checking(gpu_loop.batched_loop, subject, size)
         yield f"bytes to the host, {where}", _checking(gpu_loop.host_bytes, subject, size)
         for variant in variants(subject):
             where = f"{variant.label()}, {size} px"

@@ -10,7 +10,6 @@ The rule is then tried in fp16, computed in float32 on the CPU provider and roun
 """
 
 import argparse
-import dataclasses
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from impasto.bench import rounding
 from impasto.bench.conditions import conditions
 from impasto.bench.pictures import square
 from impasto.bench.record import check_place, write
@@ -153,10 +153,7 @@ def measure(subject: Subject, units: Mapping[Unit, Mapping[str, Any]]) -> Iterat
         hinted = openvino.provider(precision)
         form = partial(lower, provider=hinted)
         yield precision, HINT, compared(subject.evaluate(hinted, form, subject.targets(hinted, form)))
-    typed = {
-        "bf16": openvino.provider("bf16-typed"),
-        "fp16": dataclasses.replace(cpu, precision="fp16"),
-    }
+    typed = {"bf16": openvino.provider("bf16-typed"), "fp16": rounding.provider("fp16")}
     for precision, provider in typed.items():
         kept: dict[frozenset[str], Any] = {}  # targets depend on what is narrow on the way forward
         for name, rule in choices(units).items():
@@ -164,39 +161,10 @@ def measure(subject: Subject, units: Mapping[Unit, Mapping[str, Any]]) -> Iterat
                 continue
             graph = subject.objective()[0].graph
             key = frozenset(c.kernel for c in convolutions(graph).values() if rule(c) and not c.backward)
-            form = partial(narrow_convolutions if precision == "bf16" else rounded, dtype=TYPES[precision], rule=rule)
+            form = partial(narrow_convolutions, dtype=TYPES[precision], rule=rule)
             if key not in kept:
                 kept[key] = subject.targets(provider, form)
             yield precision, name, compared(subject.evaluate(provider, form, kept[key]))
-
-
-def rounded(model: ir.Model, dtype: ir.DataType, rule: Rule) -> ir.Model:
-    """Return a narrowed model in float32, every narrow value rounded by a cast there and back.
-
-    ONNX Runtime's CPU provider, which lacks narrow kernels, leaves out the rounding between two of them.
-    """
-    narrowed = narrow_convolutions(model, dtype, rule)
-    graph = narrowed.graph
-    for value in graph.initializers.values():
-        if value.dtype == dtype and value.const_value is not None:
-            wide = value.const_value.numpy().astype(np.float32)
-            value.const_value, value.type = ir.tensor(wide, name=value.name), ir.TensorType(ir.DataType.FLOAT)
-    for node in list(graph):
-        for value in node.outputs:
-            if value.dtype == dtype:
-                uses = list(value.uses())
-                there = node if node.op_type == "Cast" else ir.node("Cast", [value], {"to": dtype}, num_outputs=1)
-                back = ir.node("Cast", [there.outputs[0]], {"to": ir.DataType.FLOAT}, num_outputs=1)
-                graph.insert_after(node, [back] if there is node else [there, back])
-                there.outputs[0].name = f"{value.name}.there"
-                back.outputs[0].name = f"{value.name}.back"
-                for made, kind in ((there, dtype), (back, ir.DataType.FLOAT)):
-                    made.outputs[0].type, made.outputs[0].shape = ir.TensorType(kind), value.shape
-                if there is not node:
-                    value.type = ir.TensorType(ir.DataType.FLOAT)
-                for user, index in uses:
-                    user.replace_input_with(index, back.outputs[0])
-    return narrowed
 
 
 def choices(units: Mapping[Unit, Mapping[str, Any]]) -> dict[str, Rule]:

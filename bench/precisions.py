@@ -4,7 +4,9 @@ The same transfer in float32 on the CPU provider and in every other way asked fo
 from the content image and from noise. What counts is the loss of the saved picture, scored in float32 whatever the run
 itself said. Both images are made square, so that literal sums compare. Finished pictures are found again.
 
-    python -m impasto.bench.precisions CONTENT STYLE --way openvino:bf16 -o DIR --json FILE
+    python -m impasto.bench.precisions CONTENT STYLE --way openvino:bf16 --way rounded:fp16 -o DIR --json FILE
+
+"rounded:fp16" is what fp16 on a GPU does to numbers, on the CPU provider (`impasto.bench.rounding`).
 """
 
 import argparse
@@ -15,8 +17,10 @@ from typing import Any
 
 from PIL import Image
 
+from impasto.bench import rounding
 from impasto.bench.conditions import conditions
 from impasto.engine import Engine, Settings
+from impasto.engine.providers import Provider, choose
 from impasto.models.store import FULL, atomic_file
 
 REFERENCE = "cpu:fp32"
@@ -77,10 +81,7 @@ def paint(
     """Make a picture unless it is there, and return what the run said of itself."""
     said = picture.with_suffix(".json")
     if not (picture.is_file() and said.is_file()):
-        provider, _, precision = way.partition(":")
-        with Engine(
-            arguments.model, provider=provider, precision=precision or "auto", threads=arguments.threads
-        ) as engine:
+        with Engine(arguments.model, provider=provider_of(way), threads=arguments.threads) as engine:
             result = engine.transfer(content, style, settings)
             result.save(picture)
             told = {
@@ -92,6 +93,12 @@ def paint(
             }
         said.write_text(json.dumps(told))
     return dict(json.loads(said.read_text()))
+
+
+def provider_of(way: str) -> Provider:
+    """Return the provider of PROVIDER:PRECISION, "rounded" among them."""
+    name, _, precision = way.partition(":")
+    return rounding.provider(precision) if name == rounding.NAME else choose(name, precision or "auto")
 
 
 def score(picture: Path, content: Path, style: Path, settings: Settings, arguments: argparse.Namespace) -> float:

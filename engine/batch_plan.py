@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from impasto.engine.batch import FAILED, SKIPPED
-from impasto.engine.form import Form
+from impasto.engine.kind import Kind
 from impasto.engine.manifest import Row
 from impasto.engine.memory import in_words
 from impasto.engine.plan import Plan
@@ -85,23 +85,23 @@ def _bytes(item: RowPlan) -> int:
     return item.plan.memory.total if item.plan is not None else 0
 
 
-def _begun(engine: Engine, row: Row) -> tuple[Plan, Form] | ImpastoError:
+def _begun(engine: Engine, row: Row) -> tuple[Plan, Kind] | ImpastoError:
     """Return what a row by itself would do, or why it could not."""
     try:
         plan = engine.plan(row.content, row.style, row.settings)
-        return plan, engine.compiler.form(row.settings, plan.scene)
+        return plan, engine.compiler.kind(row.settings, plan.scene, from_noise=row.settings.init == "noise")
     except ImpastoError as error:
         return error
 
 
 def _planned(
-    engine: Engine, row: Row, begun: tuple[Plan, Form] | ImpastoError | None, alike: Counter[Form], batch: int
+    engine: Engine, row: Row, begun: tuple[Plan, Kind] | ImpastoError | None, alike: Counter[Kind], batch: int
 ) -> RowPlan:
     if begun is None:
         return RowPlan(row, SKIPPED)
     if isinstance(begun, ImpastoError):
         return RowPlan(row, FAILED, error=begun)
-    plan, form = begun
-    places = min(batch, alike[form])
-    needed = engine.compiler.memory(dataclasses.replace(form, batch=places), row.settings, plan.painting)
+    plan, kind = begun
+    places = min(batch, alike[kind])
+    needed = engine.compiler.memory(dataclasses.replace(kind.form, batch=places), row.settings, plan.painting)
     return RowPlan(row, TO_DO, dataclasses.replace(plan, memory=needed), places)

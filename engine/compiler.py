@@ -8,13 +8,15 @@ from functools import partial
 import numpy as np
 
 from impasto.engine import memory
+from impasto.engine.descent import lbfgs_settings
 from impasto.engine.evaluator import Evaluator
 from impasto.engine.form import Form
 from impasto.engine.images import Picture
+from impasto.engine.kind import Kind
 from impasto.engine.looping import Looping
 from impasto.engine.memory import Demand, MemoryEstimate
 from impasto.engine.network import Network
-from impasto.engine.objective import Objective
+from impasto.engine.objective import Objective, OnDevice
 from impasto.engine.preparation import Painting
 from impasto.engine.providers import Provider
 from impasto.engine.saved_style import SavedStyle, StyleOrigin
@@ -104,8 +106,36 @@ class Compiler:
             targets = {**content, **style.result()()}  # neither is changed: both may be on their way to the cache
             evaluator = compiling.result()
         weights = self._load(evaluator, 0, settings, targets)
-        on_device = self._looping.on_device(evaluator, self._provider, self._threads)
-        return Objective(lambda x: evaluator({0: x})[0], (3, form.height, form.width), on_device), weights
+        image_shape = (3, form.height, form.width)
+        return Objective(lambda x: evaluator({0: x})[0], image_shape, self.on_device(evaluator)), weights
+
+    def on_device(self, evaluator: Evaluator) -> OnDevice | None:
+        """Return what a loop on the device needs; None where the host is to run the optimiser.
+
+        Args:
+            evaluator: from `evaluator`, with what is loaded so far.
+
+        Raises:
+            ImpastoError: the device is asked for by name, and has memory of its own that cannot be shared.
+        """
+        return self._looping.on_device(evaluator, self._provider, self._threads)
+
+    def kind(self, settings: Settings, scene: Picture, *, from_noise: bool) -> Kind:
+        """Return what runs that are evaluated at once have in common.
+
+        Args:
+            settings: of one of them.
+            scene: its content image, at the size of the result.
+            from_noise: whether it starts from noise.
+
+        Raises:
+            ImpastoError: the network lacks a tap.
+        """
+        form = self.form(settings, scene)
+        if not self._looping.may_be_on_device(settings.optimizer, self._provider):
+            return Kind(form)
+        image_shape, loss_noise = (3, form.height, form.width), self._provider.numbers.loss_noise
+        return Kind(form, lbfgs_settings(settings, image_shape, loss_noise, from_noise=from_noise))
 
     def memory(self, form: Form, settings: Settings, painting: Painting) -> MemoryEstimate:
         """Return what a run takes at its peak.
@@ -159,7 +189,7 @@ class Compiler:
     def _memory(self, source: SessionSource, form: Form, settings: Settings, painting: Painting) -> MemoryEstimate:
         overhead = memory.ON_CPU if self._provider.device == "cpu" else memory.ON_GPU
         needed = memory.estimate(source.memory(OBJECTIVE, form), _demand(form, settings), overhead)
-        if self._provider.device != "cpu" and not self._looping.may_be_on_device(settings.optimizer, form.batch):
+        if self._provider.device != "cpu" and not self._looping.may_be_on_device(settings.optimizer, self._provider):
             needed = dataclasses.replace(needed, optimiser=0)  # it is in the host's memory
         if isinstance(painting, SavedStyle) or painting.height * painting.width <= form.height * form.width:
             return needed  # targets have no way back: they take less than an objective of the size

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from impasto.engine import initial_inverse, loss_scaling
 from impasto.engine.device_loop import DeviceLoop
@@ -26,7 +27,8 @@ def device_lbfgs(objective: Objective, x0: Vector, settings: LbfgsSettings, budg
     cancellation and deadline are noticed. The ``x`` of a step is that of the latest one.
 
     Args:
-        objective: with `on_device`.
+        objective: with `on_device`. Where that has a place, it has begun there with x0, these settings, and the
+            budget's iterations.
         x0: where to start, flat float32; it is copied, and brought between the bounds.
         settings: of these, the line search is "backtracking".
         budget: as for `lbfgs`.
@@ -54,12 +56,12 @@ class _Run:
         self._terms = on_device.terms
         self._budget = budget
         self._every = on_device.every
-        form = step_form(settings, objective.image_shape, on_device)
-        self._loop = DeviceLoop(on_device.session, beside(on_device.provider), form, on_device.threads)
-        if settings.bounds is not None:
-            np.clip(x, *settings.bounds, out=x)
-        limit = _FOREVER if budget.iterations is None else budget.iterations
-        self._loop.start(x[None], [limit], on_device.coefficients)
+        self._place = on_device.place
+        if self._place is None:
+            loop = device_loop(on_device, settings, objective.image_shape)
+            limit = _FOREVER if budget.iterations is None else budget.iterations
+            loop.enter(0, x, limit, on_device.coefficients[0])
+            self._place = _Alone(loop)
 
     def steps(self) -> Iterator[Step]:
         """Yield the starting point and each accepted step, until Stopped is raised."""
@@ -70,7 +72,7 @@ class _Run:
                 raise Stopped(spent)
             left = math.inf if self._budget.evaluations is None else self._budget.evaluations - self.evaluations
             start = time.perf_counter()
-            rows = self._loop.run(int(min(self._every, left)))[:, 0]
+            rows = self._place.run(int(min(self._every, left)))
             seconds = (time.perf_counter() - start) / len(rows)
             before = self.evaluations
             for row in rows:
@@ -93,7 +95,36 @@ class _Run:
             raise ImpastoError(f"the optimiser's step has no effect on provider {self._provider}; use --loop host")
 
     def _x(self) -> Vector:
-        return read_only(self._loop.x(0))
+        return read_only(self._place.x())
+
+
+class _Alone:
+    """The only place of a loop."""
+
+    def __init__(self, loop: DeviceLoop) -> None:
+        self._loop = loop
+
+    def run(self, most: int) -> NDArray[np.float32]:
+        return self._loop.run(most)[:, 0]
+
+    def x(self) -> Vector:
+        return self._loop.x(0)
+
+
+def device_loop(on_device: OnDevice, settings: LbfgsSettings, image_shape: tuple[int, int, int]) -> DeviceLoop:
+    """Return a loop for all samples of a session, with empty places.
+
+    Args:
+        on_device: where it runs.
+        settings: as for `device_lbfgs`; of all samples.
+        image_shape: channels, height and width.
+
+    Raises:
+        ImpastoError: the step does not run on the provider, or its history does not fit there.
+        ValueError: another line search than "backtracking" is asked for.
+    """
+    form = step_form(settings, image_shape, on_device)
+    return DeviceLoop(on_device.session, beside(on_device.provider), form, on_device.threads)
 
 
 def step_form(settings: LbfgsSettings, image_shape: tuple[int, int, int], on_device: OnDevice) -> StepForm:

@@ -1,6 +1,5 @@
 """Evaluation and step of the optimiser in turn, on images and histories that never leave the provider's memory."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from impasto.engine.outcome import Vector
 from impasto.engine.providers import Provider
 from impasto.engine.session import Session, quiet_options
-from impasto.export.optimiser import COEFFICIENTS, LIMIT, NEXT, StepForm, build_step
+from impasto.export.optimiser import COEFFICIENTS, LIMIT, NEXT, SCALARS, StepForm, build_step
 from impasto.export.serialised import whole
 from impasto.export.terms import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS
 
@@ -20,6 +19,8 @@ _X, _LOG = "x", "log"
 
 class DeviceLoop:
     """Two sessions that share their memory: the objective, and a step of L-BFGS for all its samples.
+
+    A sample is a place, empty at first, which images `enter` one after another while the other places go on.
 
     The vectors of the state are there twice, because a step reads one and writes the other; so there are two bindings
     that take turns. The history is there once: a step writes one row of it before it reads.
@@ -56,21 +57,34 @@ class DeviceLoop:
         self._options = [self._run_options(1), self._run_options(2)]
         self._turn = 0
 
-    def start(self, x: NDArray[np.float32], limits: Sequence[float], coefficients: NDArray[np.float32]) -> None:
-        """Begin: nothing runs yet.
+    def enter(self, sample: int, x: Vector, limit: float, coefficients: NDArray[np.float32]) -> None:
+        """Begin with an image in one place, whatever was there before; the others go on as if nothing had happened.
+
+        Vectors of all samples go to the host and back for that, which costs little beside the targets of a new image.
 
         Args:
-            x: the samples' images, flat, between the bounds, [N, n].
-            limits: iterations of each sample.
-            coefficients: of the terms, [N, T].
+            sample: the place, from 0; its targets are loaded, and the evaluation's weights may be out of step.
+            x: the image to start from, flat; it is brought between the bounds.
+            limit: iterations.
+            coefficients: of the terms, [T].
+
+        Raises:
+            ImpastoError: the provider fails.
         """
-        for buffer in self._state:
-            self._sides[0][buffer.name].update_inplace(x if buffer.name == _X else buffer.initial)
-        self._turn = 0
-        self._limit.update_inplace(np.array(limits, np.float64)[:, None])
-        self._coefficients.update_inplace(coefficients)
-        self._evaluation.set(WEIGHTS, coefficients)
-        self._evaluation.set(IMAGE, x.reshape(self._form.batch, *self._form.shape))
+        if self._form.bounds is not None:
+            x = np.clip(x, *self._form.bounds)
+        with self._provider.explained("take an image into the optimiser's loop"):
+            state = self._sides[self._turn % 2]
+            for buffer in self._state:
+                if buffer.by_sample:
+                    _replace(state[buffer.name], sample, x if buffer.name == _X else buffer.initial[sample])
+            _replace(self._limit, sample, limit)
+            weights = _replace(self._coefficients, sample, coefficients)
+            factors = state["scalars"].numpy()[:, SCALARS.index("factor"), None]
+            images = np.array(self._evaluation.value(IMAGE).numpy())
+        images[sample] = x.reshape(self._form.shape)
+        self._evaluation.set(IMAGE, images)
+        self._evaluation.set(WEIGHTS, weights * factors)
 
     def run(self, count: int) -> NDArray[np.float32]:
         """Evaluate and step so many times, at most as often as the log has rows.
@@ -124,3 +138,11 @@ class DeviceLoop:
         options = ort.RunOptions()
         options.add_run_config_entry(_CAPTURED, str(number))
         return options
+
+
+def _replace(value: Any, sample: int, part: Any) -> np.ndarray:
+    """Set a sample's part of one of the runtime's values, and return the whole."""
+    whole = np.array(value.numpy())
+    whole[sample] = part
+    value.update_inplace(whole)
+    return whole

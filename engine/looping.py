@@ -36,15 +36,15 @@ class Looping:
         if self.report_every is not None and self.report_every < 1:
             raise ImpastoError(f"bad report_every {self.report_every}: allowed are 1 and more evaluations")
 
-    def may_be_on_device(self, optimizer: str, batch: int) -> bool:
-        """Return whether a run's vectors may be in a GPU's memory: those of L-BFGS, of one image."""
-        return self.loop != "host" and optimizer != "adam" and batch == 1
+    def may_be_on_device(self, optimizer: str, provider: Provider) -> bool:
+        """Return whether a run's vectors may be in the provider's memory: those of L-BFGS."""
+        return optimizer != "adam" and (self.loop == "device" or (self.loop == "auto" and provider.device != "cpu"))
 
     def on_device(self, evaluator: Evaluator, provider: Provider, threads: int) -> OnDevice | None:
         """Return what a loop on the device needs; None where the host is to run it.
 
         Args:
-            evaluator: of one image, loaded.
+            evaluator: of one image, loaded; or of several, loaded one by one while the others go on.
             provider: of its session.
             threads: of the CPU; 0 is one per core.
 

@@ -1,7 +1,8 @@
-"""Many transfers, several of one form in each evaluation.
+"""Many transfers, several of one kind in each evaluation.
 
-Every job's optimiser runs in a thread of its own up to its next evaluation. When all of them are there, their images
-are evaluated at once. So the optimisers are those of single runs, and work at the same time on what is theirs alone.
+Every job runs in a thread of its own up to where it needs the device: for an evaluation, where its optimiser is on the
+host, or for some steps of the optimiser, where that is on the device. When all of them are there, the device does it
+for all at once. So the jobs run as single ones do, and work at the same time on what is theirs alone.
 """
 
 import dataclasses
@@ -16,12 +17,13 @@ import numpy as np
 from impasto.engine import providers
 from impasto.engine.evaluator import Evaluator
 from impasto.engine.events import Event
-from impasto.engine.form import Form
+from impasto.engine.kind import Kind
 from impasto.engine.objective import Objective
 from impasto.engine.one_run import Prepared, descend, prepare, started
 from impasto.engine.outcome import Vector
 from impasto.engine.pausing import Pausing, Returned
 from impasto.engine.result import Result
+from impasto.engine.shared_loop import SharedLoop, Steps
 from impasto.engine.waiting import LOOK_AHEAD, Job, Ready, Unusable, Waiting
 from impasto.models.errors import ImpastoError
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["LOOK_AHEAD", "Finished", "Job", "OnJobEvent", "transfers"]
 
 OnJobEvent = Callable[[int, Job, Event], None]
-_Request = Event | Vector  # to be told of; to be evaluated
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ class Finished:
     error: ImpastoError | None = None
 
 
+_Request = Event | Vector | Steps  # to be told of; to be evaluated; to be stepped
+
+
 class _NeedsSaferPrecision(Exception):  # noqa: N818 - a message to the loop, not an error
     """A job's values are not finite, and there is a precision in which they may be."""
 
@@ -64,9 +68,9 @@ def transfers(
     it: in the end it goes over to a safer precision, and the engine with it.
     """
 
-    def read(job: Job) -> tuple[Form, Prepared]:
+    def read(job: Job) -> tuple[Kind, Prepared]:
         prepared = prepare(job.content, job.style, job.settings, job.start)
-        return engine.compiler.form(job.settings, prepared.scene), prepared
+        return engine.compiler.kind(job.settings, prepared.scene, from_noise=prepared.from_noise), prepared
 
     waiting = Waiting(jobs, read)
     while not cancel() and (first := waiting.take()) is not None:
@@ -84,7 +88,7 @@ def transfers(
 
 
 class _Group:
-    """Jobs of one form under way, each in its place of the batch.
+    """Jobs of one kind under way, each in its place of the batch.
 
     Attributes:
         repeated: jobs that need a safer precision.
@@ -94,44 +98,67 @@ class _Group:
         self, engine: "Engine", waiting: Waiting, first: Ready, on_event: OnJobEvent, cancel: Callable[[], bool]
     ) -> None:
         self.repeated: list[Ready] = []
-        self._engine, self._waiting, self._form = engine, waiting, first.form
+        self._engine, self._waiting, self._kind = engine, waiting, first.kind
         self._entering = deque([first])
         self._on_event, self._cancel = on_event, cancel
         self._cancelled = False
         self._running: dict[int, tuple[Ready, Pausing[_Request, Any, Result]]] = {}
         self._points: dict[int, Vector] = {}
+        self._steps: dict[int, Steps] = {}
+        self._shared: SharedLoop | None = None
 
     def run(self, batch: int) -> Iterator[Finished]:
-        """Run all jobs of the form; there are as many places as there are jobs to take them now."""
-        while len(self._entering) < batch and (found := self._waiting.take(self._form)) is not None:
+        """Run all jobs of the kind; there are as many places as there are jobs to take them now."""
+        while len(self._entering) < batch and (found := self._waiting.take(self._kind)) is not None:
             if isinstance(found, Ready):
                 self._entering.append(found)
             else:
                 yield _failed(found, found.error)
         size = len(self._entering)
         try:
-            form = dataclasses.replace(self._form, batch=size)
+            form = dataclasses.replace(self._kind.form, batch=size)
             first = self._entering[0].prepared
             self._engine.compiler.check_memory(form, first.settings, first.painting)
             evaluator = self._engine.compiler.evaluator(form)
+            self._shared = self._opened(evaluator)
         except ImpastoError as error:
             yield from (_failed(ready, error) for ready in self._entering)
             return
         while True:
             for sample in range(size):
                 yield from self._reach_evaluation(evaluator, sample)
-            if not self._points:
+            if self._steps and self._shared is not None:
+                self._step(self._shared)
+            elif self._points:
+                self._evaluate(evaluator)
+            else:
                 return
-            self._evaluate(evaluator)
 
     def abandon(self) -> None:
         """End what is under way."""
         for _, work in self._running.values():
             work.abandon()
 
+    def _opened(self, evaluator: Evaluator) -> SharedLoop | None:
+        """Return the loop on the device; None where the host is to run the optimisers, or has to.
+
+        Raises:
+            ImpastoError: it was asked for by name, and does not run there.
+        """
+        lbfgs, form = self._kind.lbfgs, self._kind.form
+        wanted = None if lbfgs is None else self._engine.compiler.on_device(evaluator)
+        if wanted is None or lbfgs is None:
+            return None
+        try:
+            return SharedLoop(wanted, lbfgs, (3, form.height, form.width))
+        except ImpastoError:
+            if wanted.demanded:
+                raise
+            return None
+
     def _reach_evaluation(self, evaluator: Evaluator, sample: int) -> Iterator[Finished]:
         """Bring a place to its next evaluation, by another job where one ends; it stays empty where none waits."""
-        while sample not in self._points:
+        while sample not in self._points and sample not in self._steps:
             if sample not in self._running:
                 ready = self._next()
                 if ready is None:
@@ -150,13 +177,18 @@ class _Group:
         """Return the job that has the next free place."""
         if self._cancelled:
             return None
-        return self._entering.popleft() if self._entering else self._waiting.take(self._form)
+        return self._entering.popleft() if self._entering else self._waiting.take(self._kind)
 
     def _begin(self, evaluator: Evaluator, sample: int, ready: Ready) -> None:
         """Load a job into a place and start its optimiser."""
         engine, prepared = self._engine, ready.prepared
         conversion = engine.compiler.load(evaluator, sample, prepared.settings, prepared.scene, prepared.painting)
+        shared = self._shared
+        if shared is not None:
+            shared.enter(sample, prepared.x, prepared.settings.iterations, evaluator.coefficients[sample])
         self._on_event(ready.index, ready.job, started(prepared, engine.network.name, engine.provider, conversion))
+
+        shape = (3, prepared.scene.height, prepared.scene.width)
 
         def safer(_: int) -> None:
             if providers.safer(engine.provider) is not None:
@@ -165,7 +197,7 @@ class _Group:
         def minimise(ask: Callable[[_Request], Any]) -> Result:
             return descend(
                 prepared,
-                Objective(ask, (3, prepared.scene.height, prepared.scene.width)),
+                Objective(ask, shape, None if shared is None else shared.place(sample, ask)),
                 engine.provider.numbers.loss_noise,
                 tell=ask,
                 cancel=lambda: self._cancelled,
@@ -190,11 +222,24 @@ class _Group:
             elif isinstance(message.request, np.ndarray):
                 self._points[sample] = message.request
                 return
+            elif isinstance(message.request, Steps):
+                self._steps[sample] = message.request
+                return
             else:
                 self._on_event(ready.index, ready.job, message.request)
                 work.answer(None)
                 return
         del self._running[sample]
+
+    def _step(self, shared: SharedLoop) -> None:
+        """Let the images in the loop take steps, and their jobs go on."""
+        replies = shared.run(self._steps)
+        self._steps.clear()
+        if shared.failed:
+            self._shared = None  # these jobs go on on the host, and those to come begin there
+        self._cancelled = self._cancelled or self._cancel()
+        for sample, reply in replies.items():
+            self._running[sample][1].answer(reply)
 
     def _evaluate(self, evaluator: Evaluator) -> None:
         """Evaluate all images that wait for it, and let their jobs go on."""

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +17,37 @@ from impasto.engine.session import Session
 REMEMBERED_CALLS = 64  # more than one line search makes
 
 
+class Place(Protocol):
+    """One image in a loop on the device, alone or beside others."""
+
+    def run(self, most: int) -> NDArray[np.float32]:
+        """Evaluate and step, at least once and at most so often.
+
+        Returns:
+            A row for each time, in order: [count, columns], as `impasto.export.optimiser.REPORTED`, then the terms.
+
+        Raises:
+            ImpastoError: the provider fails.
+        """
+
+    def x(self) -> Vector:
+        """Return a copy of the last accepted image, flat."""
+
+
 @dataclass(frozen=True)
 class OnDevice:
     """What it takes to minimise an objective without the host (`impasto.engine.device_lbfgs`).
 
     Attributes:
-        session: whose only sample the image is; targets are set.
+        session: one of whose samples the image is; targets are set.
         provider: of the session.
         threads: of the CPU; 0 is one per core.
         terms: their names.
-        coefficients: their weights, [1, T].
+        coefficients: their weights, [N, T].
         scaled: whether there is float16 inside, whose cotangents need a factor.
         every: evaluations between two looks of the host.
         demanded: whether it was asked for, so that it is an error if it cannot be.
+        place: in a loop of several images, where this one has begun; None is a loop of its own.
     """
 
     session: Session
@@ -39,6 +58,7 @@ class OnDevice:
     scaled: bool
     every: int
     demanded: bool
+    place: Place | None = None
 
 
 class Objective:

@@ -54,8 +54,7 @@ class Engine:
         threads: of the CPU; 0 is one per core.
         build_engines: TensorRT may build engines that its cache lacks, which takes minutes.
         loop: where L-BFGS runs: "host", "device" (in the memory of what evaluates), or "auto", which is the device on
-            GPUs. There the host looks at the run only every few evaluations: `report_every`. `transfer_many` always
-            runs it on the host.
+            GPUs. There the host looks at the run only every few evaluations: `report_every`.
         report_every: evaluations between two looks at a loop on the device; None is 10 on GPUs, else 1. With 1 each
             event's snapshot is that very iteration's.
         checks_memory: runs that take more memory than is free are refused, with what would fit; False lets them try.
@@ -175,7 +174,9 @@ class Engine:
 
         Every job keeps its own targets, weights, seed, budget and stopping, and its result is that of a single run
         within the precision's rounding. A job that ends makes room for the next of its form (size, taps, pooling,
-        seamlessness); those of other forms have their turn afterwards. A job that fails does not disturb the others.
+        seamlessness); those of other forms have their turn afterwards. So have, with the loop on the device, those
+        whose L-BFGS works in another way (history, bounds, initial inverse). A job that fails does not disturb the
+        others.
 
         Args:
             jobs: taken as they are needed, `impasto.engine.many.LOOK_AHEAD` ahead at most.

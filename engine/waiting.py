@@ -1,11 +1,11 @@
-"""Jobs that have not begun, handed out by the graph that they need."""
+"""Jobs that have not begun, handed out by what they need to run beside each other."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from impasto.engine.form import Form
 from impasto.engine.images import Picture, Source
+from impasto.engine.kind import Kind
 from impasto.engine.one_run import Prepared
 from impasto.engine.preparation import Style
 from impasto.engine.settings import Settings
@@ -39,13 +39,13 @@ class Ready:
     Attributes:
         index: the job's place in the order of all, from 0.
         job: as it was given.
-        form: of its graph.
+        kind: what it needs.
         prepared: its images.
     """
 
     index: int
     job: Job
-    form: Form
+    kind: Kind
     prepared: Prepared
 
 
@@ -67,7 +67,7 @@ class Unusable:
 class Waiting:
     """Takes jobs as they are asked for, and puts those aside whose turn has not come."""
 
-    def __init__(self, jobs: Iterable[Job], prepare: Callable[[Job], tuple[Form, Prepared]]) -> None:
+    def __init__(self, jobs: Iterable[Job], prepare: Callable[[Job], tuple[Kind, Prepared]]) -> None:
         """Take over the jobs; none is looked at yet.
 
         Args:
@@ -76,16 +76,16 @@ class Waiting:
         """
         self._jobs = enumerate(jobs)
         self._prepare = prepare
-        self._aside: deque[tuple[Form, int, Job]] = deque()
+        self._aside: deque[tuple[Kind, int, Job]] = deque()
 
-    def take(self, form: Form | None = None) -> Ready | Unusable | None:
-        """Return the next job of a form, or one that is unusable; None where there is none as far as can be seen.
+    def take(self, kind: Kind | None = None) -> Ready | Unusable | None:
+        """Return the next job of a kind, or one that is unusable; None where there is none as far as can be seen.
 
         Args:
-            form: of the graph; None is any.
+            kind: None is any.
         """
         for item in self._aside:
-            if form is None or item[0] == form:
+            if kind is None or item[0] == kind:
                 self._aside.remove(item)
                 return self._read(item[1], item[2])
         while len(self._aside) < LOOK_AHEAD:
@@ -93,14 +93,14 @@ class Waiting:
             if job is None:
                 return None
             found = self._read(index, job)
-            if isinstance(found, Unusable) or form is None or found.form == form:
+            if isinstance(found, Unusable) or kind is None or found.kind == kind:
                 return found
-            self._aside.append((found.form, index, job))
+            self._aside.append((found.kind, index, job))
         return None
 
     def _read(self, index: int, job: Job) -> Ready | Unusable:
         try:
-            form, prepared = self._prepare(job)
+            kind, prepared = self._prepare(job)
         except ImpastoError as error:
             return Unusable(index, job, error)
-        return Ready(index, job, form, prepared)
+        return Ready(index, job, kind, prepared)

@@ -46,6 +46,7 @@ def batch(
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
+    loop: options.Loop = "auto",
     dry_run: options.DryRun = False,
     ignore_memory: options.IgnoreMemory = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but errors.")] = False,
@@ -69,6 +70,7 @@ def batch(
         precision=precision,
         threads=threads,
         build_engines=build_engines,
+        loop=loop,
         checks_memory=not ignore_memory,
     )
     with interruptible() as interrupted, opened as engine:

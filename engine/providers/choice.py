@@ -73,9 +73,12 @@ def choose(name: str = AUTO, precision: str = AUTO, *, build_engines: bool = Fal
 
 
 def safer(provider: Provider) -> Provider | None:
-    """Return the same provider, options and all, in the next safer precision that it has here; None without one."""
-    home, name = HOMES[provider.name], provider.numbers.safer
-    while name is not None:
+    """Return the same provider, options and all, in the next safer precision that it has here; None without one.
+
+    Of a provider that is not one of `HOMES`, which a caller has made, no other precision is known.
+    """
+    home, name = HOMES.get(provider.name), provider.numbers.safer
+    while home is not None and name is not None:
         if _refusal(provider.name, name, provider.device_index) is None and provider.allows(name):
             before, after = home.provider(provider.precision).options, home.provider(name).options
             changed = {key: value for key, value in after.items() if before.get(key) != value}

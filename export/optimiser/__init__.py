@@ -8,7 +8,7 @@ captured and replayed.
 """
 
 from impasto.export.optimiser.spectrum import real_fourier
-from impasto.export.optimiser.state import NEXT, REPORTED, Buffer, Code, Spectrum, StepForm
+from impasto.export.optimiser.state import NEXT, REPORTED, SCALARS, Buffer, Code, Spectrum, StepForm
 from impasto.export.optimiser.step import COEFFICIENTS, LIMIT, StepGraph, build_step
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "LIMIT",
     "NEXT",
     "REPORTED",
+    "SCALARS",
     "Buffer",
     "Code",
     "Spectrum",

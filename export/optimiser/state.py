@@ -109,6 +109,9 @@ class StepForm:
         return int(np.prod(self.shape))
 
 
+NEXT, ROW = ".next", "row"
+
+
 @dataclass(frozen=True)
 class Buffer:
     """A piece of the state.
@@ -124,8 +127,13 @@ class Buffer:
     initial: NDArray[Any]
     in_place: bool = False
 
+    @property
+    def by_sample(self) -> bool:
+        """Whether its first axis is the samples', and a sample that begins needs its part as it is initially.
 
-NEXT = ".next"
+        Of the history it does not, because rows without a pair weigh nothing; and the log is of all samples.
+        """
+        return not self.in_place and self.name != ROW
 
 
 def buffers(form: StepForm) -> tuple[Buffer, ...]:
@@ -145,7 +153,7 @@ def buffers(form: StepForm) -> tuple[Buffer, ...]:
         Buffer("inverse_products", np.zeros((n, rows, rows))),
         Buffer("s_dot_y", np.zeros((n, rows, 1))),
         Buffer("log", np.zeros((form.log_rows, n, len(REPORTED) + form.terms), np.float32), in_place=True),
-        Buffer("row", np.zeros(1, np.int64)),
+        Buffer(ROW, np.zeros(1, np.int64)),
     ]
     if form.spectrum is not None:
         found.append(Buffer("energies", np.zeros((n, 2, form.shape[0], form.spectrum.bands))))

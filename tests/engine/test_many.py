@@ -69,10 +69,9 @@ def assert_like_a_single_run(found: Result, single: Result) -> None:
     assert found.provenance == single.provenance
 
 
-@pytest.mark.parametrize("batch", [1, 2, 3])
-def test_each_result_is_that_of_a_single_run(engine: Engine, files: Files, batch: int) -> None:
-    """With other weights, starts, optimisers and lengths in one evaluation, and more jobs than places."""
-    jobs = [
+def mixed(files: Files) -> list[Job]:
+    """Other weights, starts, optimisers and lengths."""
+    return [
         job(files),
         job(files, init="noise", seed=3, iterations=7),
         job(files, content_weight=1e-3, style_weight=2.0),
@@ -80,6 +79,12 @@ def test_each_result_is_that_of_a_single_run(engine: Engine, files: Files, batch
         Job(files.style, files.content, dataclasses.replace(BASE, size=64, history=3, evaluations=9)),
         job(files, weighting="calibrated", content_weight=2e-3),
     ]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_each_result_is_that_of_a_single_run(engine: Engine, files: Files, batch: int) -> None:
+    """With all that is mixed in one evaluation, and more jobs than places."""
+    jobs = mixed(files)
     found = {item.index: item for item in engine.transfer_many(jobs, batch=batch)}
     assert sorted(found) == list(range(len(jobs)))
     for index, one in enumerate(jobs):

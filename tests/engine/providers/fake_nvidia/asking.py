@@ -1,6 +1,7 @@
 """What a process with the fake libraries finds, printed as one line of JSON."""
 
 import ctypes
+import dataclasses
 import json
 import os
 from collections import Counter
@@ -74,7 +75,9 @@ def placed(name: str, precision: str) -> dict[str, dict[str, int]]:
     assert on_device is not None
     for kind, shape in (("spectral", (3, SIZE, SIZE)), ("plain", None)):
         form = step_form(LbfgsSettings(image_shape=shape, bounds=(0, 1)), (3, SIZE, SIZE), on_device)
-        found[f"step, {kind}"] = elsewhere(beside(provider), build_step(form).model)
+        for batch in (1, 3):
+            several = dataclasses.replace(form, batch=batch)
+            found[f"step, {kind}, {batch}"] = elsewhere(beside(provider), build_step(several).model)
     return found
 
 
@@ -86,7 +89,7 @@ def replays(name: str) -> dict[str, int]:
     assert on_device is not None
     form = step_form(LbfgsSettings(image_shape=(3, SIZE, SIZE)), (3, SIZE, SIZE), on_device)
     loop = DeviceLoop(session, beside(provider), form, 1)
-    loop.start(np.zeros((1, 3 * SIZE * SIZE), np.float32), [100.0], on_device.coefficients)
+    loop.enter(0, np.zeros(3 * SIZE * SIZE, np.float32), 100.0, on_device.coefficients[0])
     loop.run(EVERY)
     before = counts()
     loop.run(EVERY)

@@ -1,0 +1,238 @@
+"""Many transfers at once with their optimisers on the device: the results of single runs there."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from impasto.engine import Engine, Event, ImpastoError, Iteration, Job, Started, providers
+from impasto.engine.device_loop import DeviceLoop
+from impasto.engine.looping import Looping
+from impasto.engine.objective import OnDevice
+from impasto.engine.session import Session
+from tests.engine import command_line
+from tests.engine.conftest import Files
+from tests.engine.test_many import BASE, assert_like_a_single_run, job, mixed
+
+
+def opened(files: Files, every: int = 1, provider: str | providers.Provider = "cpu") -> Engine:
+    return Engine(files.model, provider=provider, threads=1, loop="device", report_every=every)
+
+
+@pytest.fixture
+def engine(files: Files) -> Iterator[Engine]:
+    with opened(files) as engine:
+        yield engine
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Samples and steps of every call of a loop."""
+    seen: list[tuple[int, int]] = []
+    run = DeviceLoop.run
+
+    def spy(self: DeviceLoop, count: int) -> np.ndarray:
+        seen.append((self._form.batch, count))
+        return run(self, count)
+
+    monkeypatch.setattr(DeviceLoop, "run", spy)
+    return seen
+
+
+@pytest.mark.parametrize(("batch", "every"), [(1, 1), (2, 1), (2, 4), (3, 1), (3, 7)])
+def test_each_result_is_that_of_a_single_run(files: Files, batch: int, every: int) -> None:
+    jobs = [*mixed(files), job(files, init="style"), job(files, bounded=False, iterations=3), job(files, init="noise")]
+    with opened(files, every) as engine:
+        found = {item.index: item.result for item in engine.transfer_many(jobs, batch=batch)}
+    assert sorted(found) == list(range(len(jobs)))
+    with opened(files) as engine:
+        for index, one in enumerate(jobs):
+            result = found[index]
+            assert result is not None
+            assert_like_a_single_run(result, engine.transfer(one.content, one.style, one.settings))
+
+
+def test_evaluations_are_shared_and_nothing_but_the_log_is_read(
+    files: Files, engine: Engine, steps: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[None] = []
+    fetch = Session.run
+
+    def run(self: Session) -> object:
+        fetched.append(None)
+        return fetch(self)
+
+    jobs = [job(files, iterations=count) for count in (2, 9, 2, 2)]
+    list(engine.transfer_many(jobs[:1]))  # its targets are known from here on
+    steps.clear()
+    monkeypatch.setattr(Session, "run", run)
+    done = [item.index for item in engine.transfer_many(jobs, batch=2)]
+    assert done == [0, 2, 3, 1]
+    assert steps == [(2, 1)] * 10
+    assert len(fetched) <= 8  # the targets of four jobs
+
+
+def test_the_host_looks_at_all_of_them_now_and_then(files: Files, steps: list[tuple[int, int]]) -> None:
+    jobs = [job(files, iterations=9), job(files, iterations=9, evaluations=6)]
+    with opened(files, every=4) as engine:
+        found = {item.index: item.result for item in engine.transfer_many(jobs, batch=2)}
+    assert steps == [(2, 4), (2, 2), (2, 4)]  # 6 for the second; then what is left of the first
+    first, second = found[0], found[1]
+    assert first is not None
+    assert second is not None
+    assert (first.evaluations, first.outcome) == (10, "iterations_done")
+    assert (second.evaluations, second.outcome) == (6, "evaluations_done")
+
+
+def test_jobs_whose_optimisers_differ_have_their_turn_afterwards(
+    files: Files, engine: Engine, steps: list[tuple[int, int]]
+) -> None:
+    jobs = [job(files, history=history, iterations=2) for history in (10, 3, 10, 3, 10)]
+    done = [item.index for item in engine.transfer_many(jobs, batch=3)]
+    assert done == [0, 2, 4, 1, 3]
+    assert steps == [(3, 1)] * 3 + [(2, 1)] * 3
+
+
+def test_events_have_the_image_of_their_job(files: Files, engine: Engine) -> None:
+    jobs = [job(files, iterations=3), job(files, iterations=5, seed=2, init="noise"), job(files, iterations=2)]
+    seen: dict[int, list[Event]] = {index: [] for index in range(len(jobs))}
+    last: dict[int, np.ndarray] = {}
+
+    def on_event(index: int, told: Job, event: Event) -> None:
+        assert told is jobs[index]
+        seen[index].append(event)
+        if isinstance(event, Iteration):
+            last[index] = event.snapshot()
+
+    for item in engine.transfer_many(jobs, batch=2, on_event=on_event):
+        assert item.result is not None
+        np.testing.assert_array_equal(last[item.index], item.result.picture.pixels)
+    for index, one in enumerate(jobs):
+        first, *rest = seen[index]
+        assert isinstance(first, Started)
+        counts = [event.iteration for event in rest if isinstance(event, Iteration)]
+        assert counts == list(range(1, one.settings.iterations + 1))
+
+
+def test_cancelling_ends_those_that_run_and_begins_no_other(files: Files, engine: Engine) -> None:
+    seen: list[Event] = []
+    jobs = [job(files, iterations=100, seed=seed) for seed in range(4)]
+    found = list(
+        engine.transfer_many(
+            jobs, batch=2, on_event=lambda index, told, event: seen.append(event), cancel=lambda: len(seen) > 12
+        )
+    )
+    assert sorted(item.index for item in found) == [0, 1]
+    assert {item.result.outcome for item in found if item.result is not None} == {"cancelled"}
+
+
+def test_a_job_whose_start_is_not_finite_fails_alone(files: Files, engine: Engine) -> None:
+    broken = Job(files.content, files.style, dataclasses.replace(BASE, content_weight=1e38, init="noise"))
+    jobs = [job(files), broken, job(files, iterations=5)]
+    found = {item.index: item for item in engine.transfer_many(jobs, batch=2)}
+    assert "not finite at the starting point" in str(found[1].error)
+    for index in (0, 2):
+        result = found[index].result
+        assert result is not None
+        assert_like_a_single_run(result, engine.transfer(files.content, files.style, jobs[index].settings))
+
+
+def test_float16_keeps_a_factor_for_every_sample_when_another_enters(files: Files) -> None:
+    narrow = dataclasses.replace(providers.choose("cpu"), precision="fp16", typed=True)
+    weights = (1e-9, 1.0, 1e9, 1e-9, 1e6)
+    jobs = [
+        job(files, style_weight=weight, content_weight=1e-5 * weight, iterations=4 + 3 * index)
+        for index, weight in enumerate(weights)
+    ]
+    with opened(files, every=2, provider=narrow) as engine:
+        found = {item.index: item.result for item in engine.transfer_many(jobs, batch=2)}
+        assert engine.provider.precision == "fp16"
+        for index, one in enumerate(jobs):
+            result = found[index]
+            assert result is not None
+            single = engine.transfer(one.content, one.style, one.settings)
+            assert result.loss == pytest.approx(single.loss, rel=2e-2)
+            assert (result.iterations, result.evaluations) == (single.iterations, single.evaluations)
+
+
+def offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the device offered and not demanded, as "auto" does on a GPU."""
+    original = Looping.on_device
+
+    def on_device(self: Looping, *values: object) -> OnDevice | None:
+        found = original(self, *values)  # type: ignore[arg-type]
+        return None if found is None else dataclasses.replace(found, demanded=False)
+
+    monkeypatch.setattr(Looping, "on_device", on_device)
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
+    """Have a loop's run fail at a call."""
+    run, calls = DeviceLoop.run, []
+
+    def fail(self: DeviceLoop, count: int) -> np.ndarray:
+        calls.append(count)
+        if len(calls) == call:
+            raise ImpastoError("the GPU's memory is full")
+        return run(self, count)
+
+    monkeypatch.setattr(DeviceLoop, "run", fail)
+
+
+@pytest.mark.parametrize("call", [1, 3])
+def test_a_loop_that_fails_on_the_way_goes_on_on_the_host(
+    files: Files, engine: Engine, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    offered(monkeypatch)
+    failing(monkeypatch, call)
+    jobs = [job(files, iterations=count) for count in (6, 9, 4)]
+    found = {item.index: item for item in engine.transfer_many(jobs, batch=2)}
+    for index, one in enumerate(jobs):
+        result = found[index].result
+        assert result is not None
+        assert (result.iterations, result.outcome) == (one.settings.iterations, "iterations_done")
+        assert result.loss < sum(result.initial_terms.values())
+
+
+def test_a_loop_that_was_asked_for_and_fails_takes_its_jobs_with_it(
+    files: Files, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, 2)
+    jobs = [job(files, iterations=count) for count in (6, 9, 4)]
+    found = {item.index: item for item in engine.transfer_many(jobs, batch=2)}
+    assert {index: str(item.error) for index, item in found.items() if item.error is not None} == {
+        0: "the GPU's memory is full",
+        1: "the GPU's memory is full",
+    }
+    assert found[2].result is not None
+
+
+@pytest.mark.parametrize("demanded", [True, False])
+def test_a_step_that_does_not_open(
+    files: Files, engine: Engine, monkeypatch: pytest.MonkeyPatch, demanded: bool
+) -> None:
+    def broken(*_: object) -> None:
+        raise ImpastoError("the step does not run here")
+
+    monkeypatch.setattr("impasto.engine.device_lbfgs.DeviceLoop", broken)
+    if not demanded:
+        offered(monkeypatch)
+    found = list(engine.transfer_many([job(files, iterations=3), job(files, iterations=2)], batch=2))
+    assert [item.error is None for item in found] == [not demanded] * 2
+    assert not demanded or {str(item.error) for item in found} == {"the step does not run here"}
+
+
+def test_from_the_command_line(files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = tmp_path / "jobs.csv"
+    rows = [f"{files.content},{files.style},{name}.png,{count}" for name, count in (("a", 2), ("b", 4), ("c", 3))]
+    manifest.write_text("\n".join(["content,style,output,iterations", *rows]) + "\n")
+    command = ["batch", manifest, "-o", tmp_path / "out", "--model", files.model, "--provider", "cpu", "--quiet"]
+    command += ["--set", "size=0", "--set", "content_taps=relu2_1", "--set", "style_taps=relu1_1"]
+    ended = command_line.run(capsys, *command, "--batch", 2, "--loop", "device")
+    assert (ended.status, ended.err) == (0, "")
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"a.png", "b.png", "c.png"}
+    refused = command_line.run(capsys, *command, "--loop", "gpu")
+    assert refused.status == 2
+    assert refused.err == "error: unknown loop 'gpu': allowed are auto, host, device\n"
