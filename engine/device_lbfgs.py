@@ -11,7 +11,7 @@ from impasto.engine import initial_inverse, loss_scaling
 from impasto.engine.device_loop import DeviceLoop
 from impasto.engine.lbfgs import LbfgsSettings
 from impasto.engine.minimisation import Minimisation, Stopped, read_only, starting_point
-from impasto.engine.objective import Objective, OnDevice
+from impasto.engine.objective import Objective, OnDevice, Place
 from impasto.engine.outcome import Budget, Outcome, Step, Vector
 from impasto.engine.providers import beside
 from impasto.export.optimiser import REPORTED, Code, Spectrum, StepForm, real_fourier
@@ -56,12 +56,7 @@ class _Run:
         self._terms = on_device.terms
         self._budget = budget
         self._every = on_device.every
-        self._place = on_device.place
-        if self._place is None:
-            loop = device_loop(on_device, settings, objective.image_shape)
-            limit = _FOREVER if budget.iterations is None else budget.iterations
-            loop.enter(0, x, limit, on_device.coefficients[0])
-            self._place = _Alone(loop)
+        self._place: Place = on_device.place or _Alone(objective, on_device, x, settings, budget)
 
     def steps(self) -> Iterator[Step]:
         """Yield the starting point and each accepted step, until Stopped is raised."""
@@ -99,10 +94,14 @@ class _Run:
 
 
 class _Alone:
-    """The only place of a loop."""
+    """The only place of a loop, where the image has begun."""
 
-    def __init__(self, loop: DeviceLoop) -> None:
-        self._loop = loop
+    def __init__(
+        self, objective: Objective, on_device: OnDevice, x: Vector, settings: LbfgsSettings, budget: Budget
+    ) -> None:
+        self._loop = device_loop(on_device, settings, objective.image_shape)
+        limit = _FOREVER if budget.iterations is None else budget.iterations
+        self._loop.enter(0, x, limit, on_device.coefficients[0])
 
     def run(self, most: int) -> NDArray[np.float32]:
         return self._loop.run(most)[:, 0]
