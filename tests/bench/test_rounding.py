@@ -42,7 +42,7 @@ def test_every_narrow_value_is_one_of_float16_and_all_arithmetic_is_float32() ->
 
 def test_the_runtime_keeps_the_roundings_and_would_leave_out_those_of_types_alone() -> None:
     """What it makes of a float16 graph on the CPU provider is therefore no measure of float16."""
-    image = to_nchw(drawn_content(32).astype(np.float32) / 255)
+    image = to_nchw(drawn_content(32).astype(np.float32) / np.float32(255))
     content = whole(narrowed())
     reference = ReferenceEvaluator(
         ir.to_proto(rounding.rounded(ir.from_proto(onnx.load_model_from_string(content)), ir.DataType.FLOAT16))
