@@ -51,15 +51,19 @@ class RowPlan:
         return f"{self.row.output}: {self.status}, {run}"
 
 
-def plan_rows(engine: Engine, rows: Sequence[Row], finished: Sequence[Row], *, batch: int) -> list[RowPlan]:
+def plan_rows(engine: Engine, rows: Sequence[Row], finished: Sequence[Row], *, batch: int | None) -> list[RowPlan]:
     """Return what would become of every row, in their order.
 
     Args:
         engine: that would run them.
         rows: of a manifest.
         finished: those of them whose results are there.
-        batch: transfers in one evaluation at most.
+        batch: as for `Engine.transfer_many`.
+
+    Raises:
+        ImpastoError: the batch is out of range.
     """
+    engine.places(batch)
     begun = {row.number: _begun(engine, row) for row in rows if row not in finished}
     alike = Counter(found[1] for found in begun.values() if isinstance(found, tuple))
     return [_planned(engine, row, begun.get(row.number), alike, batch) for row in rows]
@@ -95,13 +99,15 @@ def _begun(engine: Engine, row: Row) -> tuple[Plan, Kind] | ImpastoError:
 
 
 def _planned(
-    engine: Engine, row: Row, begun: tuple[Plan, Kind] | ImpastoError | None, alike: Counter[Kind], batch: int
+    engine: Engine, row: Row, begun: tuple[Plan, Kind] | ImpastoError | None, alike: Counter[Kind], batch: int | None
 ) -> RowPlan:
     if begun is None:
         return RowPlan(row, SKIPPED)
     if isinstance(begun, ImpastoError):
         return RowPlan(row, FAILED, error=begun)
     plan, kind = begun
-    places = min(batch, alike[kind])
+    places = min(engine.places(batch), alike[kind])
+    if batch is None:
+        places = engine.compiler.places_that_fit(kind.form, row.settings, plan.painting, places)
     needed = engine.compiler.memory(dataclasses.replace(kind.form, batch=places), row.settings, plan.painting)
     return RowPlan(row, TO_DO, dataclasses.replace(plan, memory=needed), places)

@@ -24,6 +24,7 @@ from impasto.engine.session_source import OBJECTIVE, TARGETS, Opened, SessionSou
 from impasto.engine.settings import Settings
 from impasto.engine.target_source import Targets, TargetSource
 from impasto.export.weightings import coefficients, conversion, target_power
+from impasto.models.errors import ImpastoError
 
 
 class Compiler:
@@ -134,8 +135,7 @@ class Compiler:
         form = self.form(settings, scene)
         if not self._looping.may_be_on_device(settings.optimizer, self._provider):
             return Kind(form)
-        image_shape, loss_noise = (3, form.height, form.width), self._provider.numbers.loss_noise
-        return Kind(form, lbfgs_settings(settings, image_shape, loss_noise, from_noise=from_noise))
+        return Kind(form, lbfgs_settings(settings, (3, form.height, form.width), 0.0, from_noise=from_noise))
 
     def memory(self, form: Form, settings: Settings, painting: Painting) -> MemoryEstimate:
         """Return what a run takes at its peak.
@@ -167,17 +167,59 @@ class Compiler:
         Raises:
             ImpastoError: it does not fit; or an image is too small.
         """
-        if not self._checks_memory or (self._kept is not None and self._kept[0] == form):  # that has its memory
+        if not self._checks_memory:
             return
+        opened = self._kept is not None and self._kept[0] == form
         if self._provider.device == "cpu":
-            memory.check(self.memory(form, settings, painting), _demand(form, settings), self.free_memory())
+            needed = self._memory(self._source, form, settings, painting, opened=opened)
+            memory.check(needed, _demand(form, settings), self.free_memory())
             return
-        self._release()  # which the next session would do, and what it holds is not free otherwise
+        if not opened:
+            self._release()  # which the next session would do, and what it holds is not free otherwise
         free = self.free_memory()
         if free is not None:
             narrower = partial(self._narrower, form, settings, painting)
-            needed = self.memory(form, settings, painting)
+            needed = self._memory(self._source, form, settings, painting, opened=opened)
             memory.check(needed, _demand(form, settings), free, narrower, kind="GPU memory")
+
+    def check_entering(self, form: Form, settings: Settings, painting: Painting, *, optimiser: bool) -> None:
+        """Refuse a run that does not fit beside others in an evaluation that is there already.
+
+        Args:
+            form: of the run by itself.
+            settings: of the run.
+            painting: as for `memory`.
+            optimiser: whether it brings one, or has a place in one that is there.
+
+        Raises:
+            ImpastoError: as `check_memory`.
+        """
+        free = self.free_memory() if self._checks_memory else None
+        if free is None:
+            return
+        needed = self._memory(self._source, form, settings, painting, opened=True, optimiser=optimiser)
+        kind = "memory" if self._provider.device == "cpu" else "GPU memory"
+        memory.check(needed, _demand(form, settings), free, kind=kind)
+
+    def places_that_fit(self, form: Form, settings: Settings, painting: Painting, most: int) -> int:
+        """Return how many runs of a form fit into an evaluation, at least 1 and at most as many as given.
+
+        Args:
+            form: of one run.
+            settings: of one of them, as is the style image.
+            painting: as for `memory`.
+            most: how many there are to be.
+
+        Raises:
+            ImpastoError: an image is too small.
+        """
+        for places in range(most, 1, -1):
+            try:
+                self.check_memory(dataclasses.replace(form, batch=places), settings, painting)
+            except ImpastoError:
+                continue
+            return places
+        return 1
 
     def _narrower(self, form: Form, settings: Settings, painting: Painting) -> tuple[str, MemoryEstimate] | None:
         """Return float16 and what a run takes in it, if that is narrower than what the provider runs in."""
@@ -186,11 +228,26 @@ class Compiler:
         source = SessionSource(self._network, dataclasses.replace(self._provider, precision="fp16"), self._threads)
         return "fp16", self._memory(source, form, settings, painting)
 
-    def _memory(self, source: SessionSource, form: Form, settings: Settings, painting: Painting) -> MemoryEstimate:
+    def _memory(
+        self,
+        source: SessionSource,
+        form: Form,
+        settings: Settings,
+        painting: Painting,
+        *,
+        opened: bool = False,
+        optimiser: bool = True,
+    ) -> MemoryEstimate:
+        """Return what a run takes; or what it takes on top, where its session is open or its optimiser is there."""
         overhead = memory.ON_CPU if self._provider.device == "cpu" else memory.ON_GPU
         needed = memory.estimate(source.memory(OBJECTIVE, form), _demand(form, settings), overhead)
-        if self._provider.device != "cpu" and not self._looping.may_be_on_device(settings.optimizer, self._provider):
-            needed = dataclasses.replace(needed, optimiser=0)  # it is in the host's memory
+        in_host_memory = self._provider.device != "cpu" and not self._looping.may_be_on_device(
+            settings.optimizer, self._provider
+        )
+        if in_host_memory or not optimiser:
+            needed = dataclasses.replace(needed, optimiser=0)
+        if opened:
+            needed = needed.beside_its_session()
         if isinstance(painting, SavedStyle) or painting.height * painting.width <= form.height * form.width:
             return needed  # targets have no way back: they take less than an objective of the size
         style = Form((), form.style_taps, painting.height, painting.width, form.pool, form.seamless)

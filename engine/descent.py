@@ -15,6 +15,7 @@ from impasto.models.errors import ImpastoError
 
 GREY_LEVEL = 1.0 / 255.0
 PIXEL_RANGE = (0.0, 1.0)
+HOST, DEVICE = "host", "device"
 NON_FINITE = (Outcome.NON_FINITE_START, Outcome.NON_FINITE_STEP)
 
 Safer = Callable[[int], tuple[Objective, float] | None]
@@ -57,6 +58,7 @@ class Descent:
         objective: the one in use.
         evaluations: runs of loss and gradient, in all precisions.
         evaluations_s: seconds inside them.
+        loop: "device" or "host": where the optimiser works, or worked last.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Descent:
         self.outcome: Outcome | None = None
         self.evaluations = 0
         self.evaluations_s = 0.0
+        self.loop = HOST
         self._loss_noise = loss_noise
         self._x = x
         self._settings = settings
@@ -134,8 +137,10 @@ class Descent:
         return self._safer(self.last.iteration if self.last else 0)
 
     def _keep_last(self) -> None:
+        """Copy the last image, and let go of what it was in."""
         if self.last is not None:
-            self._x = self.last.x.copy()
+            kept = self._x = self.last.x.copy()
+            self.last = dataclasses.replace(self.last, point=lambda: kept)
 
     def _minimise(self, iterations: int, evaluations: int) -> Minimisation:
         """Start the optimiser that was asked for, with what is left of the limits."""
@@ -147,7 +152,9 @@ class Descent:
             return adam(self.objective, self._x, AdamSettings(learning_rate=rate, bounds=bounds), budget)
         from_noise = self._from_noise and self.last is None  # not where it goes on in a safer precision
         chosen = lbfgs_settings(settings, self.objective.image_shape, self._loss_noise, from_noise=from_noise)
-        return self._on_device(chosen, budget) or lbfgs(self.objective, self._x, chosen, budget)
+        on_device = self._on_device(chosen, budget)
+        self.loop = HOST if on_device is None else DEVICE
+        return on_device or lbfgs(self.objective, self._x, chosen, budget)
 
     def _on_device(self, chosen: LbfgsSettings, budget: Budget) -> Minimisation | None:
         """Start L-BFGS on the device; None where it is not wanted there, or was not asked for and does not run."""

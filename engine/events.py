@@ -39,7 +39,9 @@ class Iteration:
         loss: the total.
         terms: every weighted term by name; they add up to the loss.
         seconds: since the run was asked for.
-        snapshot: makes a copy of the image as it is now, float32 H x W x 3, RGB, 0..1, not clipped.
+        snapshot: makes a copy of the image as it is now, float32 H x W x 3, RGB, 0..1, not clipped; to be called while
+            the event is told of. With the loop on the device that is the latest image, up to `report_every` - 1
+            iterations newer.
     """
 
     iteration: int
@@ -63,6 +65,11 @@ class PrecisionChanged:
     before: str
     after: str
     iteration: int
+
+    @property
+    def in_words(self) -> str:
+        """The same as a sentence."""
+        return f"values in {self.before} are not finite; going on from iteration {self.iteration} in {self.after}"
 
 
 Event = Started | Iteration | PrecisionChanged

@@ -12,8 +12,8 @@ class Kind:
 
     Attributes:
         form: of the graph, with a batch of 1.
-        lbfgs: how the optimiser works, where they share its loop on the device; None where each has its own on the
-            host.
+        lbfgs: how the optimiser works, where they share its loop on the device, but for the loss's noise, which the
+            provider knows; None where each has its own on the host.
     """
 
     form: Form

@@ -8,7 +8,7 @@ from impasto.engine.providers import Provider
 from impasto.models.errors import ImpastoError
 
 LOOPS = ("auto", "host", "device")
-GPU_REPORT_EVERY = 10
+GPU_REPORT_EVERY, LONGEST_REPORT = 10, 1000  # the device keeps a row of the log for each
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,20 @@ class Looping:
     def __post_init__(self) -> None:
         if self.loop not in LOOPS:
             raise ImpastoError(f"unknown loop {self.loop!r}: allowed are {', '.join(LOOPS)}")
-        if self.report_every is not None and self.report_every < 1:
-            raise ImpastoError(f"bad report_every {self.report_every}: allowed are 1 and more evaluations")
+        if self.report_every is not None and not 1 <= self.report_every <= LONGEST_REPORT:
+            raise ImpastoError(f"bad report_every {self.report_every}: allowed are 1 to {LONGEST_REPORT} evaluations")
+
+    def check(self, provider: Provider) -> None:
+        """Refuse a loop on the device where the provider is known to have no memory for it, before anything runs.
+
+        Args:
+            provider: of the runs to come.
+
+        Raises:
+            ImpastoError: the device is asked for by name, and the provider copies its inputs.
+        """
+        if self.loop == "device" and not provider.shares_memory:
+            raise _no_loop(provider)
 
     def may_be_on_device(self, optimizer: str, provider: Provider) -> bool:
         """Return whether a run's vectors may be in the provider's memory: those of L-BFGS."""
@@ -56,7 +68,7 @@ class Looping:
         if self.loop == "host" or (self.loop == "auto" and (host_memory or not session.shares_memory)):
             return None
         if not session.shares_memory:
-            raise ImpastoError(f"no loop on provider {provider.name}, which copies its inputs; use --loop host")
+            raise _no_loop(provider)
         return OnDevice(
             session=session,
             provider=provider,
@@ -67,3 +79,7 @@ class Looping:
             every=self.report_every or (1 if host_memory else GPU_REPORT_EVERY),
             demanded=self.loop == "device",
         )
+
+
+def _no_loop(provider: Provider) -> ImpastoError:
+    return ImpastoError(f"no loop on provider {provider.name}, which copies its inputs; use --loop host")

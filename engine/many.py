@@ -9,19 +9,18 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from impasto.engine import providers
 from impasto.engine.evaluator import Evaluator
 from impasto.engine.events import Event
 from impasto.engine.kind import Kind
 from impasto.engine.objective import Objective
 from impasto.engine.one_run import Prepared, descend, prepare, started
 from impasto.engine.outcome import Vector
-from impasto.engine.pausing import Pausing, Returned
+from impasto.engine.pausing import Asked, Pausing, Returned
+from impasto.engine.providers import Provider
 from impasto.engine.result import Result
 from impasto.engine.shared_loop import SharedLoop, Steps
 from impasto.engine.waiting import LOOK_AHEAD, Job, Ready, Unusable, Waiting
@@ -52,20 +51,36 @@ class Finished:
     error: ImpastoError | None = None
 
 
-_Request = Event | Vector | Steps  # to be told of; to be evaluated; to be stepped
+@dataclass(frozen=True)
+class _NotFinite:
+    """A request: for the objective in a safer precision, to go on with after so many iterations."""
+
+    iteration: int
 
 
-class _NeedsSaferPrecision(Exception):  # noqa: N818 - a message to the loop, not an error
-    """A job's values are not finite, and there is a precision in which they may be."""
+_Request = Event | Vector | Steps | _NotFinite  # to be told of; to be evaluated; to be stepped
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A job under way, and the provider that it is on."""
+
+    ready: Ready
+    work: Pausing[_Request, Any, Result]
+    provider: Provider
 
 
 def transfers(
-    engine: "Engine", jobs: Iterable[Job], batch: int, on_event: OnJobEvent, cancel: Callable[[], bool]
+    engine: "Engine",
+    jobs: Iterable[Job],
+    batch: int | None,
+    on_event: OnJobEvent,
+    cancel: Callable[[], bool],
 ) -> Iterator[Finished]:
     """Run the jobs; see `Engine.transfer_many`.
 
-    Where a value is not finite, the job is begun again after the others of its form, alone, as `Engine.transfer` does
-    it: in the end it goes over to a safer precision, and the engine with it.
+    Where a value is not finite, the job waits until the others of its kind have ended, and then goes on alone from its
+    last good image, as `Engine.transfer` does it: in a safer precision, and the engine with it.
     """
 
     def read(job: Job) -> tuple[Kind, Prepared]:
@@ -80,53 +95,63 @@ def transfers(
         group = _Group(engine, waiting, first, on_event, cancel)
         try:
             yield from group.run(batch)
+            yield from group.run_alone()
         finally:
             group.abandon()
-        for ready in group.repeated:
-            if not cancel():
-                yield _alone(engine, ready, on_event, cancel)
 
 
 class _Group:
-    """Jobs of one kind under way, each in its place of the batch.
-
-    Attributes:
-        repeated: jobs that need a safer precision.
-    """
+    """Jobs of one kind under way, each in its place of the batch."""
 
     def __init__(
         self, engine: "Engine", waiting: Waiting, first: Ready, on_event: OnJobEvent, cancel: Callable[[], bool]
     ) -> None:
-        self.repeated: list[Ready] = []
         self._engine, self._waiting, self._kind = engine, waiting, first.kind
         self._entering = deque([first])
         self._on_event, self._cancel = on_event, cancel
         self._cancelled = False
-        self._running: dict[int, tuple[Ready, Pausing[_Request, Any, Result]]] = {}
+        self._running: dict[int, _Running] = {}
         self._points: dict[int, Vector] = {}
         self._steps: dict[int, Steps] = {}
         self._shared: SharedLoop | None = None
+        self._not_finite: deque[tuple[_Running, int]] = deque()  # with the iterations that they have done
 
-    def run(self, batch: int) -> Iterator[Finished]:
-        """Run all jobs of the kind; there are as many places as there are jobs to take them now."""
-        while len(self._entering) < batch and (found := self._waiting.take(self._kind)) is not None:
+    def run(self, batch: int | None) -> Iterator[Finished]:
+        """Run all jobs of the kind.
+
+        Args:
+            batch: places at most; there are no more than jobs to take them now. None is what suits the provider, and
+                then no more than fit into memory.
+        """
+        most = self._engine.places(batch)
+        while len(self._entering) < most and (found := self._waiting.take(self._kind)) is not None:
             if isinstance(found, Ready):
                 self._entering.append(found)
             else:
                 yield _failed(found, found.error)
-        size = len(self._entering)
-        try:
-            form = dataclasses.replace(self._kind.form, batch=size)
+        compiler, form = self._engine.compiler, self._kind.form
+        if batch is None:
             first = self._entering[0].prepared
-            self._engine.compiler.check_memory(form, first.settings, first.painting)
-            evaluator = self._engine.compiler.evaluator(form)
+            most = compiler.places_that_fit(form, first.settings, first.painting, len(self._entering))
+        form = dataclasses.replace(form, batch=min(most, len(self._entering)))
+        for ready in list(self._entering):
+            try:
+                compiler.check_memory(form, ready.prepared.settings, ready.prepared.painting)
+            except ImpastoError as error:
+                self._entering.remove(ready)
+                yield _failed(ready, error)
+        if not self._entering:
+            return
+        form = dataclasses.replace(form, batch=min(form.batch, len(self._entering)))
+        try:
+            evaluator = compiler.evaluator(form)
             self._shared = self._opened(evaluator)
         except ImpastoError as error:
             yield from (_failed(ready, error) for ready in self._entering)
             return
         while True:
-            for sample in range(size):
-                yield from self._reach_evaluation(evaluator, sample)
+            for sample in range(form.batch):
+                yield from self._reach_device(evaluator, sample)
             if self._steps and self._shared is not None:
                 self._step(self._shared)
             elif self._points:
@@ -134,10 +159,21 @@ class _Group:
             else:
                 return
 
+    def run_alone(self) -> Iterator[Finished]:
+        """Go on with the jobs that need a safer precision, one after another."""
+        self._shared = None  # its memory is needed
+        while self._not_finite:
+            running, iteration = self._not_finite.popleft()
+            self._make_safer(running, iteration)
+            self._running[0] = dataclasses.replace(running, provider=self._engine.provider)
+            while 0 in self._running:
+                self._cancelled = self._cancelled or self._cancel()
+                yield from self._advance(0)
+
     def abandon(self) -> None:
         """End what is under way."""
-        for _, work in self._running.values():
-            work.abandon()
+        for running in (*self._running.values(), *(running for running, _ in self._not_finite)):
+            running.work.abandon()
 
     def _opened(self, evaluator: Evaluator) -> SharedLoop | None:
         """Return the loop on the device; None where the host is to run the optimisers, or has to.
@@ -149,6 +185,7 @@ class _Group:
         wanted = None if lbfgs is None else self._engine.compiler.on_device(evaluator)
         if wanted is None or lbfgs is None:
             return None
+        lbfgs = dataclasses.replace(lbfgs, loss_noise=self._engine.provider.numbers.loss_noise)
         try:
             return SharedLoop(wanted, lbfgs, (3, form.height, form.width))
         except ImpastoError:
@@ -156,8 +193,8 @@ class _Group:
                 raise
             return None
 
-    def _reach_evaluation(self, evaluator: Evaluator, sample: int) -> Iterator[Finished]:
-        """Bring a place to its next evaluation, by another job where one ends; it stays empty where none waits."""
+    def _reach_device(self, evaluator: Evaluator, sample: int) -> Iterator[Finished]:
+        """Bring a place to where it needs the device, by another job where one ends; it stays empty if none waits."""
         while sample not in self._points and sample not in self._steps:
             if sample not in self._running:
                 ready = self._next()
@@ -167,7 +204,7 @@ class _Group:
                     yield _failed(ready, ready.error)
                     continue
                 try:
-                    self._begin(evaluator, sample, ready)
+                    self._running[sample] = self._begin(evaluator, sample, ready)
                 except ImpastoError as error:
                     yield _failed(ready, error)
                     continue
@@ -179,86 +216,114 @@ class _Group:
             return None
         return self._entering.popleft() if self._entering else self._waiting.take(self._kind)
 
-    def _begin(self, evaluator: Evaluator, sample: int, ready: Ready) -> None:
+    def _begin(self, evaluator: Evaluator, sample: int, ready: Ready) -> _Running:
         """Load a job into a place and start its optimiser."""
         engine, prepared = self._engine, ready.prepared
-        conversion = engine.compiler.load(evaluator, sample, prepared.settings, prepared.scene, prepared.painting)
-        shared = self._shared
-        if shared is not None:
-            shared.enter(sample, prepared.x, prepared.settings.iterations, evaluator.coefficients[sample])
+        settings, scene, painting = prepared.settings, prepared.scene, prepared.painting
+        engine.compiler.check_entering(self._kind.form, settings, painting, optimiser=self._shared is None)
+        conversion = engine.compiler.load(evaluator, sample, settings, scene, painting)
+        shared = self._entered(evaluator, sample, prepared)
         self._on_event(ready.index, ready.job, started(prepared, engine.network.name, engine.provider, conversion))
 
-        shape = (3, prepared.scene.height, prepared.scene.width)
-
-        def safer(_: int) -> None:
-            if providers.safer(engine.provider) is not None:
-                raise _NeedsSaferPrecision
-
         def minimise(ask: Callable[[_Request], Any]) -> Result:
+            on_device = None if shared is None else shared.place(sample, ask)
             return descend(
                 prepared,
-                Objective(ask, shape, None if shared is None else shared.place(sample, ask)),
+                Objective(ask, (3, scene.height, scene.width), on_device),
                 engine.provider.numbers.loss_noise,
                 tell=ask,
                 cancel=lambda: self._cancelled,
-                safer=safer,
+                safer=lambda iteration: ask(_NotFinite(iteration)),
                 provenance=engine.provenance,
             )
 
-        self._running[sample] = ready, Pausing(minimise)
+        return _Running(ready, Pausing(minimise), engine.provider)
+
+    def _entered(self, evaluator: Evaluator, sample: int, prepared: Prepared) -> SharedLoop | None:
+        """Bring a job's image into the loop on the device; None where the host is to run its optimiser.
+
+        Raises:
+            ImpastoError: the device was asked for by name, and fails.
+        """
+        shared = self._shared
+        if shared is None:
+            return None
+        try:
+            shared.enter(sample, prepared.x, prepared.settings.iterations, evaluator.coefficients[sample])
+        except ImpastoError:
+            if shared.demanded:
+                raise
+            return None
+        return shared
 
     def _advance(self, sample: int) -> Iterator[Finished]:
-        """Let a job go on to its next event, evaluation or end."""
-        ready, work = self._running[sample]
+        """Let a job go on to where it needs the device, or tell of its next event or its end."""
+        running = self._running[sample]
+        ready, work = running.ready, running.work
         try:
-            message = work.wait()
-        except _NeedsSaferPrecision:
-            self.repeated.append(ready)
+            message: Asked[_Request] | Returned[Result] = work.wait()
         except ImpastoError as error:
+            del self._running[sample]
             yield _failed(ready, error)
+            return
+        if isinstance(message, Returned):
+            del self._running[sample]
+            yield Finished(ready.index, ready.job, message.value)
+        elif isinstance(message.request, np.ndarray):
+            self._points[sample] = message.request
+        elif isinstance(message.request, Steps):
+            self._steps[sample] = message.request
+        elif isinstance(message.request, _NotFinite):
+            del self._running[sample]
+            self._not_finite.append((running, message.request.iteration))
         else:
-            if isinstance(message, Returned):
-                yield Finished(ready.index, ready.job, message.value)
-            elif isinstance(message.request, np.ndarray):
-                self._points[sample] = message.request
-                return
-            elif isinstance(message.request, Steps):
-                self._steps[sample] = message.request
-                return
-            else:
-                self._on_event(ready.index, ready.job, message.request)
-                work.answer(None)
-                return
-        del self._running[sample]
+            self._on_event(ready.index, ready.job, message.request)
+            work.answer(None)
+
+    def _make_safer(self, running: _Running, iteration: int) -> None:
+        """Answer a job with the objective in a safer precision, from where on it needs nothing but to be told of."""
+
+        def tell(event: Event) -> None:
+            self._on_event(running.ready.index, running.ready.job, event)
+
+        try:
+            running.work.answer(self._engine.safer(running.ready.prepared, running.provider, iteration, tell))
+        except ImpastoError as error:
+            running.work.fail(error)
 
     def _step(self, shared: SharedLoop) -> None:
-        """Let the images in the loop take steps, and their jobs go on."""
-        replies = shared.run(self._steps)
-        self._steps.clear()
-        if shared.failed:
-            self._shared = None  # these jobs go on on the host, and those to come begin there
-        self._cancelled = self._cancelled or self._cancel()
-        for sample, reply in replies.items():
-            self._running[sample][1].answer(reply)
+        """Let the images in the loop take steps, and their jobs go on.
+
+        The evaluations of the host and those of the loop would overwrite each other's images, so that all jobs go over
+        to the host where one has to.
+        """
+        asked, self._steps = self._steps, {}
+        if self._points:
+            shared.stop("another transfer of the batch has to go on on the host; use --loop host")
+        try:
+            self._answer(shared.run(asked))
+        except ImpastoError as error:
+            self._fail(asked, error)
+        if shared.stopped and not shared.demanded:
+            self._shared = None  # jobs to come begin on the host
 
     def _evaluate(self, evaluator: Evaluator) -> None:
         """Evaluate all images that wait for it, and let their jobs go on."""
-        scores = evaluator(self._points)
-        self._points.clear()
+        points, self._points = self._points, {}
+        try:
+            self._answer(evaluator(points))
+        except ImpastoError as error:
+            self._fail(points, error)
+
+    def _answer(self, replies: dict[int, Any]) -> None:
         self._cancelled = self._cancelled or self._cancel()
-        for sample, score in scores.items():
-            self._running[sample][1].answer(score)
+        for sample, reply in replies.items():
+            self._running[sample].work.answer(reply)
+
+    def _fail(self, samples: Iterable[int], error: ImpastoError) -> None:
+        for sample in samples:
+            self._running[sample].work.fail(ImpastoError(*error.args))
 
 
 def _failed(job: Ready | Unusable, error: ImpastoError) -> Finished:
     return Finished(job.index, job.job, None, error)
-
-
-def _alone(engine: "Engine", ready: Ready, on_event: OnJobEvent, cancel: Callable[[], bool]) -> Finished:
-    """Run a job by itself."""
-    job, tell = ready.job, partial(on_event, ready.index, ready.job)
-    try:
-        result = engine.transfer(job.content, job.style, job.settings, start=job.start, on_event=tell, cancel=cancel)
-    except ImpastoError as error:
-        return _failed(ready, error)
-    return Finished(ready.index, job, result)

@@ -68,6 +68,10 @@ class MemoryEstimate:
         """All of it."""
         return self.process + self.network + self.activations + self.images + self.optimiser + self.style
 
+    def beside_its_session(self) -> "MemoryEstimate":
+        """Return what comes on top where the graph's session is there already."""
+        return replace(self, process=0, network=0, activations=0, images=0)
+
 
 @dataclass(frozen=True)
 class Demand:

@@ -127,6 +127,7 @@ def descend(
         initial_terms=initial_terms,
         iterations=run.last.iteration,
         evaluations=run.evaluations,
+        loop=run.loop,
         outcome=outcome.value,
         message=outcome.message,
         seconds=seconds,

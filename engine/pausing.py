@@ -25,6 +25,13 @@ class Returned(Generic[Value]):
     value: Value
 
 
+@dataclass(frozen=True)
+class _Failure:
+    """In place of an answer."""
+
+    error: Exception
+
+
 class _Abandoned(BaseException):
     """Ends the function from where it waits; no handler for errors catches it."""
 
@@ -43,7 +50,7 @@ class Pausing(Generic[Request, Reply, Value]):
             body: gets what to ask with: it takes a request and returns the answer.
         """
         self._requests: SimpleQueue[Asked[Request] | Returned[Value] | Exception] = SimpleQueue()
-        self._replies: SimpleQueue[Reply | _Abandoned] = SimpleQueue()
+        self._replies: SimpleQueue[Reply | _Failure | _Abandoned] = SimpleQueue()
         self._body = body
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -58,6 +65,10 @@ class Pausing(Generic[Request, Reply, Value]):
     def answer(self, reply: Reply) -> None:
         """Let the function go on from its request."""
         self._replies.put(reply)
+
+    def fail(self, error: Exception) -> None:
+        """Let an error be raised in the function where it asked."""
+        self._replies.put(_Failure(error))
 
     def abandon(self) -> None:
         """End the function where it asks next, or where it waits, and wait for that; an ended one is left as it is."""
@@ -77,4 +88,6 @@ class Pausing(Generic[Request, Reply, Value]):
         reply = self._replies.get()
         if isinstance(reply, _Abandoned):
             raise reply
+        if isinstance(reply, _Failure):
+            raise reply.error
         return reply

@@ -89,10 +89,14 @@ def _brought_to(painting: Picture, long_side_px: int, settings: Settings) -> Pic
 def read_scored(image: Source, scene: Picture, settings: Settings) -> Picture:
     """Read an image that is to be scored, and bring it to the content's size unless all are taken as they are.
 
+    Where no size is asked for, a seamless run brings both to sides that tile, in the same way.
+
     Raises:
         ImpastoError: the image cannot be read; or its size is not the content's and none is asked for.
     """
     scored = images.read_image(image)
+    if settings.size == 0:
+        scored = _tileable(scored, settings)
     if settings.size == 0 and (scored.height, scored.width) != (scene.height, scene.width):
         raise ImpastoError(
             f"image and content differ in size: {scored.name} is {_size(scored)}, {scene.name} is {_size(scene)} px; "

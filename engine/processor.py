@@ -1,9 +1,13 @@
 """What the processor can do."""
 
 import functools
+import os
 import platform
 from pathlib import Path
 
+from impasto.models.errors import ImpastoError
+
+THREADS_PER_CORE = 8  # the runtime starts as many as it is told, and they all wait for the few that have a core
 CPUINFO = Path("/proc/cpuinfo")
 BF16_TILES = "amx_bf16"
 BF16_FLAGS = (BF16_TILES, "avx512_bf16")  # matrix tiles; vector dot products
@@ -24,6 +28,20 @@ def name() -> str:
 def bf16_flag() -> str | None:
     """Return which instructions multiply bfloat16, the fastest first; None where there are none or none are known."""
     return next((flag for flag in BF16_FLAGS if flag in flags()), None)
+
+
+def check_threads(threads: int) -> None:
+    """Refuse a number of threads that the runtime could not start, or that would only stand in each other's way.
+
+    Args:
+        threads: of the CPU; 0 is one per core.
+
+    Raises:
+        ImpastoError: it is out of range.
+    """
+    most = THREADS_PER_CORE * (os.cpu_count() or 1)
+    if not 0 <= threads <= most:
+        raise ImpastoError(f"bad threads {threads}: allowed on this machine are 0 (one per core) to {most}")
 
 
 def _field(name: str) -> str:

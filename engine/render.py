@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from impasto.engine import looping, memory, providers
+from impasto.engine import looping, memory, processor, providers
 from impasto.engine.compiler import Compiler
 from impasto.engine.descent import GREY_LEVEL
 from impasto.engine.events import OnEvent, PrecisionChanged
@@ -36,7 +36,6 @@ from impasto.models.errors import ImpastoError
 from impasto.models.version import VERSION
 
 GPU_BATCH, LARGEST_BATCH = 4, 64
-THREADS_PER_CORE = 8  # the runtime starts as many as it is told, and they all wait for the few that have a core
 
 
 class Engine:
@@ -65,7 +64,8 @@ class Engine:
         compiler: what makes its objectives.
 
     Raises:
-        ImpastoError: no such network or provider, or a precision that the provider does not have here.
+        ImpastoError: no such network or provider, a precision that the provider does not have here, or a loop on the
+            device of a provider that copies its inputs.
     """
 
     def __init__(
@@ -80,9 +80,7 @@ class Engine:
         report_every: int | None = None,
         checks_memory: bool = True,
     ) -> None:
-        most = THREADS_PER_CORE * (os.cpu_count() or 1)
-        if not 0 <= threads <= most:
-            raise ImpastoError(f"bad threads {threads}: allowed on this machine are 0 (one per core) to {most}")
+        processor.check_threads(threads)
         if isinstance(provider, providers.Provider):
             self.provider = provider
         else:
@@ -90,6 +88,7 @@ class Engine:
         self.network = load_network(model)
         self._threads = threads
         self._looping = looping.Looping(loop, report_every)
+        self._looping.check(self.provider)
         self._checks_memory = checks_memory
         self.compiler = self._new_compiler()
 
@@ -128,20 +127,13 @@ class Engine:
         objective, conversion = self._objective(prepared)
         tell(started(prepared, self.network.name, self.provider, conversion))
 
-        def safer(iteration: int) -> tuple[Objective, float] | None:
-            before = self.provider
-            if not self._make_safer():
-                return None
-            tell(PrecisionChanged(before.precision, self.provider.precision, iteration))
-            return self._objective(prepared)[0], self.provider.numbers.loss_noise
-
         return descend(
             prepared,
             objective,
             self.provider.numbers.loss_noise,
             tell=tell,
             cancel=cancel,
-            safer=safer,
+            safer=lambda iteration: self.safer(prepared, self.provider, iteration, tell),
             provenance=self.provenance,
         )
 
@@ -174,22 +166,23 @@ class Engine:
 
         Every job keeps its own targets, weights, seed, budget and stopping, and its result is that of a single run
         within the precision's rounding. A job that ends makes room for the next of its form (size, taps, pooling,
-        seamlessness); those of other forms have their turn afterwards. So have, with the loop on the device, those
-        whose L-BFGS works in another way (history, bounds, initial inverse). A job that fails does not disturb the
-        others.
+        seamlessness, with or without total variation); those of other forms have their turn afterwards. So have, with
+        the loop on the device, those whose L-BFGS works in another way (history, bounds, initial inverse). A job that
+        fails does not disturb the others; one whose values are not finite waits for those of its form, and goes on
+        alone in a safer precision.
 
         Args:
             jobs: taken as they are needed, `impasto.engine.many.LOOK_AHEAD` ahead at most.
-            batch: jobs per evaluation at most; None is 1 on processors, which gain nothing from more, and
-                `GPU_BATCH` elsewhere. All places cost the same, whether they are taken or not.
+            batch: jobs per evaluation at most; None is 1 on processors, which gain nothing from more, and `GPU_BATCH`
+                elsewhere, or as many as fit into its memory. All places cost the same, whether they are taken or not.
             on_event: called with a job's number from 0, the job, and what `transfer` would tell of it.
             cancel: asked before every evaluation; True ends those that run with what there is, and begins no other.
 
         Raises:
             ImpastoError: the batch is out of range.
         """
-        places = self.places(batch)
-        return transfers(self, jobs, places, on_event or _ignore, cancel or _never)
+        self.places(batch)
+        return transfers(self, jobs, batch, on_event or _ignore, cancel or _never)
 
     def places(self, batch: int | None = None) -> int:
         """Return how many jobs `transfer_many` puts into an evaluation at most.
@@ -304,6 +297,27 @@ class Engine:
 
     def _objective(self, prepared: Prepared) -> tuple[Objective, str]:
         return self.compiler.objective(prepared.settings, prepared.scene, prepared.painting)
+
+    def safer(
+        self, prepared: Prepared, used: providers.Provider, iteration: int, tell: OnEvent
+    ) -> tuple[Objective, float] | None:
+        """Return a run's objective in a safer precision and its loss noise; None where there is no safer one.
+
+        The engine stays with that precision.
+
+        Args:
+            prepared: the run.
+            used: by the run so far; where the engine has left that since, the run follows it.
+            iteration: of the last good image.
+            tell: called with `PrecisionChanged`.
+
+        Raises:
+            ImpastoError: as `transfer`.
+        """
+        if self.provider == used and not self._make_safer():
+            return None
+        tell(PrecisionChanged(used.precision, self.provider.precision, iteration))
+        return self._objective(prepared)[0], self.provider.numbers.loss_noise
 
     def _make_safer(self) -> bool:
         """Go over to the next safer precision that the provider has; return whether there is one."""

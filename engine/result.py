@@ -40,6 +40,7 @@ class Result:
         initial_terms: the same at the image that the run started from; empty where another network saw it.
         iterations: accepted steps.
         evaluations: runs of loss and gradient.
+        loop: "host" or "device": where the optimiser worked at the end.
         outcome: why it ended; a name that programs can compare.
         message: the same as a sentence.
         seconds: in all.
@@ -55,6 +56,7 @@ class Result:
     initial_terms: Mapping[str, float]
     iterations: int
     evaluations: int
+    loop: str
     outcome: str
     message: str
     seconds: float
@@ -80,6 +82,7 @@ class Result:
             "provider": self.provenance["provider"],
             "precision": self.provenance["precision"],
             "model": self.provenance["model"],
+            "loop": self.loop,
             **{name: self.provenance[name] for name in ("refine", "draft") if name in self.provenance},
             "outcome": self.outcome,
         }

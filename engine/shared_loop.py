@@ -29,8 +29,11 @@ class Steps:
 class SharedLoop:
     """A loop with a place for each sample of a session.
 
+    Once it has failed, or was stopped, its memory on the device is free and it does nothing but raise the reason;
+    the images that it came to remain.
+
     Attributes:
-        failed: whether it is of no more use; jobs that may then go on on the host.
+        demanded: whether it was asked for by name, so that jobs may not go on on the host.
     """
 
     def __init__(self, on_device: OnDevice, settings: LbfgsSettings, image_shape: tuple[int, int, int]) -> None:
@@ -46,51 +49,90 @@ class SharedLoop:
         """
         from impasto.engine.device_lbfgs import device_loop  # builds a graph, which most runs do without
 
-        self.failed = False
+        self.demanded = on_device.demanded
         self._on_device = on_device
-        self._loop: DeviceLoop = device_loop(on_device, settings, image_shape)
+        self._loop: DeviceLoop | None = device_loop(on_device, settings, image_shape)
+        self._reason = ""
+        self._entered: set[int] = set()
+        self._last: dict[int, Vector] = {}
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it is of no more use."""
+        return self._loop is None
 
     def enter(self, sample: int, x: Vector, limit: float, coefficients: Rows) -> None:
-        """Begin with an image in one place; see `DeviceLoop.enter`."""
-        self._loop.enter(sample, x, limit, coefficients)
+        """Begin with an image in one place; see `impasto.engine.device_loop.DeviceLoop.enter`."""
+        try:
+            self._running().enter(sample, x, limit, coefficients)
+        except ImpastoError as error:
+            self.stop(str(error))  # it may be half done
+            raise
+        self._entered.add(sample)
 
     def place(self, sample: int, ask: Callable[[Steps], Any]) -> OnDevice:
         """Return what a job needs to run in a place.
 
         Args:
             sample: the place, where its image has begun.
-            ask: how it asks for steps; returns what `run` has for the place.
+            ask: how it asks for steps; returns the place's part of what `run` does.
         """
-        return dataclasses.replace(self._on_device, place=_Shared(self._loop, sample, ask))
+        return dataclasses.replace(self._on_device, place=_Shared(self, sample, ask))
 
-    def run(self, asked: Mapping[int, Steps]) -> dict[int, Rows | ImpastoError]:
+    def run(self, asked: Mapping[int, Steps]) -> dict[int, Rows]:
         """Evaluate and step all images, as often as suits all that ask.
 
         Args:
             asked: by place.
 
         Returns:
-            For each of those, rows as `Place.run` returns them; or why there are none.
+            For each of those, rows as `impasto.engine.objective.Place.run` returns them.
+
+        Raises:
+            ImpastoError: the provider fails, or has failed.
         """
         try:
-            rows = self._loop.run(min(steps.most for steps in asked.values()))
+            rows = self._running().run(min(steps.most for steps in asked.values()))
         except ImpastoError as error:
-            self.failed = not self._on_device.demanded
-            return dict.fromkeys(asked, error)
+            self.stop(str(error))
+            raise
         return {sample: rows[:, sample] for sample in asked}
+
+    def x(self, sample: int) -> Vector:
+        """Return a copy of a place's last accepted image, flat.
+
+        Raises:
+            ImpastoError: the provider fails, or failed before the image could be had.
+        """
+        if sample in self._last:
+            return self._last[sample]
+        return self._running().x(sample)
+
+    def stop(self, reason: str) -> None:
+        """Keep the images and give the memory back; from here on the reason is raised."""
+        loop, self._loop = self._loop, None
+        self._reason = self._reason or reason
+        if loop is not None:
+            try:
+                self._last = {sample: loop.x(sample) for sample in self._entered}
+            except ImpastoError:
+                self._last = {}  # whoever asks for one is told the reason
+
+    def _running(self) -> "DeviceLoop":
+        if self._loop is None:
+            raise ImpastoError(self._reason)
+        return self._loop
 
 
 class _Shared:
     """A place in the loop of several jobs."""
 
-    def __init__(self, loop: "DeviceLoop", sample: int, ask: Callable[[Steps], Any]) -> None:
+    def __init__(self, loop: SharedLoop, sample: int, ask: Callable[[Steps], Any]) -> None:
         self._loop, self._sample, self._ask = loop, sample, ask
 
     def run(self, most: int) -> Rows:
-        reply: Rows | ImpastoError = self._ask(Steps(most))
-        if isinstance(reply, ImpastoError):
-            raise ImpastoError(*reply.args)
-        return reply
+        rows: Rows = self._ask(Steps(most))
+        return rows
 
     def x(self) -> Vector:
         return self._loop.x(self._sample)

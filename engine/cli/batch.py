@@ -11,7 +11,7 @@ import typer
 
 from impasto.engine.cli import options
 from impasto.engine.cli.batch_progress import BatchProgress
-from impasto.engine.cli.job import INTERRUPTED, interruptible, say
+from impasto.engine.cli.job import INTERRUPTED, interruptible, say, silent
 from impasto.engine.words import one_line
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def batch(
             if not (quiet or as_json):
                 say(engine.network.choice)
                 say(engine.provider.choice)
-            _show(engine, rows, finished, engine.places(together), as_json=as_json)
+            _show(engine, rows, finished, together, as_json=as_json)
             return
         counts = Counter({DONE: 0, SKIPPED: len(finished), FAILED: 0})
         if as_json:
@@ -89,7 +89,8 @@ def batch(
             say(engine.network.choice)
             say(engine.provider.choice)
         iterations = sum(row.settings.iterations for row in waiting)
-        with BatchProgress(iterations, len(waiting), hidden=quiet or as_json) as bar:
+        told = silent if quiet else say
+        with BatchProgress(iterations, len(waiting), hidden=quiet or as_json, say=told) as bar:
             running = run_rows(
                 engine, waiting, bits=bits, batch=together, on_event=bar.show, cancel=lambda: bool(interrupted)
             )
@@ -105,11 +106,13 @@ def batch(
         raise typer.Exit(SOME_FAILED)
 
 
-def _show(engine: "Engine", rows: Sequence["Row"], finished: Sequence["Row"], places: int, *, as_json: bool) -> None:
+def _show(
+    engine: "Engine", rows: Sequence["Row"], finished: Sequence["Row"], batch: int | None, *, as_json: bool
+) -> None:
     """Say what would become of every row, and what memory the largest takes."""
     from impasto.engine.batch_plan import conclusion, plan_rows
 
-    plans = plan_rows(engine, rows, finished, batch=places)
+    plans = plan_rows(engine, rows, finished, batch=batch)
     for item in plans:
         if as_json:
             _print_json(item.row, item.as_dict())

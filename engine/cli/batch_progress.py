@@ -1,6 +1,6 @@
 """What a person sees while many transfers go on: one bar for all of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -8,15 +8,22 @@ from typing import Self
 from rich import progress
 from rich.console import Console
 
-from impasto.engine.events import Event, Iteration
+from impasto.engine.events import Event, Iteration, PrecisionChanged
 from impasto.engine.manifest import Row
 
 
 class BatchProgress:
     """A progress bar on stderr that counts iterations; nothing where stderr is not a terminal, or to be quiet."""
 
-    def __init__(self, iterations: int, rows: int, *, hidden: bool) -> None:
-        """Make a bar of so many iterations of so many rows."""
+    def __init__(self, iterations: int, rows: int, *, hidden: bool, say: Callable[[str], None]) -> None:
+        """Make a bar of so many iterations of so many rows.
+
+        Args:
+            iterations: of all rows.
+            rows: how many there are.
+            hidden: whether there is to be no bar.
+            say: what a person should know takes this way.
+        """
         console = Console(stderr=True)
         self._bar = progress.Progress(
             progress.TextColumn("{task.fields[ended]}/{task.fields[rows]}"),
@@ -28,6 +35,7 @@ class BatchProgress:
             transient=True,
         )
         self._task = self._bar.add_task("", total=iterations, ended=0, rows=rows, remark="preparing")
+        self._say = say
         self._iterations: dict[int, int] = {}
         self._ended = 0
 
@@ -36,6 +44,9 @@ class BatchProgress:
         if isinstance(event, Iteration):
             self._iterations[row.number] = event.iteration
             self._update(f"{row.output.name}: loss {event.loss:.4g}")
+        if isinstance(event, PrecisionChanged):
+            with self.aside():
+                self._say(f"row {row.number}: {event.in_words}")
 
     def end(self, row: Row) -> None:
         """Count a row as done, whatever it has left undone."""

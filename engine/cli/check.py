@@ -34,6 +34,7 @@ def check(
     style_tap: options.StyleTaps = None,
     weighting: options.Weighting = "paper",
     pool: options.Pool = "avg",
+    seamless: options.Seamless = False,
     provider: options.Provider = "auto",
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
@@ -55,6 +56,7 @@ def check(
         style_taps=options.taps(style_tap, STYLE_TAPS),
         weighting=weighting,
         pool=pool,
+        seamless=seamless,
     )
     result = compare(
         model,

@@ -30,7 +30,10 @@ def build(
     seamless: options.Seamless = False,
     batch: Annotated[int, typer.Option(help="Pictures in one evaluation, as `impasto batch` has.")] = 1,
     precision: options.Precision = "auto",
-    provider: Annotated[str, typer.Option(help="tensorrt; tensorrt:1 is the second GPU.")] = "tensorrt",
+    provider: Annotated[
+        str,
+        typer.Option(help="tensorrt, which auto stands for here; tensorrt:1 is the second GPU. No other has engines."),
+    ] = "tensorrt",
 ) -> None:
     """Build the engines that a transfer of CONTENT in the style of STYLE needs: minutes, once per size.
 
@@ -54,7 +57,7 @@ def build(
         pool=pool,
         seamless=seamless,
     )
-    with Engine(model, provider=provider, precision=precision, build_engines=True) as engine:
+    with Engine(model, provider=_of_engines(provider), precision=precision, build_engines=True) as engine:
         scene, painting = read_pictures(content, style, settings)
         form = replace(engine.compiler.form(settings, scene), batch=batch)
         evaluator = engine.compiler.evaluator(form)
@@ -89,3 +92,29 @@ def clear() -> None:
 
     count, megabytes = clear_engines()
     print(f"{count} engines deleted, {megabytes:.1f} MB given back")
+
+
+def _of_engines(provider: str) -> str:
+    """Return the provider whose engines are to be built.
+
+    Args:
+        provider: as on the command line; "auto" is TensorRT, the only one that has any.
+
+    Raises:
+        ImpastoError: it has none, or TensorRT does not work here.
+    """
+    from impasto.engine.providers import tensorrt
+    from impasto.engine.providers.choice import AUTO
+
+    name = provider.partition(",")[0].partition(":")[0]
+    if provider != AUTO and name != tensorrt.NAME:
+        raise ImpastoError(
+            f"no engines for provider {provider}: allowed are {tensorrt.NAME} and {AUTO}; other providers need none, "
+            "run `impasto transfer` with it at once"
+        )
+    found = tensorrt.probe(build=True)
+    if not found.works:
+        raise ImpastoError(
+            f"provider {tensorrt.NAME} does not work here: {found.reason}; no other has engines, see `impasto doctor`"
+        )
+    return tensorrt.NAME if provider == AUTO else provider

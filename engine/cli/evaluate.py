@@ -29,6 +29,7 @@ def evaluate(
     style_tap: options.StyleTaps = None,
     weighting: options.Weighting = "paper",
     pool: options.Pool = "avg",
+    seamless: options.Seamless = False,
     provider: options.Provider = "auto",
     precision: options.Precision = "auto",
     build_engines: options.BuildEngines = False,
@@ -38,7 +39,7 @@ def evaluate(
 ) -> None:
     """Print an image's loss and its terms as JSON: {"loss", "terms", "evaluation_s", "model", "provider", "precision"}.
 
-    --size 0 takes all three files as they are.
+    --size 0 takes all three files as they are; --seamless brings their sides to multiples of 16 px.
     """
     from impasto.engine.images import check_writable, write_array
     from impasto.engine.render import Engine
@@ -53,6 +54,7 @@ def evaluate(
         style_taps=options.taps(style_tap, STYLE_TAPS),
         weighting=weighting,
         pool=pool,
+        seamless=seamless,
     )
     if gradient is not None:
         check_writable(gradient, extensions=(".npy",))

@@ -53,10 +53,11 @@ def figure(
     provider: options.Provider = "auto",
     precision: Annotated[
         str | None,
-        typer.Option(help="Of the convolutions: auto, fp32, tf32, fp16 or bf16. (default: auto, for figure 1 fp32)"),
+        typer.Option(help=f"{options.PRECISION_HELP} (default: auto, for figure 1 {CONTENT_PRECISION})"),
     ] = None,
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
+    loop: options.Loop = "auto",
     ignore_memory: options.IgnoreMemory = False,
     report: Annotated[
         Path | None,
@@ -92,7 +93,9 @@ def figure(
     page = None if report is None else FigureReport(report, plan, output)
     tell = silent if quiet else say
     start_s = time.perf_counter()
-    open_engine = partial(Engine, threads=threads, build_engines=build_engines, checks_memory=not ignore_memory)
+    open_engine = partial(
+        Engine, threads=threads, build_engines=build_engines, loop=loop, checks_memory=not ignore_memory
+    )
     with (
         interruptible() as interrupted,
         open_engine(model, provider=provider, precision=precision) as engine,
@@ -102,7 +105,7 @@ def figure(
         tell(engine.network.choice)
         tell("" if as_json else engine.provider.choice)
         lines = CellLines(plan, silent=not as_json)
-        with FigureProgress(plan, evaluations, hidden=quiet or as_json) as progress:
+        with FigureProgress(plan, evaluations, hidden=quiet or as_json, say=tell) as progress:
             followers: list[Follower] = [progress, lines]
             if page is not None:
                 followers.append(page)

@@ -1,6 +1,7 @@
 """What a person or a program sees while a figure is made: bars for the whole and for the cells, or a line per cell."""
 
 import json
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -15,8 +16,15 @@ from impasto.engine.figures import Cell, Plan
 class FigureProgress:
     """Bars on stderr, one for the whole and one for each cell under way; nothing where stderr is not a terminal."""
 
-    def __init__(self, plan: Plan, evaluations: int, *, hidden: bool) -> None:
-        """Make a bar for so many cells of so many evaluations each; the cells' bars come and go."""
+    def __init__(self, plan: Plan, evaluations: int, *, hidden: bool, say: Callable[[str], None]) -> None:
+        """Make a bar for so many cells of so many evaluations each; the cells' bars come and go.
+
+        Args:
+            plan: with the cells.
+            evaluations: of each.
+            hidden: whether there are to be no bars.
+            say: what a person should know takes this way.
+        """
         console = Console(stderr=True)
         self._bars = progress.Progress(
             progress.TextColumn("{task.description}"),
@@ -28,6 +36,7 @@ class FigureProgress:
             disable=hidden or not console.is_terminal,
             transient=True,
         )
+        self._say = say
         self._evaluations, self._count = evaluations, len(plan.cells)
         # The whole counts evaluations too, so that it moves and can tell the time that is left.
         self._whole = self._bars.add_task("figure", total=len(plan.cells) * evaluations, remark="preparing")
@@ -61,6 +70,8 @@ class FigureProgress:
             done = min(event.evaluations, self._evaluations)
             self._under_way[cell.name] = done
             self._bars.update(self._cells[cell.name], completed=done, remark=grouped(event.terms))
+        else:
+            self._say(f"cell {cell.name}: {event.in_words}")
         self._show_whole()
 
     def ended(self, cell: Cell) -> None:

@@ -60,7 +60,16 @@ class Job:
         watchers: told of every event after the job itself, and of the result.
     """
 
-    def __init__(self, output: Path, *, bits: int, save_every: int, quiet: bool, as_json: bool) -> None:
+    def __init__(
+        self,
+        output: Path,
+        *,
+        bits: int,
+        save_every: int,
+        quiet: bool,
+        as_json: bool,
+        report_every: int | None = None,
+    ) -> None:
         """Refuse an output that cannot be written before anything else is done.
 
         Args:
@@ -69,6 +78,7 @@ class Job:
             save_every: also write a file every so many iterations; 0 is never.
             quiet: no progress and no summary.
             as_json: a JSON line per iteration on stdout, then a summary.
+            report_every: evaluations between two looks at a loop on the device, where that was asked for.
 
         Raises:
             ImpastoError: no file can be written there, or `save_every` is negative.
@@ -81,6 +91,7 @@ class Job:
         self.output, self.save_every = output, save_every
         self._bits = bits
         self._quiet, self.as_json = quiet, as_json
+        self._report_every = report_every
         self._process_start_s = seconds_since_process_start() - time.perf_counter()  # on the latter's scale
         self.say = silent if quiet else say
         self.watchers: list[Watcher] = []
@@ -91,9 +102,21 @@ class Job:
     def report_every(self) -> int | None:
         """Evaluations between two looks of the host: one where something is made of an iteration's own image.
 
-        A preview may show one that is a few iterations older, and a report needs the losses alone.
+        A preview may show one that is a few iterations newer, and a report needs the losses alone. None is what suits
+        the provider.
+
+        Raises:
+            ImpastoError: another number was asked for than one, where it must be that.
         """
-        return 1 if self.save_every or any(watcher.needs_each_image for watcher in self.watchers) else None
+        asked, needing = self._report_every, "--save-every" if self.save_every else "--animation"
+        if not self.save_every and not any(watcher.needs_each_image for watcher in self.watchers):
+            return asked
+        if asked not in (None, 1):
+            raise ImpastoError(
+                f"bad --report-every {asked}: {needing} needs each iteration's own image, which allows 1 alone; "
+                "drop one of the two"
+            )
+        return 1
 
     def is_frame(self, path: Path) -> bool:
         """Return whether `save_every` writes a file of that name."""
@@ -188,9 +211,7 @@ class Job:
             if settings.weighting != "paper":
                 self.say(f"weighting {settings.weighting}: {event.conversion}")
         if isinstance(event, PrecisionChanged):
-            self.say(
-                f"values in {event.before} are not finite; going on from iteration {event.iteration} in {event.after}"
-            )
+            self.say(event.in_words)
         if isinstance(event, Iteration):
             if self.as_json:
                 _print_json({**_as_line(event), "model": self._network})

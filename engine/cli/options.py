@@ -17,15 +17,22 @@ Provider = Annotated[
     str,
     typer.Option(help="auto, tensorrt, cuda, openvino or cpu; cuda:1 is the second GPU, cuda,nhwc an option of it."),
 ]
-Precision = Annotated[
-    str, typer.Option(help="Of the convolutions: auto, fp32, tf32, fp16, bf16, or bf16-typed (openvino).")
-]
+PRECISION_HELP = "Of the convolutions: auto, fp32, tf32, fp16, bf16, or bf16-typed (openvino)."
+Precision = Annotated[str, typer.Option(help=PRECISION_HELP)]
 BuildEngines = Annotated[
     bool, typer.Option("--build-engines", help="TensorRT may build engines that its cache lacks: minutes, once.")
 ]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 is one per core.")]
 Loop = Annotated[
     str, typer.Option(help="Where L-BFGS runs: host, device (in the provider's memory), or auto: device on GPUs.")
+]
+ReportEvery = Annotated[
+    int | None,
+    typer.Option(
+        help="Evaluations between two looks of the host at a loop on the device; progress, Ctrl-C and --timeout-s wait "
+        "for the next. (default: 10 on GPUs, else 1; 1 with --save-every or --animation, which take no other)",
+        show_default=False,
+    ),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be done and what memory it takes; compute and write nothing.")

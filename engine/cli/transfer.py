@@ -53,6 +53,7 @@ def transfer(
     build_engines: options.BuildEngines = False,
     threads: options.Threads = 0,
     loop: options.Loop = "auto",
+    report_every: options.ReportEvery = None,
     dry_run: options.DryRun = False,
     ignore_memory: options.IgnoreMemory = False,
     quiet: options.Quiet = False,
@@ -86,7 +87,7 @@ def transfer(
         learning_rate=learning_rate,
         bounded=bounded,
     )
-    job = Job(output, bits=bits, save_every=save_every, quiet=quiet, as_json=as_json)
+    job = Job(output, bits=bits, save_every=save_every, quiet=quiet, as_json=as_json, report_every=report_every)
     watch(
         job,
         content=content,

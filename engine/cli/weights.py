@@ -11,6 +11,8 @@ from rich import progress
 from rich.console import Console
 from rich.table import Table
 
+from impasto.engine.cli import options
+from impasto.engine.cli.job import say
 from impasto.models.errors import ImpastoError
 from impasto.models.layout import LAYOUTS
 from impasto.models.sources import SOURCES, find_source
@@ -98,17 +100,25 @@ def normalise(
         typer.Option("--output", "-o", help="A name for the cache, or a file .onnx.", show_default=False),
     ],
     pool: Annotated[str, typer.Option(help="Pooling of the runs it is for: avg or max.")] = "avg",
+    provider: options.Provider = "cpu",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = 0,
 ) -> None:
     """Scale a network so that every filter's mean activation over the images is 1 (Gatys et al., CVPR 2016).
 
-    What the network computes stays the same up to these factors.
+    What the network computes stays the same up to these factors. The means are computed in float32 on the CPU provider
+    unless --provider and --precision say otherwise.
     """
     from impasto.engine.normalising import normalise_network
+    from impasto.engine.providers import choose
 
-    path, count, silent = normalise_network(name, pictures, output, pool)
+    chosen = choose(provider, precision)
+    say(chosen.choice)
+    path, count, silent = normalise_network(name, pictures, output, pool, provider=chosen, threads=threads)
     _print_network(path)
     note = f"; {silent} filters that none of them activates stay as they are" if silent else ""
-    print(f"normalised     mean activation 1 over {count} pictures, {pool} pooling{note}")
+    narrow = "" if chosen.precision == "fp32" else f", in {chosen.precision}"
+    print(f"normalised     mean activation 1 over {count} pictures, {pool} pooling{narrow}{note}")
 
 
 def _row(info: "NetworkInfo") -> tuple[str, ...]:

@@ -26,7 +26,12 @@ _WHEEL = "onnxruntime-ep-openvino"
 
 @dataclass(frozen=True)
 class OpenVino(Provider):
-    """The provider as a plugin: sessions are given devices, and threads through OpenVINO's own configuration."""
+    """The provider as a plugin: sessions are given devices, and threads through OpenVINO's own configuration.
+
+    A session copies its inputs when they are bound.
+    """
+
+    shares_memory: bool = False
 
     def _session(self, ort: Any, content: bytes | str, session_options: Any, threads: int) -> Any:
         found = probe()  # which registers the plugin, should nobody have done so

@@ -48,6 +48,7 @@ class Provider:
         session_config: entries of the session's options.
         typed: whether it follows the types in the graph, so that fp16 and bf16 are made there.
         whole: whether every node must run on it, as in a single engine.
+        shares_memory: whether a session of it reads an input where another one has written it, and keeps no copy.
         choice: what "auto" took and why not the others, in one line; "" where the provider was named.
     """
 
@@ -60,6 +61,7 @@ class Provider:
     session_config: Mapping[str, str] = field(default_factory=dict)
     typed: bool = False
     whole: bool = False
+    shares_memory: bool = True
     choice: str = ""
 
     capture_option: ClassVar[str | None] = None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from impasto.engine import Evaluation, providers
 from impasto.engine.checking import LIMITS, compare
@@ -105,6 +106,36 @@ def test_the_cpu_provider_agrees_with_itself(capsys: pytest.CaptureFixture[str],
     assert (ended.status, ended.err, report["ok"], report["complaints"]) == (0, "", True, [])
     assert (report["provider"], report["precision"], report["gradient_error"]) == ("cpu", "fp32", 0.0)
     assert set(report["terms"]) == set(report["term_errors"]) == {"content_relu2_1", "style_relu1_1", "style_relu3_1"}
+
+
+def test_a_seamless_run_can_be_checked_and_scored(capsys: pytest.CaptureFixture[str], files: Files) -> None:
+    """Without its padding a network sees something else in the same image; sides that do not tile are brought to it."""
+    chosen = ("--provider", "cpu", "--style-size", 48, "--tv-weight", 1)
+    plain, seamless = (
+        json.loads(run(capsys, *command(files, *chosen, *more, "--json")).out) for more in ((), ("--seamless",))
+    )
+    assert (seamless["ok"], seamless["gradient_error"]) == (True, 0.0)
+    assert seamless["terms"]["content_relu2_1"] == 0.0  # the image is the content, resized alike
+    assert seamless["loss"] != pytest.approx(plain["loss"], rel=1e-3)
+    evaluate = ["evaluate", files.content, "--content", files.content, "--style", files.style, "--model", files.model]
+    ended = run(capsys, *evaluate, "--size", 0, *TAPS, *chosen, "--seamless")
+    assert ended.status == 0, ended.err
+    assert json.loads(ended.out)["terms"] == seamless["terms"]
+
+
+def test_sides_that_do_not_tile_are_brought_to_it_alike(capsys: pytest.CaptureFixture[str], files: Files) -> None:
+    Image.open(files.content).crop((0, 0, 60, 45)).save(files.content)
+    ended = run(capsys, *command(files, "--provider", "cpu", "--seamless", "--json"))
+    assert ended.status == 0, ended.err
+    assert json.loads(ended.out)["terms"]["content_relu2_1"] == 0.0
+    other = files.folder / "other.png"
+    Image.open(files.content).crop((0, 0, 36, 45)).save(other)
+    refused = run(capsys, *command(files, "--provider", "cpu", "--seamless", "--image", other))
+    assert (refused.status, refused.out) == (2, "")
+    assert refused.err == (
+        "error: image and content differ in size: other.png is 32x48, content.png is 64x48 px; "
+        "give images of one size, or --size\n"
+    )
 
 
 def test_a_failed_check_is_status_1(

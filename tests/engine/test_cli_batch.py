@@ -163,12 +163,13 @@ def test_ctrl_c_keeps_what_is_finished(
 
 def test_the_bar_counts_rows_and_iterations(files: Files, tmp_path: Path) -> None:
     from impasto.engine.cli.batch_progress import BatchProgress
-    from impasto.engine.events import Iteration
+    from impasto.engine.events import Iteration, PrecisionChanged
     from impasto.engine.manifest import read_manifest
 
     (tmp_path / "l.csv").write_text(HEADER + THREE)
     rows = read_manifest(tmp_path / "l.csv", tmp_path)
-    bar = BatchProgress(7, 3, hidden=True)
+    said: list[str] = []
+    bar = BatchProgress(7, 3, hidden=True, say=said.append)
     with bar:
         for iteration in (1, 2):
             bar.show(rows[1], Iteration(iteration, 2, 1.0, {}, 1.0, lambda: np.zeros(3)))
@@ -176,6 +177,9 @@ def test_the_bar_counts_rows_and_iterations(files: Files, tmp_path: Path) -> Non
         assert (task.completed, task.fields["ended"]) == (2, 0)
         bar.end(rows[1])
         assert (task.completed, task.fields["ended"]) == (3, 1)
+        assert said == []
+        bar.show(rows[2], PrecisionChanged("fp16", "bf16", 7))
+    assert said == ["row 4: values in fp16 are not finite; going on from iteration 7 in bf16"]
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(

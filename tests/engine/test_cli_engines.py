@@ -1,17 +1,22 @@
 """`impasto engines` where there is no GPU: the cache is a folder like any other."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from impasto.engine import providers
 from impasto.engine.evaluator import Evaluator
 from impasto.engine.providers import nvidia, tensorrt
 from impasto.engine.session import Session
 from impasto.export.terms import Term
+from impasto.models.errors import ImpastoError
 from tests.engine.command_line import run
 from tests.engine.conftest import Files
+
+WORKS = providers.Availability("tensorrt", True, "a test says so")
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +61,38 @@ def test_building_without_a_gpu_is_one_line(capsys: pytest.CaptureFixture[str], 
     ended = run(capsys, "engines", "build", files.content, files.style, "--model", files.model)
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.startswith("error: provider tensorrt does not work here: no NVIDIA driver")
+    assert ended.err.endswith("; no other has engines, see `impasto doctor`\n")
     assert ended.err.count("\n") == 1
+    auto = run(capsys, "engines", "build", files.content, files.style, "--model", files.model, "--provider", "auto")
+    assert auto == ended
+
+
+@pytest.mark.parametrize("provider", ["cpu", "openvino", "cuda", "cuda:1,nhwc", "gpu"])
+def test_providers_without_engines_are_refused(capsys: pytest.CaptureFixture[str], files: Files, provider: str) -> None:
+    ended = run(capsys, "engines", "build", files.content, files.style, "--model", files.model, "--provider", provider)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err == (
+        f"error: no engines for provider {provider}: allowed are tensorrt and auto; other providers need none, "
+        "run `impasto transfer` with it at once\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"), [("auto", "tensorrt"), ("tensorrt:1,uncaptured", "tensorrt:1,uncaptured")]
+)
+def test_auto_is_tensorrt_where_engines_are_built(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, files: Files, asked: str, expected: str
+) -> None:
+    named: list[str] = []
+
+    def choose(name: str, precision: str, **_: object) -> providers.Provider:
+        named.append(name)
+        raise ImpastoError("enough")
+
+    monkeypatch.setattr(tensorrt, "probe", lambda *, build: WORKS)
+    monkeypatch.setattr(providers, "choose", choose)
+    run(capsys, "engines", "build", files.content, files.style, "--model", files.model, "--provider", asked)
+    assert named == [expected]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +113,10 @@ def test_every_form_can_be_built(
     terms: set[str],
     batch: int,
 ) -> None:
-    """The provider is another here; what is compiled is the same."""
+    """The provider is the CPU's under another name; what is compiled is the same."""
+    stand_in = dataclasses.replace(providers.choose("cpu"), name="tensorrt")
+    monkeypatch.setattr(tensorrt, "probe", lambda *, build: WORKS)
+    monkeypatch.setattr(providers, "choose", lambda *_, **__: stand_in)
     made: list[tuple[set[str], int]] = []
     original = Evaluator.__init__
 
@@ -87,21 +126,9 @@ def test_every_form_can_be_built(
 
     monkeypatch.setattr(Evaluator, "__init__", spy)
     taps = ("--content-tap", "relu2_1", "--style-tap", "relu1_1", "--size", 64)
-    ended = run(
-        capsys,
-        "engines",
-        "build",
-        files.content,
-        files.style,
-        "--model",
-        files.model,
-        "--provider",
-        "cpu",
-        *taps,
-        *words,
-    )
+    ended = run(capsys, "engines", "build", files.content, files.style, "--model", files.model, *taps, *words)
     assert (ended.status, ended.err) == (0, "")
-    assert ended.out.startswith("ready on cpu in fp32, 64x")
+    assert ended.out.startswith("ready on tensorrt in fp32, 64x")
     assert made == [(terms, batch)]
 
 

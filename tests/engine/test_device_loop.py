@@ -13,7 +13,7 @@ from impasto.engine.descent import Descent
 from impasto.engine.device_loop import DeviceLoop
 from impasto.engine.looping import GPU_REPORT_EVERY, Looping
 from impasto.engine.objective import Objective, OnDevice
-from impasto.engine.providers import beside, cuda, nvidia, tensorrt
+from impasto.engine.providers import beside, cuda, nvidia, openvino, tensorrt
 from impasto.engine.reconstruction import content_reconstruction
 from impasto.engine.session import Session
 from tests.engine import command_line
@@ -146,7 +146,42 @@ def test_memory_that_is_not_shared_is_an_error_where_it_was_asked_for() -> None:
         on_device(Looping("device"), FakeSession(shares_memory=False), own)
 
 
-@pytest.mark.parametrize(("loop", "every", "words"), [("gpu", None, "unknown loop 'gpu'"), ("auto", 0, "report_every")])
+def test_a_provider_that_is_known_to_copy_is_refused_before_anything_runs(files: Files) -> None:
+    copying = dataclasses.replace(CPU, name="openvino", shares_memory=False)
+    assert not openvino.provider("fp32").shares_memory
+    assert (CPU.shares_memory, GPU.shares_memory) == (True, True)
+    with pytest.raises(ImpastoError) as caught:
+        Engine(files.model, provider=copying, loop="device")
+    assert str(caught.value) == "no loop on provider openvino, which copies its inputs; use --loop host"
+    for loop in ("auto", "host"):
+        Engine(files.model, provider=copying, loop=loop).close()
+
+
+@pytest.mark.openvino
+@pytest.mark.parametrize("command", ["transfer", "batch"])
+def test_no_row_is_tried_where_there_is_no_such_loop(
+    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    if not openvino.probe().works:
+        pytest.skip(f"no OpenVINO: {openvino.probe().reason}")
+    manifest = files.folder / "list.csv"
+    manifest.write_text("content,style,size\ncontent.png,style.png,48\ncontent.png,style.png,64\n")
+    given = [manifest] if command == "batch" else [files.content, files.style]
+    output = tmp_path / ("out" if command == "batch" else "out.png")
+    chosen = ("--model", files.model, "--provider", "openvino", "--loop", "device")
+    ended = command_line.run(capsys, command, *given, "-o", output, *chosen)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err == "error: no loop on provider openvino, which copies its inputs; use --loop host\n"
+
+
+@pytest.mark.parametrize(
+    ("loop", "every", "words"),
+    [
+        ("gpu", None, "unknown loop 'gpu'"),
+        ("auto", 0, "bad report_every 0: allowed are 1 to 1000 evaluations"),
+        ("device", 1001, "bad report_every 1001: allowed are 1 to 1000 evaluations"),
+    ],
+)
 def test_bad_values_are_one_line(loop: str, every: int | None, words: str) -> None:
     with pytest.raises(ImpastoError, match=words) as caught:
         Looping(loop, every)
@@ -254,3 +289,55 @@ def test_from_the_command_line(files: Files, tmp_path: Path, capsys: pytest.Capt
     refused = command_line.run(capsys, *command, "--loop", "gpu")
     assert refused.status == 2
     assert refused.err == "error: unknown loop 'gpu': allowed are auto, host, device\n"
+
+
+@pytest.mark.parametrize(("command", "images"), [("transfer", 2), ("reconstruct content", 1), ("reconstruct style", 1)])
+def test_how_often_the_host_looks_can_be_said(
+    files: Files,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    images: int,
+) -> None:
+    counts: list[int] = []
+    original = DeviceLoop.run
+
+    def spy(self: DeviceLoop, count: int) -> object:
+        counts.append(count)
+        return original(self, count)
+
+    monkeypatch.setattr(DeviceLoop, "run", spy)
+    taps = {
+        "transfer": ("--content-tap", "relu2_1", "--style-tap", "relu1_1"),
+        "reconstruct content": ("--tap", "relu2_1"),
+    }
+    words = [*command.split(), *(files.content, files.style)[:images], "-o", tmp_path / "out.png"]
+    words += [
+        "--model",
+        files.model,
+        "--provider",
+        "cpu",
+        "--size",
+        0,
+        "--loop",
+        "device",
+        "--evaluations",
+        7,
+        "--quiet",
+    ]
+    words += taps.get(command, ("--style-tap", "relu1_1"))
+    assert command_line.run(capsys, *words, "--report-every", 3).status == 0
+    assert counts == [3, 3, 1]
+    counts.clear()
+    assert command_line.run(capsys, *words, "--report-every", 1, "--save-every", 4).status == 0
+    assert counts == [1] * 7
+    for option, value in (("--save-every", 4), ("--animation", tmp_path / "a.gif")):
+        refused = command_line.run(capsys, *words, "--report-every", 3, option, value)
+        assert (refused.status, refused.out) == (2, "")
+        assert refused.err == (
+            f"error: bad --report-every 3: {option} needs each iteration's own image, which allows 1 alone; "
+            "drop one of the two\n"
+        )
+    refused = command_line.run(capsys, *words, "--report-every", 0)
+    assert (refused.status, refused.err) == (2, "error: bad report_every 0: allowed are 1 to 1000 evaluations\n")

@@ -18,9 +18,11 @@ from PIL import Image
 
 from impasto.engine import Engine
 from impasto.engine.cli.figure_progress import FigureProgress
-from impasto.engine.events import Event, Iteration, Started
+from impasto.engine.device_loop import DeviceLoop
+from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
 from impasto.engine.figures import Cell, defaults, make_figure, plan_figure
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
+from impasto.engine.precision import NAMES
 from impasto.models.file_lock import file_lock
 from tests.engine.command_line import run
 from tests.small_network import VGG_WIDTHS, features_model
@@ -217,6 +219,35 @@ def test_cells_of_one_form_may_run_as_a_batch(capsys: pytest.CaptureFixture[str]
     assert outcome(inputs.folder / "batched") == batched
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_the_loop_may_be_on_the_device(
+    capsys: pytest.CaptureFixture[str], inputs: Inputs, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    counts: list[int] = []
+    original = DeviceLoop.run
+
+    def spy(self: DeviceLoop, count: int) -> object:
+        counts.append(count)
+        return original(self, count)
+
+    monkeypatch.setattr(DeviceLoop, "run", spy)
+    ended = run(capsys, *inputs.command(2, f"device-{batch}", "--batch", batch, "--loop", "device", "--quiet"))
+    assert (ended.status, ended.err) == (0, "")
+    assert sum(counts) >= 4 * CELLS[2] // batch
+    counts.clear()
+    assert run(capsys, *inputs.command(2, f"host-{batch}", "--batch", batch, "--quiet")).status == 0
+    assert counts == []
+    device, host = (outcome(inputs.folder / f"{loop}-{batch}") for loop in ("device", "host"))
+    for name, cell in device.items():
+        assert cell["loss"] == pytest.approx(host[name]["loss"], rel=1e-3)
+
+
+def test_every_precision_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    text = run(capsys, "figure", "--help").out
+    for name in NAMES:
+        assert re.search(rf"\b{name}\b", text), name
+
+
 def test_cells_that_run_together_are_all_followed(inputs: Inputs, tmp_path: Path) -> None:
     plan = plan_figure(3, inputs.content, inputs.styles[:1], size=40, iterations=3, evaluations=3)
     told: list[tuple[str, str]] = []
@@ -249,7 +280,8 @@ def test_cells_that_run_together_are_all_followed(inputs: Inputs, tmp_path: Path
 def test_bars_count_what_is_behind_and_not_what_was_found(inputs: Inputs) -> None:
     plan = plan_figure(3, inputs.content, inputs.styles[:1], size=40)
     first, last, second, third = plan.cells[:4]
-    bars = FigureProgress(plan, 100, hidden=True)
+    said: list[str] = []
+    bars = FigureProgress(plan, 100, hidden=True, say=said.append)
     for cell in (first, last):
         bars.found(cell)
     assert bars.completed == 200
@@ -262,6 +294,9 @@ def test_bars_count_what_is_behind_and_not_what_was_found(inputs: Inputs) -> Non
     assert bars.completed == 200 + 12 + 12
     bars.ended(second)
     assert bars.completed == 300 + 12
+    assert said == []
+    bars.take(third, PrecisionChanged("fp16", "bf16", 7))
+    assert said == [f"cell {third.name}: values in fp16 are not finite; going on from iteration 7 in bf16"]
 
 
 def test_another_process_in_the_folder_is_refused(capsys: pytest.CaptureFixture[str], inputs: Inputs) -> None:
@@ -346,6 +381,7 @@ def test_another_figure_in_the_folder_is_one_clear_line(
         ([3, "--content", "a.png", "--style", "b.png", "--ratio", 0.01],
          "bad ratio 0.01: figure 2 alone takes one, and figure 3 has its own: 1e-5, 1e-4, 1e-3, 1e-2; drop --ratio"),
         ([3, "--content", "none.png", "--style", "none.png"], "cannot read none.png: no such file"),
+        ([2, "--loop", "gpu"], "unknown loop 'gpu': allowed are auto, host, device"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_and_status_2(

@@ -20,9 +20,11 @@ from impasto.engine import (
     Result,
     Settings,
     Started,
+    memory,
     providers,
 )
 from impasto.engine.evaluator import Evaluator, Score
+from impasto.engine.form import Form
 from impasto.engine.waiting import LOOK_AHEAD
 from tests.engine.conftest import Files
 
@@ -266,3 +268,107 @@ def test_pictures_of_one_content_in_several_styles(engine: Engine, files: Files,
     for item in engine.transfer_many(jobs, batch=3):
         assert item.result is not None
         assert_like_a_single_run(item.result, engine.transfer(item.job.content, item.job.style, BASE))
+
+
+def test_an_evaluation_that_fails_takes_its_jobs_with_it_and_no_others(
+    engine: Engine, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, calls = Evaluator.__call__, []
+
+    def fail(self: Evaluator, images: dict[int, np.ndarray]) -> dict[int, Score]:
+        calls.append(tuple(images))
+        if len(calls) == 3:
+            raise ImpastoError("out of memory")
+        return call(self, images)
+
+    monkeypatch.setattr(Evaluator, "__call__", fail)
+    jobs = [job(files, iterations=5), job(files, iterations=6), job(files, iterations=2), job(files, size=48)]
+    found = {item.index: item for item in engine.transfer_many(jobs, batch=2)}
+    assert [str(found[index].error) for index in (0, 1)] == ["out of memory"] * 2
+    for index in (2, 3):
+        result = found[index].result
+        assert result is not None
+        assert_like_a_single_run(result, engine.transfer(files.content, files.style, jobs[index].settings))
+
+
+def needed(engine: Engine, one: Job, batch: int) -> int:
+    """Return the bytes that a batch of such jobs is estimated to take."""
+    plan = engine.plan(one.content, one.style, one.settings)
+    form = dataclasses.replace(engine.compiler.form(one.settings, plan.scene), batch=batch)
+    return engine.compiler.memory(form, one.settings, plan.painting).total
+
+
+@pytest.mark.parametrize("large", [0, 1, 3])
+def test_a_job_that_does_not_fit_is_refused_and_no_other(
+    engine: Engine, files: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, large: int
+) -> None:
+    """Whether it comes first, beside the first, or where another has ended."""
+    pixels = np.random.default_rng(0).integers(0, 255, (600, 600, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "large.png")
+    jobs = [job(files, iterations=count) for count in (2, 3, 2, 2)]
+    jobs[large] = Job(files.content, tmp_path / "large.png", jobs[large].settings)
+    small, big = (needed(engine, one, 2) for one in (jobs[2], jobs[large]))
+    assert big > small + (10 << 20)
+    free = [(small + big) // 2 if large < 2 else big]
+    monkeypatch.setattr(memory, "available", lambda: free[0])
+
+    def on_event(index: int, _: Job, event: Event) -> None:
+        free[0] = (big - small) // 2  # what is left beside the evaluation
+
+    found = {item.index: item for item in engine.transfer_many(jobs, batch=2, on_event=on_event)}
+    assert sorted(found) == [0, 1, 2, 3]
+    assert [index for index, item in found.items() if item.result is None] == [large]
+    assert "not enough memory" in str(found[large].error)
+    assert "a smaller --style-size would fit" in str(found[large].error)
+
+
+def test_the_default_batch_is_what_fits(engine: Engine, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [job(files, iterations=2) for _ in range(5)]
+    two, three = (needed(engine, jobs[0], count) for count in (2, 3))
+    monkeypatch.setattr(engine, "places", lambda batch: batch or 4)
+    monkeypatch.setattr(memory, "available", lambda: (two + three) // 2)
+    sizes: list[int] = []
+    make = engine.compiler.evaluator
+
+    def evaluator(form: Form) -> Evaluator:
+        sizes.append(form.batch)
+        return make(form)
+
+    monkeypatch.setattr(engine.compiler, "evaluator", evaluator)
+    assert all(item.result is not None for item in engine.transfer_many(jobs))
+    assert sizes == [2]
+    engine.compiler.close()
+    refused = list(engine.transfer_many(jobs[:4], batch=4))
+    assert [item.error is None for item in refused] == [False] * 4
+    assert "--batch 2" in str(refused[0].error)
+
+
+def test_jobs_put_aside_are_of_one_kind_after_a_change_of_precision(
+    files: Files, monkeypatch: pytest.MonkeyPatch, sizes: list[tuple[int, ...]]
+) -> None:
+    plain = providers.choose("cpu")
+    narrow = dataclasses.replace(plain, precision="bf16")
+    monkeypatch.setattr(providers, "safer", lambda used: plain if used.precision == "bf16" else None)
+    broken = job(files, init="noise")
+    once: list[None] = []
+    call = Evaluator._score
+
+    def overflow(self: Evaluator, outputs: dict[str, np.ndarray], sample: int) -> Score:
+        score = call(self, outputs, sample)
+        if sample == 1 and not once:
+            once.append(None)
+            return dataclasses.replace(score, loss=float("nan"))
+        return score
+
+    monkeypatch.setattr(Evaluator, "_score", overflow)
+    jobs = [job(files, iterations=2), broken, *(job(files, size=48, iterations=2) for _ in range(2))]
+    with Engine(files.model, provider=narrow, threads=1) as engine:
+        found = {item.index: item.result for item in engine.transfer_many(jobs, batch=2)}
+    assert all(result is not None for result in found.values())
+    assert {index: result and result.provenance["precision"] for index, result in found.items()} == {
+        0: "bf16",
+        1: "fp32",
+        2: "fp32",
+        3: "fp32",
+    }
+    assert sizes[-1] == (0, 1)

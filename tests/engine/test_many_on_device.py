@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from impasto.engine import Engine, Event, ImpastoError, Iteration, Job, Started, providers
+from impasto.engine import Engine, Event, ImpastoError, Iteration, Job, PrecisionChanged, Started, providers
 from impasto.engine.device_loop import DeviceLoop
 from impasto.engine.looping import Looping
 from impasto.engine.objective import OnDevice
 from impasto.engine.session import Session
+from impasto.engine.shared_loop import _Shared
+from impasto.export.optimiser import REPORTED, Code
 from tests.engine import command_line
 from tests.engine.conftest import Files
 from tests.engine.test_many import BASE, assert_like_a_single_run, job, mixed
@@ -200,13 +202,94 @@ def test_a_loop_that_was_asked_for_and_fails_takes_its_jobs_with_it(
     files: Files, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing(monkeypatch, 2)
-    jobs = [job(files, iterations=count) for count in (6, 9, 4)]
+    jobs = [*(job(files, iterations=count) for count in (6, 9, 4)), job(files, history=3, iterations=2)]
     found = {item.index: item for item in engine.transfer_many(jobs, batch=2)}
-    assert {index: str(item.error) for index, item in found.items() if item.error is not None} == {
-        0: "the GPU's memory is full",
-        1: "the GPU's memory is full",
-    }
-    assert found[2].result is not None
+    assert [str(found[index].error) for index in range(3)] == ["the GPU's memory is full"] * 3
+    assert found[3].result is not None  # it has a loop of its own
+
+
+def test_a_loop_that_does_not_take_an_image_lets_all_go_on_on_the_host(
+    files: Files, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered(monkeypatch)
+    enter, calls = DeviceLoop.enter, []
+
+    def fail(self: DeviceLoop, *values: object) -> None:
+        calls.append(values[0])
+        if len(calls) == 3:
+            raise ImpastoError("the GPU's memory is full")
+        enter(self, *values)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DeviceLoop, "enter", fail)
+    jobs = [job(files, iterations=count) for count in (3, 9, 4, 2)]
+    found = {item.index: item.result for item in engine.transfer_many(jobs, batch=2)}
+    assert calls == [0, 1, 0]
+    assert [(result.iterations, result.loop) for _, result in sorted(found.items()) if result is not None] == [
+        (3, "device"),
+        (9, "host"),
+        (4, "host"),
+        (2, "host"),
+    ]
+
+
+def test_where_one_goes_over_to_the_host_all_do(files: Files, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise it would wait until nobody uses the loop."""
+    offered(monkeypatch)
+    shared_run, calls = _Shared.run, []
+
+    def run(self: _Shared, most: int) -> np.ndarray:
+        calls.append(self._sample)
+        if calls.count(1) == 4 and self._sample == 1:
+            raise ImpastoError("the optimiser's step has no effect")
+        return shared_run(self, most)
+
+    monkeypatch.setattr(_Shared, "run", run)
+    jobs = [job(files, iterations=count) for count in (30, 9, 5)]
+    found = [(item.index, item.result) for item in engine.transfer_many(jobs, batch=2)]
+    assert [index for index, _ in found] == [1, 2, 0]
+    assert [result and (result.iterations, result.loop) for _, result in found] == [
+        (9, "host"),
+        (5, "host"),
+        (30, "host"),
+    ]
+
+
+def test_a_job_that_is_not_finite_goes_on_from_its_last_image(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU provider stands in for one whose bf16 overflows in the second place, after some steps."""
+    plain = providers.choose("cpu")
+    narrow = dataclasses.replace(plain, precision="bf16")  # float32 all the same
+    monkeypatch.setattr(providers, "safer", lambda used: plain if used.precision == "bf16" else None)
+    run, calls = DeviceLoop.run, []
+
+    def overflow(self: DeviceLoop, count: int) -> np.ndarray:
+        rows = run(self, count)
+        calls.append(self._form.batch)
+        if len(calls) == 6 and self._form.batch == 2:
+            rows[-1, 1, REPORTED.index("code")] = Code.NON_FINITE_STEP
+        return rows
+
+    monkeypatch.setattr(DeviceLoop, "run", overflow)
+    told: list[tuple[int, str, str, int]] = []
+    iterations: dict[int, list[int]] = {0: [], 1: [], 2: []}
+
+    def on_event(index: int, _: Job, event: Event) -> None:
+        if isinstance(event, PrecisionChanged):
+            told.append((index, event.before, event.after, event.iteration))
+        if isinstance(event, Iteration):
+            iterations[index].append(event.iteration)
+
+    jobs = [job(files, iterations=count) for count in (9, 12, 3)]
+    with opened(files, provider=narrow) as engine:
+        found = {item.index: item.result for item in engine.transfer_many(jobs, batch=2, on_event=on_event)}
+    ((index, before, after, last),) = told
+    assert (index, before, after) == (1, "bf16", "fp32")
+    assert last > 0
+    assert {index: result and result.iterations for index, result in found.items()} == {0: 9, 1: 12, 2: 3}
+    assert iterations == {0: [*range(1, 10)], 1: [*range(1, 13)], 2: [1, 2, 3]}
+    ended = found[1]
+    assert ended is not None
+    assert ended.provenance["precision"] == "fp32"
+    assert ended.loss < sum(ended.initial_terms.values())
 
 
 @pytest.mark.parametrize("demanded", [True, False])

@@ -198,12 +198,16 @@ def test_a_batch_row_that_does_not_fit_fails_alone_in_one_line(
     assert run(capsys, *command, *more, "--ignore-memory").status == 0
 
 
-def test_the_second_run_of_a_form_is_not_weighed_again(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its memory is taken already, so what is free says nothing of whether it fits."""
+def test_of_the_second_run_of_a_form_only_what_comes_on_top_is_weighed(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session's memory is taken already; the optimiser's is not."""
     with Engine(files.model, provider="cpu", threads=1) as engine:
         engine.transfer(files.content, files.style, SETTINGS)
-        monkeypatch.setattr(memory, "available", lambda: 0)
+        monkeypatch.setattr(memory, "available", lambda: 2 * MIB)
         engine.transfer(files.content, files.style, SETTINGS)
+        with pytest.raises(ImpastoError, match=r"not enough memory: .*history 90\) takes .* --history \d+ would fit$"):
+            engine.transfer(files.content, files.style, dataclasses.replace(SETTINGS, history=90))
 
 
 def test_a_plan_is_the_same_from_the_cache(

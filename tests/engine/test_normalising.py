@@ -1,5 +1,7 @@
 """A normalised network: mean activation 1 in every filter, and nothing else changed."""
 
+import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image
 
 from impasto.engine.normalising import mean_activations, normalise_network
+from impasto.engine.providers import Provider, choose, openvino
 from impasto.export.normalisation import normalise
 from impasto.export.tap_graph import set_pooling
 from impasto.models.errors import ImpastoError
@@ -95,6 +98,31 @@ def test_every_position_counts_alike(pictures: Path) -> None:
     np.testing.assert_allclose(means["relu2_1"], sums / positions, rtol=1e-4)
 
 
+def test_the_means_are_those_of_the_graph_that_is_given(pictures: Path) -> None:
+    """To the bit what ONNX Runtime's CPU provider gives of the model as it is, with sizes left open."""
+    model = features_model()
+    (file, *_) = sorted(pictures.glob("*.png"))
+    pixels = (np.asarray(Image.open(file), np.float32) / np.float32(255)).transpose(2, 0, 1)[None]
+    expected = {tap: value.mean((0, 2, 3), dtype=np.float64) for tap, value in values(model, pixels).items()}
+    for threads in (0, 1):
+        means = mean_activations(model, [file], threads=threads)
+        for tap in TAPS:
+            np.testing.assert_array_equal(means[tap], expected[tap])
+
+
+@pytest.mark.openvino
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "bf16-typed"])
+def test_another_provider_gives_the_same_means(pictures: Path, precision: str) -> None:
+    if not openvino.probe().works or openvino.refusal(precision):
+        pytest.skip(f"no OpenVINO in {precision}: {openvino.refusal(precision) or openvino.probe().reason}")
+    model, files = features_model(), sorted(pictures.glob("*.png"))
+    expected = mean_activations(model, files)
+    means = mean_activations(model, [*files], provider=choose("openvino", precision), threads=1)
+    rounding = max(np.abs(means[tap] - expected[tap]).max() / expected[tap].mean() for tap in TAPS)
+    assert rounding < (1e-5 if precision == "fp32" else 0.03)
+    assert precision == "fp32" or rounding > 1e-5
+
+
 def test_a_silent_filter_stays_as_it_is() -> None:
     model, plain = features_model(), features_model()
     means = {tap: np.full(width, 2.0) for tap, width in zip(TAPS, (6, 8, 5), strict=True)}
@@ -112,6 +140,54 @@ def test_the_command(capsys: pytest.CaptureFixture[str], pictures: Path) -> None
     assert ended.status == 0
     assert "normalised     mean activation 1 over 3 pictures" in ended.out
     assert "small-normalised" in run(capsys, "weights", "list").out
+
+
+def test_where_the_means_are_computed_can_be_said(
+    capsys: pytest.CaptureFixture[str], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ir.save(features_model(), tmp_path / "plain.onnx")
+    command = ["weights", "normalise", tmp_path / "plain.onnx", "--images", pictures, "-o", tmp_path / "a.onnx"]
+    asked: list[tuple[str, str]] = []
+    plain = choose("cpu")
+
+    def chosen(provider: str, precision: str) -> Provider:
+        asked.append((provider, precision))
+        narrow = {"bf16": dataclasses.replace(plain, precision="bf16", choice="provider cpu, bf16; not others")}
+        return narrow.get(precision, plain)
+
+    monkeypatch.setattr("impasto.engine.providers.choose", chosen)
+    ended = run(capsys, *command, "--threads", 1)
+    assert (ended.status, ended.err) == (0, "")
+    assert ir.load(tmp_path / "a.onnx").metadata_props["normalised"] == "mean activation 1 over 3 pictures, avg pooling"
+    ended = run(capsys, *command, "--provider", "auto", "--precision", "bf16")
+    assert (ended.status, ended.err) == (0, "provider cpu, bf16; not others\n")
+    assert "mean activation 1 over 3 pictures, avg pooling, in bf16" in ended.out
+    assert ir.load(tmp_path / "a.onnx").metadata_props["normalised"].endswith("avg pooling, in bf16")
+    assert asked == [("cpu", "fp32"), ("auto", "bf16")]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--provider", "gpu"), "unknown provider 'gpu': allowed are auto, tensorrt, cuda, openvino, cpu"),
+        (
+            ("--provider", "cpu", "--precision", "fp16"),
+            "provider cpu has no fp16: its kernels are float32; allowed here are auto, fp32",
+        ),
+        (
+            ("--threads", -1),
+            f"bad threads -1: allowed on this machine are 0 (one per core) to {8 * (os.cpu_count() or 1)}",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str], pictures: Path, tmp_path: Path, words: tuple[object, ...], message: str
+) -> None:
+    ir.save(features_model(), tmp_path / "plain.onnx")
+    command = ["weights", "normalise", tmp_path / "plain.onnx", "--images", pictures, "-o", tmp_path / "a.onnx"]
+    ended = run(capsys, *command, *words)
+    assert (ended.status, ended.out, ended.err) == (2, "", f"error: {message}\n")
+    assert not (tmp_path / "a.onnx").exists()
 
 
 def test_what_cannot_be_normalised_is_one_line(
