@@ -7,7 +7,6 @@ one size. Rounds go 1 2 4 1 2 4, so that a change of the machine's speed meets a
 """
 
 import argparse
-import dataclasses
 import statistics
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from impasto.bench.conditions import conditions, load
 from impasto.bench.effort import Effort
+from impasto.bench.fitting import checked_form
 from impasto.bench.record import check_place, write
 from impasto.bench.sampling import interleaved
 from impasto.bench.script import as_script
@@ -35,9 +35,10 @@ def per_picture(subject: Subject, size_px: int, rounds: int) -> dict[str, Any]:
     """Return every sample of each batch, the median per picture, and the median ratio to a batch of one."""
     with ExitStack() as stack:
         engines = {batch: stack.enter_context(subject.open()) for batch in BATCHES}
-        runs = {str(batch): _evaluation(engine, subject, size_px, batch) for batch, engine in engines.items()}
-        for run in runs.values():
-            run()
+        runs: dict[str, Callable[[], object]] = {}
+        for batch, engine in engines.items():
+            run = runs[str(batch)] = _evaluation(engine, subject, size_px, batch)
+            run()  # now, so that the next one is asked to fit beside it
         samples = interleaved(runs, Effort(_SHORT_S, 1, rounds), Unwatched())
         facts = engine_facts(engines[1])
     each = {name: [seconds / int(name) for seconds in found] for name, found in samples.items()}
@@ -55,7 +56,7 @@ def per_picture(subject: Subject, size_px: int, rounds: int) -> dict[str, Any]:
 
 def _evaluation(engine: "Engine", subject: Subject, size_px: int, batch: int) -> "Callable[[], object]":
     scene, painting = read_pictures(*subject.pictures(size_px), subject.settings)
-    form = dataclasses.replace(engine.compiler.form(subject.settings, scene), batch=batch)
+    form = checked_form(engine, subject.settings, scene, painting, batch)
     evaluator = engine.compiler.evaluator(form)
     for sample in range(batch):
         engine.compiler.load(evaluator, sample, subject.settings, scene, painting)

@@ -149,17 +149,22 @@ def _arguments(subject: Subject, network: Path, style: str) -> list[str]:
         "--content-weight": settings.content_weight,
         "--style-weight": settings.style_weight,
         "--tv-weight": settings.tv_weight,
+        "--weighting": settings.weighting,
         "--pool": settings.pool,
         "--init": settings.init,
         "--size": 0,
         "--iterations": 1,
+        "--optimizer": settings.optimizer,
+        "--history": settings.history,
+        "--loop": subject.loop,
     }
     words = ["transfer", "content.png", style, "-o", "out.png", "--json"]
     words += [str(word) for option in options.items() for word in option]
     for option, taps in (("--content-tap", settings.active_content_taps), ("--style-tap", settings.active_style_taps)):
         for tap in taps:
             words += [option, tap.name if tap.weight is None else f"{tap.name}={tap.weight}"]
-    return [*words, "--build-engines"] if subject.build_engines else words
+    flags = {"--seamless": settings.seamless, "--build-engines": subject.build_engines}
+    return [*words, *(flag for flag, wanted in flags.items() if wanted)]
 
 
 def _series(kind: str, size: int, starts: list[Start]) -> Series:

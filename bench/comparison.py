@@ -3,13 +3,14 @@
 Two things are measured. First, seconds for one evaluation of loss and gradient at the start, round by round, so that a
 change of the machine's speed meets all; the ratio is taken round by round. Then whole descents, step by step in turn,
 and the seconds until an image has the loss that `torch.optim.LBFGS` reaches in eager float32 (`impasto.bench.race`).
-The project's pixels are left unbounded here, as PyTorch's are. Of a batch, evaluations are measured and nothing else.
+The project's pixels are unbounded here, because `torch.optim.LBFGS` knows no bounds: held within 0..1, the project
+would solve another problem. Of a batch, evaluations are measured and nothing else.
 """
 
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Field:
     """Who takes part.
 
     Attributes:
-        subject: what is measured; its provider and precision are replaced by those below.
+        subject: what is measured; its provider and precision are replaced by those below, and its pixels are unbounded.
         ways: of the project; of those that a provider lacks it is said that they did not run, as long as one is left.
         against: names of `impasto.bench.rivals.variants`; none is all that can run.
         evaluations: of the baseline's descent; 0 leaves the descents out.
@@ -54,8 +55,9 @@ class Field:
         """Check the values.
 
         Raises:
-            ImpastoError: a value is out of range.
+            ImpastoError: a value is out of range, or PyTorch's side cannot follow the objective.
         """
+        object.__setattr__(self, "subject", _unbounded(self.subject))
         if self.evaluations < 0:
             raise ImpastoError(f"bad --evaluations {self.evaluations}: allowed are 0 (no descents) and more")
         if self.evaluations and self.subject.batch > 1:
@@ -72,6 +74,24 @@ class Field:
             "against": list(self.against),
             "evaluations": self.evaluations,
         }
+
+
+def _unbounded(subject: Subject) -> Subject:
+    """Return the subject as it is compared.
+
+    Raises:
+        ImpastoError: its objective has what PyTorch's side lacks.
+    """
+    settings = subject.settings
+    lacking = {
+        f"--weighting {settings.weighting}": settings.weighting != "paper" and "knows the paper's equations alone",
+        "--seamless": settings.seamless and "cannot wrap its paddings",
+        f"--tv-weight {settings.tv_weight:g}": settings.tv_weight and "has no total variation",
+    }
+    for option, lack in lacking.items():
+        if lack:
+            raise ImpastoError(f"compare cannot take {option}: PyTorch's side {lack}; leave the option out")
+    return replace(subject, settings=replace(settings, bounded=False))
 
 
 @dataclass(frozen=True)

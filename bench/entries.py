@@ -27,6 +27,10 @@ Way = tuple[str, str]
 Absent = dict[str, str]
 """Who did not take part, and why."""
 
+EACH = 1
+"""The host looks at a loop on the device after each evaluation: an image is scored with the loss, evaluations and
+seconds of its own step, and a sample is one step. That costs a read of some 64 bytes an evaluation."""
+
 
 def possible(ways: Iterable[Way], *, build_engines: bool) -> tuple[list[Way], list[Absent]]:
     """Return the ways that there are here, and those whose provider works but lacks the precision.
@@ -62,18 +66,18 @@ def own_entries(subject: Subject, ways: Iterable[Way], size: int, clock: Clock, 
         clock: of the set-up.
         stack: closes them.
     """
-    settings = replace(subject.settings, bounded=False)
-    pairs = subject.pairs(size)
+    pictures = subject.pictures(size)
     found: dict[str, Own] = {}
     for provider, precision in ways:
         begin_s = clock.now()
-        engine = replace(subject, provider=provider, precision=precision).open()
+        engine = replace(subject, provider=provider, precision=precision).open(report_every=EACH)
         stack.callback(engine.close)
-        own: Own = (
-            OwnContender(engine, *pairs[0], settings, begin_s=begin_s, clock=clock)
-            if len(pairs) == 1
-            else OwnBatch(engine, pairs, settings, begin_s=begin_s, clock=clock)
-        )
+        own: Own
+        if subject.batch == 1:
+            own = OwnContender(engine, *pictures, subject.settings, begin_s=begin_s, clock=clock)
+            own.facts |= {"loop_asked": subject.loop, "report_every": EACH}
+        else:
+            own = OwnBatch(engine, subject.pairs(size), subject.settings, subject.batch, begin_s=begin_s, clock=clock)
         found.setdefault(own.name, own)
     return list(found.values())
 

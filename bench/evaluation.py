@@ -27,7 +27,7 @@ def measure(subject: Subject, effort: Effort, watch: Watch, clock: Clock | None 
         pairs = subject.pairs(size)
         start_s = clock.now()
         with subject.open() as engine:
-            evaluate = Batch(engine, subject.settings, pairs)
+            evaluate = Batch(engine, subject.settings, pairs, subject.batch)
             setup_s = clock.now() - start_s
             first_s = timed(evaluate, clock)
             for _ in range(effort.warm_up - 1):

@@ -4,11 +4,14 @@
 
 Checks first: parity with float32 on the CPU provider, placement of every node of objective, targets and optimiser's
 step, replay of a captured graph, transfers in a batch against those alone, the bytes that the host reads. Then every
-benchmark, in every precision that CUDA and TensorRT have here (TensorRT where its libraries load); an evaluation also
-without the host's copies, and the loop in the GPU's memory; on CUDA also with channels last, without captured graphs,
-and with cuDNN's algorithms chosen by its rules. Then the comparison with PyTorch. FOLDER/gpu.json has every sample,
-FOLDER/gpu.md one table each of checks, times and ratios; both are written after each step, so that what is interrupted
-keeps what it has. A step that fails says why, and the next one runs; the exit status is 1 where a step failed.
+benchmark at every size, in every precision that CUDA and TensorRT have here (TensorRT where its libraries load):
+evaluations, transfers and the offline scenario in every batch, the other scenarios and cold starts with one picture; an
+evaluation also without the host's copies, and the loop in the GPU's memory; on CUDA also with channels last, without
+captured graphs, and with cuDNN's algorithms chosen by its rules. Then the comparison with PyTorch, of one picture.
+
+FOLDER/gpu.json has every sample, FOLDER/gpu.md one table each of checks, times and ratios; both are written after each
+step, so that what is interrupted keeps what it has. A step that fails says why, and the next one runs; the exit status
+is 1 where a step failed.
 
 With --smoke the same steps run on the CPU provider, small and short: that they work, not how fast.
 """
@@ -39,7 +42,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--precision", action="append", default=[], help="repeatable; default: all there are")
     parser.add_argument("--size", type=int, action="append", help=f"repeatable; default: {SIZES_PX}")
-    parser.add_argument("--batch", type=int, action="append", help=f"repeatable; default: {BATCHES}")
+    parser.add_argument("--batch", type=int, action="append", help=f"repeatable, see above; default: {BATCHES}")
     parser.add_argument("--duration", type=float, default=5.0, help="seconds for each thing that is measured")
     parser.add_argument("--evaluations", type=int, default=500, help="of a whole transfer")
     parser.add_argument("--against", action="append", default=[], help="PyTorch's way; repeatable; default: all")

@@ -75,7 +75,7 @@ class Findings:
 
 Step = tuple[str, Callable[[Findings], dict[str, Any] | None]]
 Benchmark = tuple[str, str, Callable[[Findings], None]]
-"""Its part, the provider and the precision, and what adds its series to the findings."""
+"""Its part; the provider, the precision and the batch; and what adds its series to the findings."""
 
 
 def steps(plan: Plan) -> Iterator[Step]:
@@ -176,7 +176,8 @@ def _benchmarks(plan: Plan, subject: Subject) -> Iterator[Benchmark]:
         yield _adding("evaluation", evaluation.measure, batched, plan.effort)
     yield _adding("loop", gpu_loop.measure, subject, plan.effort)
     whole = partial(transfer.measure, evaluations=plan.evaluations)
-    yield _adding("transfer", whole, subject, once)
+    for batched in many:
+        yield _adding("transfer", whole, batched, once)
     for variant in variants(subject):
         yield _adding("evaluation", evaluation.measure, variant, plan.effort)
         yield _adding("loop", gpu_loop.measure, variant, plan.effort)
@@ -197,7 +198,8 @@ def _adding(part: str, measure: Callable[..., Iterator[Series]], subject: Subjec
             name = item.name.replace(cuda.NAME, str(subject.provider), 1) if variant else item.name
             findings.series.append((part, replace(item, name=name)))
 
-    return part, subject.label(), work
+    batch = f", batch {subject.batch}" if subject.batch > 1 else ""
+    return part, f"{subject.label()}{batch}", work
 
 
 def _comparison(plan: Plan, size: int) -> Callable[[Findings], None]:

@@ -20,6 +20,7 @@ import numpy as np
 import onnx_ir as ir
 
 from impasto.bench.conditions import conditions
+from impasto.bench.fitting import check_graph
 from impasto.bench.record import check_place, write
 from impasto.bench.script import as_script
 from impasto.engine import providers
@@ -65,6 +66,7 @@ def evaluation(
     ).model
     if rewrite is not None:
         rewrite(graph)
+    check_graph(graph, size)
     session = Session(Graph(whole(graph)), provider, threads)
     rng = np.random.default_rng(0)
     for name, array in session.inputs.items():
@@ -75,8 +77,11 @@ def evaluation(
 def measure(model: str, size: int, provider: Provider, threads: int, rounds: int) -> dict[str, Any]:
     """Return samples, ratios and the gradients' differences of every set of rewrites that a provider has."""
     sets: Mapping[str, Rewrite | None] = {NEUTRAL: None, **SETS[provider.name]}
-    runs = {name: evaluation(model, size, provider, threads, rewrite) for name, rewrite in sets.items()}
-    gradients = {name: run().copy() for name, run in runs.items()}
+    runs: dict[str, Callable[[], np.ndarray]] = {}
+    gradients: dict[str, np.ndarray] = {}
+    for name, rewrite in sets.items():
+        runs[name] = evaluation(model, size, provider, threads, rewrite)
+        gradients[name] = runs[name]().copy()  # now, so that the next one is asked to fit beside it
     norm = float(np.linalg.norm(gradients[NEUTRAL]))
     samples: dict[str, list[float]] = {name: [] for name in runs}
     for round_number in range(rounds + WARM_UP):

@@ -22,6 +22,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from impasto.bench.conditions import conditions
+from impasto.bench.fitting import check_graph
 from impasto.bench.record import check_place, write
 from impasto.bench.script import as_script
 from impasto.engine.network import load_network
@@ -53,6 +54,7 @@ def main() -> None:
         network.model, content_taps=CONTENT_TAPS, style_taps=STYLE_TAPS, height=side, width=side, pool="avg"
     ).model
     lower_for_cpu(model)
+    check_graph(model, side)
     operations = floating_point_operations(model)
     rate = product_rate(arguments.threads)
     record |= {

@@ -1,14 +1,16 @@
 """This project's evaluation of several images at once, each with targets of its own."""
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from impasto.bench.clock import Clock
+from impasto.bench.fitting import checked_form
 from impasto.bench.subject import engine_facts, engine_name
 from impasto.engine.evaluator import Score
+from impasto.engine.outcome import Vector
 from impasto.engine.preparation import initial_image, read_pictures
 
 if TYPE_CHECKING:
@@ -26,14 +28,26 @@ class Batch:
         starts: their images, flat, planes of R, G and B, 0..1.
     """
 
-    def __init__(self, engine: "Engine", settings: "Settings", pairs: Sequence[Pair]) -> None:
-        """Compile, and load every place of the batch; valid until the engine is asked for anything else."""
-        read = [read_pictures(content, style, settings) for content, style in pairs]
-        form = dataclasses.replace(engine.compiler.form(settings, read[0][0]), batch=len(pairs))
+    def __init__(self, engine: "Engine", settings: "Settings", pairs: Iterable[Pair], batch: int) -> None:
+        """Compile, and load every place of the batch; valid until the engine is asked for anything else.
+
+        Args:
+            engine: whose evaluations.
+            settings: of all of them.
+            pairs: one for each place, taken one by one: all at once they take gigabytes where they are large.
+            batch: how many there are.
+
+        Raises:
+            ImpastoError: the batch does not fit into memory; nothing is compiled then.
+        """
+        read = (read_pictures(content, style, settings) for content, style in pairs)
+        first = next(read)
+        form = checked_form(engine, settings, *first, batch)
         self._evaluator = engine.compiler.evaluator(form)
-        for sample, (scene, painting) in enumerate(read):
+        self.starts: dict[int, Vector] = {}
+        for sample, (scene, painting) in enumerate(chain((first,), read)):
             engine.compiler.load(self._evaluator, sample, settings, scene, painting)
-        self.starts = {sample: initial_image(settings, *pictures) for sample, pictures in enumerate(read)}
+            self.starts[sample] = initial_image(settings, scene, painting)
 
     def __call__(self) -> list[Score]:
         """Evaluate once; the results are on the host, so that the device has finished."""
@@ -44,7 +58,14 @@ class OwnBatch:
     """A batch in a comparison; `impasto.bench.contender.Evaluating` says what its attributes mean."""
 
     def __init__(
-        self, engine: "Engine", pairs: Sequence[Pair], settings: "Settings", *, begin_s: float, clock: Clock
+        self,
+        engine: "Engine",
+        pairs: Iterable[Pair],
+        settings: "Settings",
+        batch: int,
+        *,
+        begin_s: float,
+        clock: Clock,
     ) -> None:
         """Compile, and evaluate once.
 
@@ -52,13 +73,14 @@ class OwnBatch:
             engine: closed by `close`.
             pairs: one for each place of the batch.
             settings: of all of them.
+            batch: how many there are.
             begin_s: when the engine was asked for.
             clock: for the set-up.
         """
-        self.name, self.facts = engine_name(engine, len(pairs)), engine_facts(engine, len(pairs))
+        self.name, self.facts = engine_name(engine, batch), engine_facts(engine, batch)
         self.features = engine.network.model
         self._engine = engine
-        self._batch = Batch(engine, settings, pairs)
+        self._batch = Batch(engine, settings, pairs, batch)
         self.start = np.concatenate(list(self._batch.starts.values()))
         self.evaluate()
         self.setup_s = clock.now() - begin_s

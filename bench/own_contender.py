@@ -31,14 +31,14 @@ class OwnContender:
         """Compile, and evaluate once.
 
         Args:
-            engine: closed by `close`.
+            engine: closed by `close`; it reports every evaluation, so that each image is that of its own step.
             content: uint8 H x W x 3.
             style: likewise.
             settings: of the run; its limits do not count.
             begin_s: when the engine was asked for.
             clock: for the set-up.
         """
-        self.name, self.facts = engine_name(engine), engine_facts(engine)
+        self.name, self.facts = engine_name(engine), {**engine_facts(engine), "bounded": settings.bounded}
         self.evaluations, self.loss, self.finished = 0, math.nan, False
         self._engine = engine
         self.features = engine.network.model
@@ -64,6 +64,7 @@ class OwnContender:
         self.finished = step is None
         if step is not None:
             self.evaluations, self.loss = step.evaluations, step.loss
+            self.facts["loop"] = self._descent.loop
 
     def image(self) -> Vector:
         """Return where the optimiser is."""

@@ -20,8 +20,10 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 
 from impasto.bench.conditions import conditions
+from impasto.bench.fitting import check_graph
 from impasto.bench.record import check_place, write
 from impasto.bench.script import as_script
 from impasto.engine import providers
@@ -66,7 +68,8 @@ def main() -> None:
         graphs = {}
         for revision in (arguments.revision, "HEAD"):
             commit = _git("rev-parse", "--short", revision)
-            graphs[f"{revision} ({commit})"] = built(revision, network, arguments.size, Path(name) / commit)
+            graphs[f"{revision} ({commit})"] = graph = built(revision, network, arguments.size, Path(name) / commit)
+            check_graph(ir.load(graph), arguments.size)
         record["nodes"] = {key: len(onnx.load(path).graph.node) for key, path in graphs.items()}
         record["operators"] = {key: operators(path) for key, path in graphs.items()}
         record |= {"size_px": arguments.size, **measured(graphs, arguments.threads, arguments.rounds)}

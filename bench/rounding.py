@@ -4,6 +4,8 @@ That is what a tensor core does, whose products are summed up in float32, but fo
 format does to losses and gradients where no such GPU is at hand, and nothing of time.
 """
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,9 @@ from impasto.export.serialised import whole
 from impasto.models.errors import ImpastoError
 
 NAME = "rounded"
+# Of no meaning to the runtime, which takes no notice: a provider's options are part of the name under which a graph is
+# kept, and one that was rounded by another rule must not be found again.
+_RULE = {"rounding": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]}
 
 
 class RoundedProvider(Provider):
@@ -37,7 +42,7 @@ def provider(precision: str) -> Provider:
     """
     if precision not in NARROW:
         raise ImpastoError(f"bad precision {precision!r} for {NAME}: allowed are {', '.join(NARROW)}")
-    return RoundedProvider(NAME, CPU_ORT_NAME, precision, typed=True)
+    return RoundedProvider(NAME, CPU_ORT_NAME, precision, options=_RULE, typed=True)
 
 
 def rounded(model: ir.Model, dtype: ir.DataType) -> ir.Model:

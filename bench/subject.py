@@ -1,7 +1,7 @@
 """What is measured: a network on a provider, with an objective, on two square pictures."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from impasto.bench import pictures
-from impasto.engine.settings import Settings
+from impasto.engine.settings import SEAMLESS_STEP_PX, Settings
 from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
     from impasto.engine.providers import Provider
     from impasto.engine.render import Engine
+    from impasto.engine.result import Result
 
 SIZES_PX = (256, 512)
 LARGEST_PX = 4096
@@ -32,11 +33,12 @@ class Subject:
         precision: likewise.
         threads: likewise.
         build_engines: likewise.
+        loop: likewise.
         batch: pictures in one evaluation.
         sizes: sides of the square pictures, px.
         content: a file; None is the drawn scene.
         style: a file; None is drawn noise.
-        settings: weights, taps, pooling, start; its size stays 0, because the pictures have theirs.
+        settings: of the objective and the optimiser; their size stays 0, because the pictures have theirs.
     """
 
     model: str = "auto"
@@ -44,6 +46,7 @@ class Subject:
     precision: str = "auto"
     threads: int = 0
     build_engines: bool = False
+    loop: str = "auto"
     batch: int = 1
     sizes: tuple[int, ...] = SIZES_PX
     content: Path | None = None
@@ -54,7 +57,8 @@ class Subject:
         """Check sizes and batch, and that the pictures can be read, before anything long begins.
 
         Raises:
-            ImpastoError: a size or the batch is out of range, a size is given twice, or a picture cannot be read.
+            ImpastoError: a size, the batch or the loop is out of range, a size is given twice, or a picture cannot be
+                read.
         """
         if not 1 <= self.batch <= LARGEST_BATCH:
             raise ImpastoError(f"bad --batch {self.batch}: allowed are 1 to {LARGEST_BATCH} pictures in one evaluation")
@@ -63,12 +67,22 @@ class Subject:
                 raise ImpastoError(f"bad --size {size}: allowed are {SMALLEST_SIDE_PX} to {LARGEST_PX} px")
             if self.sizes.count(size) > 1:
                 raise ImpastoError(f"--size {size} is given twice: give each size once")
+            if self.settings.seamless and size % SEAMLESS_STEP_PX:
+                raise ImpastoError(f"bad --size {size} with --seamless: allowed are multiples of {SEAMLESS_STEP_PX} px")
+        if self.loop != "auto":
+            from impasto.engine.looping import Looping  # loads the runtime, which --help does without
+
+            Looping(self.loop)
         for path in (self.content, self.style):
             if path is not None:
                 pictures.square(path, SMALLEST_SIDE_PX)
 
-    def open(self) -> "Engine":
-        """Return an engine, which the caller closes."""
+    def open(self, report_every: int | None = None) -> "Engine":
+        """Return an engine, which the caller closes.
+
+        Args:
+            report_every: as `Engine` takes it.
+        """
         from impasto.engine.render import Engine
 
         return Engine(
@@ -77,6 +91,8 @@ class Subject:
             precision=self.precision,
             threads=self.threads,
             build_engines=self.build_engines,
+            loop=self.loop,
+            report_every=report_every,
         )
 
     def pictures(self, side_px: int) -> tuple[np.ndarray, np.ndarray]:
@@ -86,11 +102,14 @@ class Subject:
             _picture(self.style, pictures.drawn_style)(side_px),
         )
 
-    def pairs(self, side_px: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return content and style for each place of the batch: the same pictures, rolled sideways to other ones."""
-        pictures = self.pictures(side_px)
-        steps = [number * side_px // self.batch for number in range(self.batch)]
-        return [(np.roll(pictures[0], step, axis=1), np.roll(pictures[1], step, axis=1)) for step in steps]
+    def pairs(self, side_px: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Return content and style for each place of the batch: the same pictures, rolled sideways to other ones.
+
+        They are drawn or read now, and rolled one by one.
+        """
+        content, style = self.pictures(side_px)
+        steps = (number * side_px // self.batch for number in range(self.batch))
+        return ((np.roll(content, step, axis=1), np.roll(style, step, axis=1)) for step in steps)
 
     def label(self) -> str:
         """Say provider and precision."""
@@ -103,6 +122,7 @@ class Subject:
             "provider": self._provider_name(),
             "precision": self.precision,
             "threads": self.threads,
+            "loop": self.loop,
             "batch": self.batch,
             "sizes_px": list(self.sizes),
             "content": self.content.name if self.content else pictures.DRAWN,
@@ -130,6 +150,11 @@ def engine_facts(engine: "Engine", batch: int = 1) -> dict[str, Any]:
         "network": engine.network.name,
         "network_sha256": engine.network.sha256,
     }
+
+
+def loop_facts(subject: Subject, result: "Result") -> dict[str, Any]:
+    """Return where the optimiser was asked to run, and where a run of it did."""
+    return {"loop_asked": subject.loop, "loop": result.loop}
 
 
 def _picture(path: Path | None, draw: Callable[[int], np.ndarray]) -> Callable[[int], np.ndarray]:

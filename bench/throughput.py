@@ -16,10 +16,11 @@ import numpy as np
 from impasto.bench import scenarios
 from impasto.bench.clock import Clock, WallClock
 from impasto.bench.effort import Effort
+from impasto.bench.fitting import check_transfers
 from impasto.bench.sampling import timed
 from impasto.bench.scenarios import OFFLINE, SCENARIOS, SINGLE_STREAM, Begun, Interrupted, Query
 from impasto.bench.series import Series
-from impasto.bench.subject import Subject, engine_facts, engine_name
+from impasto.bench.subject import Subject, engine_facts, engine_name, loop_facts
 from impasto.bench.summary import summarise
 from impasto.bench.transfer import CANCELLED, limited, result_of, stopping
 from impasto.bench.watch import Watch
@@ -71,6 +72,7 @@ class Worker:
 
     Attributes:
         losses: of every answer.
+        last: the latest answer; None before the first.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Worker:
     ) -> None:
         """Take over what to answer with."""
         self.losses: list[float] = []
+        self.last: Result | None = None
         self._engine, self._contents, self._style = engine, contents, style
         self._settings, self._watch = settings, watch
 
@@ -112,6 +115,7 @@ class Worker:
         if result.outcome == CANCELLED:
             raise Interrupted
         self.losses.append(result.loss)
+        self.last = result
 
 
 def measure(
@@ -138,13 +142,20 @@ def measure(
                 batch = subject.batch if name == OFFLINE else 1
                 label = f"{engine_name(engine, batch)}, {name}"
                 watch.stage(f"{size} px, {label}", 1)
+                check_transfers(engine, settings, (content, style), batch)
                 warming = Worker(engine, contents, style, warm_up, watch)
                 list(warming.all(lambda _: None, count=batch, batch=batch))  # compiles where the batch changes
                 worker = Worker(engine, contents, style, settings, watch)
                 run, facts = _scenario(name, effort, load, query_s, batch)
                 queries = run(worker, clock=clock, watch=watch)
-                if queries:
-                    said = {**engine_facts(engine, batch), "scenario": name, **facts, **_facts(queries)}
+                if queries and worker.last is not None:
+                    said = {
+                        **engine_facts(engine, batch),
+                        **loop_facts(subject, worker.last),
+                        "scenario": name,
+                        **facts,
+                        **_facts(queries),
+                    }
                     said["losses"] = list(worker.losses)
                     samples = [query.latency_s for query in queries]
                     yield Series(label, "query", size, samples, load.evaluations, worker.losses[-1], facts=said)

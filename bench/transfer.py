@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from impasto.bench.clock import Clock, WallClock
 from impasto.bench.effort import Effort
+from impasto.bench.fitting import check_transfers
 from impasto.bench.series import Point, Series
-from impasto.bench.subject import Subject, engine_facts, engine_name
+from impasto.bench.subject import Subject, engine_facts, engine_name, loop_facts
 from impasto.bench.watch import Watch
 from impasto.engine.events import Event, Iteration
 from impasto.engine.many import Finished, Job
@@ -34,7 +35,8 @@ class TransferRun:
     Attributes:
         seconds: in all.
         result: of the first one.
-        curve: likewise, a point per iteration.
+        curve: likewise: the start, where its set-up ended, and a point per iteration. On a GPU the host looks at
+            several iterations at once, which then have the seconds of that look.
     """
 
     seconds: float
@@ -81,6 +83,7 @@ def measure(
         content, style = subject.pictures(size)
         with subject.open() as engine:
             name = engine_name(engine, subject.batch)
+            check_transfers(engine, settings, (content, style), subject.batch)
             _run(engine, [Job(content, style, warm_up)] * subject.batch, watch, clock)
             runs: list[TransferRun] = []
             start_s = clock.now()
@@ -90,7 +93,7 @@ def measure(
                 if run is not None:
                     runs.append(run)
             if runs:
-                yield _series(name, size, runs, engine_facts(engine, subject.batch))
+                yield _series(name, size, runs, engine_facts(engine, subject.batch), subject)
 
 
 def _run(engine: "Engine", jobs: list[Job], watch: Watch, clock: Clock) -> TransferRun | None:
@@ -114,7 +117,12 @@ def _run(engine: "Engine", jobs: list[Job], watch: Watch, clock: Clock) -> Trans
         results = [result_of(finished) for finished in many]
     seconds = clock.now() - begin_s
     stopped = any(result.outcome == CANCELLED for result in results) or len(results) < len(jobs)
-    return None if stopped else TransferRun(seconds, results[0], tuple(curve))
+    return None if stopped else TransferRun(seconds, results[0], (*_start(results[0]), *curve))
+
+
+def _start(result: "Result") -> tuple[Point, ...]:
+    """Return the point of the image that a run started from."""
+    return (Point(1, result.setup_s, sum(result.initial_terms.values())),) if result.initial_terms else ()
 
 
 def result_of(finished: Finished) -> "Result":
@@ -128,9 +136,9 @@ def result_of(finished: Finished) -> "Result":
     return finished.result
 
 
-def _series(name: str, size: int, runs: list[TransferRun], facts: dict[str, Any]) -> Series:
+def _series(name: str, size: int, runs: list[TransferRun], facts: dict[str, Any], subject: Subject) -> Series:
     last = runs[-1].result
-    share = [1 - run.result.evaluations_s / (run.result.seconds - run.result.setup_s) for run in runs]
+    loop = loop_facts(subject, last)
     return Series(
         name,
         "transfer",
@@ -141,11 +149,24 @@ def _series(name: str, size: int, runs: list[TransferRun], facts: dict[str, Any]
         runs[-1].curve,
         {
             **facts,
+            **loop,
             "iterations": last.iterations,
             "outcome": last.outcome,
             "initial_loss": sum(last.initial_terms.values()),
             "losses": [run.result.loss for run in runs],
             "setup_s": [run.result.setup_s for run in runs],
-            "share_outside_evaluations": share,
+            **_share(runs, facts["batch"], loop["loop"]),
         },
     )
+
+
+def _share(runs: list[TransferRun], batch: int, loop: str) -> dict[str, list[float]]:
+    """Return which share of a run is not its evaluations', where these are timed apart.
+
+    They are not in a batch, where a job's evaluation waits for the other jobs' targets and optimisers, nor on the
+    device, where a step of the optimiser is timed with the evaluation before it.
+    """
+    if batch > 1 or loop == "device":
+        return {}
+    shares = [1 - run.result.evaluations_s / (run.result.seconds - run.result.setup_s) for run in runs]
+    return {"share_outside_evaluations": shares}

@@ -18,11 +18,12 @@ bench_app = typer.Typer(
 )
 
 Evaluations = Annotated[int, typer.Option(help="Runs of loss and gradient in one transfer.")]
+_OF_OPTIMISERS = ("optimizer", "history", "loop")
 _ONE = 1  # a transfer is long, and one that is longer than the duration is enough
 
 
 @bench_app.command("evaluation")
-@with_shared()
+@with_shared(*_OF_OPTIMISERS)
 def evaluation(common: Common) -> None:
     """Time single evaluations of loss and gradient, the device's end included."""
     from impasto.bench import evaluation as benchmark
@@ -118,7 +119,9 @@ def compare(
     """Measure beside PyTorch, in turn: ratios per evaluation, and time to equal loss.
 
     A precision that a provider lacks is left out with a line. With --batch, evaluations of so many pictures are
-    compared, and --evaluations is 0: descents are of one.
+    compared, and --evaluations is 0: descents are of one. Pixels are unbounded on both sides, because PyTorch's
+    optimiser knows no bounds; --tv-weight, --seamless and another --weighting are refused, because its side cannot
+    compute them. --optimizer, --history and --loop are this project's.
     """
     from impasto.bench import comparison, table
     from impasto.bench.cli.running import collect, report, tell_choices
@@ -126,6 +129,7 @@ def compare(
 
     ways = tuple(product(provider or ["auto"], precision or ["auto"]))
     field = comparison.Field(common.subject, ways, tuple(against or ()), evaluations)
+    common = replace(common, subject=field.subject)  # with the settings that are run
     tell_choices(common, [way for way in ways if way == ("auto", "auto")])
     before = conditions(common.subject.threads)
     found, interrupted = collect(common, partial(comparison.measure, field, common.effort))

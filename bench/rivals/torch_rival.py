@@ -53,7 +53,7 @@ class TorchRival:
         batch, side = content.shape[:2]
         self.name = f"torch {variant.name}" + (f" batch {batch}" if batch > 1 else "")
         self.facts: dict[str, Any] = {"batch": batch, "device": device, "version": str(torch.__version__)}
-        self.facts["threads"] = torch.get_num_threads()
+        self.facts |= {"threads": torch.get_num_threads(), "bounded": False}
         self.evaluations, self.loss, self.finished = 0, math.nan, False
         self._variant, self._device, self._scale = variant, device, 1.0
         self._objective = TorchObjective(

@@ -76,8 +76,28 @@ def test_a_transfer_has_the_way_to_its_loss(capsys: pytest.CaptureFixture[str], 
     found, _ = measured(capsys, tmp_path, "transfer", *ON_CPU, "--evaluations", 5)
     (item,) = found["series"]
     assert [point[0] for point in item["curve"]] == sorted(point[0] for point in item["curve"])
+    assert item["curve"][0] == [1, item["setup_s"][-1], item["initial_loss"]]
+    assert [point[:2] for point in item["curve"]] == sorted(point[:2] for point in item["curve"])
     assert item["curve"][-1][2] == item["loss"] < item["initial_loss"]
     assert all(0 < share < 1 for share in item["share_outside_evaluations"])
+    assert item["loop_asked"] == found["asked"]["loop"] == "auto"
+    assert item["loop"] == "host"
+
+
+def test_a_transfer_without_an_iteration_has_its_start(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    found, _ = measured(capsys, tmp_path, "transfer", *ON_CPU, "--evaluations", 1)
+    (item,) = found["series"]
+    assert item["curve"] == [[1, item["setup_s"][-1], item["initial_loss"]]]
+    assert item["loss"] == pytest.approx(item["initial_loss"])
+
+
+@pytest.mark.parametrize("more", [("--batch", 2), ("--loop", "device")])
+def test_evaluations_that_are_not_timed_apart_have_no_share(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, more: tuple[object, ...]
+) -> None:
+    found, _ = measured(capsys, tmp_path, "transfer", *ON_CPU, "--evaluations", 3, *more)
+    (item,) = found["series"]
+    assert "share_outside_evaluations" not in item
 
 
 def test_throughput_has_queueing_and_what_was_asked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -85,6 +105,7 @@ def test_throughput_has_queueing_and_what_was_asked(capsys: pytest.CaptureFixtur
     found, ended = measured(capsys, tmp_path, "throughput", *ON_CPU, *load)
     (item,) = found["series"]
     assert (item["scenario"], item["rate_per_s"], item["seed"]) == ("server", 500, 3)
+    assert (item["loop_asked"], item["loop"]) == ("auto", "host")
     latencies = [a + b for a, b in zip(item["queueing_s"], item["service_s"], strict=True)]
     assert item["samples_s"] == pytest.approx(latencies)
     assert item["queueing_summary_s"]["max"] > 0  # far more than one worker answers
@@ -169,6 +190,29 @@ def test_ctrl_c_at_the_beginning(
         ("evaluation", ("--duration", 0), "bad --duration 0: allowed are seconds above 0"),
         ("evaluation", ("--warm-up", 0), "bad --warm-up 0: allowed are whole numbers of 1 or more"),
         ("evaluation", ("--json", "a.txt"), "cannot write a.txt: unknown extension .txt; allowed are .json"),
+        (
+            "evaluation",
+            ("--size", 72, "--seamless"),
+            "bad --size 72 with --seamless: allowed are multiples of 16 px",
+        ),
+        ("transfer", ("--loop", "gpu"), "unknown loop 'gpu': allowed are auto, host, device"),
+        ("throughput", ("--history", 0), "bad history 0: allowed are whole numbers from 1 to 100"),
+        (
+            "compare",
+            ("--tv-weight", 0.5),
+            "compare cannot take --tv-weight 0.5: PyTorch's side has no total variation; leave the option out",
+        ),
+        (
+            "compare",
+            ("--seamless",),
+            "compare cannot take --seamless: PyTorch's side cannot wrap its paddings; leave the option out",
+        ),
+        (
+            "compare",
+            ("--weighting", "johnson"),
+            "compare cannot take --weighting johnson: PyTorch's side knows the paper's equations alone; leave the "
+            "option out",
+        ),
         ("transfer", ("--evaluations", 0), "bad --evaluations 0: allowed are whole numbers of 1 or more"),
         (
             "throughput",

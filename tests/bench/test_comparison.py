@@ -1,13 +1,19 @@
 """The project beside PyTorch: small, with few evaluations, but really both."""
 
 import statistics
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from impasto.bench.entries import possible
+from impasto.bench.clock import WallClock
+from impasto.bench.comparison import Field
+from impasto.bench.entries import own_entries, possible
+from impasto.bench.own_contender import OwnContender
 from impasto.bench.rivals.torch_objective import TorchObjective
 from impasto.bench.rivals.variants import BASELINE, VARIANTS, choose
 from impasto.bench.subject import Subject
@@ -39,6 +45,10 @@ def test_ratios_are_those_of_the_samples(capsys: pytest.CaptureFixture[str], tmp
         assert ratio["to_equal_loss"] == pytest.approx(b["seconds_to_target"] / a["seconds_to_target"])
         with_set_up = (b["seconds_to_target"] + b["setup_s"]) / (a["seconds_to_target"] + a["setup_s"])
         assert ratio["to_equal_loss_with_set_up"] == pytest.approx(with_set_up)
+    assert found["asked"]["settings"]["bounded"] is False
+    assert {item["bounded"] for item in found["series"]} == {False}
+    looks = {"loop_asked": "auto", "loop": "host", "report_every": 1}
+    assert looks.items() <= steps["impasto cpu fp32"].items()
     (target,) = {item["target_loss"] for item in steps.values()}
     assert target == min(point[2] for point in steps["torch eager"]["curve"])
     heading, *rows = ended.out.splitlines()
@@ -160,7 +170,7 @@ def test_a_batch_of_our_own_is_that_of_single_evaluations() -> None:
     subject = Subject(model="vgg19-slim", provider="cpu", precision="fp32", threads=1, batch=2)
     with subject.open() as engine:
         together = [
-            (score.loss, score.gradient.copy()) for score in Batch(engine, subject.settings, subject.pairs(64))()
+            (score.loss, score.gradient.copy()) for score in Batch(engine, subject.settings, subject.pairs(64), 2)()
         ]
     with Engine("vgg19-slim", provider="cpu", precision="fp32", threads=1) as engine:
         for (content, style), (loss, gradient) in zip(subject.pairs(64), together, strict=True):
@@ -168,3 +178,56 @@ def test_a_batch_of_our_own_is_that_of_single_evaluations() -> None:
             expected, expected_gradient = objective(x)
             assert loss == pytest.approx(expected, rel=1e-5)
             assert np.allclose(gradient, expected_gradient, rtol=1e-3, atol=1e-4 * np.abs(expected_gradient).max())
+
+
+def test_pixels_are_unbounded_and_nothing_else_of_the_subject_is_changed() -> None:
+    subject = Subject(sizes=(64,), settings=Settings(size=0, content_weight=0.5, history=4))
+    found = Field(subject).subject
+    assert (found.settings.bounded, subject.settings.bounded) == (False, True)
+    assert replace(found, settings=subject.settings) == subject
+    assert replace(found.settings, bounded=True) == subject.settings
+
+
+@pytest.fixture
+def looked_at_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the host look at a loop on the processor as seldom as at one on a GPU, unless it is told otherwise."""
+    original = Engine.__init__
+
+    def seldom(self: Engine, *given: Any, report_every: int | None = None, **more: Any) -> None:
+        original(self, *given, report_every=report_every or 4, **more)
+
+    monkeypatch.setattr(Engine, "__init__", seldom)
+
+
+def told_and_scored(contender: OwnContender, subject: Subject) -> tuple[list[float], list[float]]:
+    """Return the losses of a few steps, as told and as those of the images that there are then."""
+    told, scored = list[float](), list[float]()
+    with subject.open() as engine:
+        objective, _ = engine.objective(*subject.pictures(64), subject.settings)
+        for _ in range(6):
+            contender.step()
+            told.append(contender.loss)
+            scored.append(objective(contender.image())[0])
+    return told, scored
+
+
+@pytest.mark.usefixtures("looked_at_seldom")
+def test_an_image_is_that_of_the_step_that_is_told_of() -> None:
+    subject = Subject(model="vgg19-slim", provider="cpu", precision="fp32", threads=1, loop="device")
+    subject = Field(subject).subject
+    with ExitStack() as stack:
+        (own,) = own_entries(subject, [("cpu", "fp32")], 64, WallClock(), stack)
+        assert isinstance(own, OwnContender)
+        told, scored = told_and_scored(own, subject)
+    assert scored == pytest.approx(told, rel=1e-4)
+    assert own.facts["loop"] == "device"
+    assert len(set(told)) == 6
+
+
+@pytest.mark.usefixtures("looked_at_seldom")
+def test_it_would_be_another_step_s_where_the_host_looks_seldom() -> None:
+    subject = Subject(model="vgg19-slim", provider="cpu", precision="fp32", threads=1, loop="device")
+    with subject.open() as engine:
+        own = OwnContender(engine, *subject.pictures(64), subject.settings, begin_s=0.0, clock=WallClock())
+        told, scored = told_and_scored(own, subject)
+    assert scored[0] < 0.9 * told[0]

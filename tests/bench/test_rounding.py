@@ -11,10 +11,13 @@ from onnx.reference import ReferenceEvaluator
 from impasto.bench import precisions, rounding
 from impasto.bench.pictures import drawn_content, drawn_style
 from impasto.engine import Engine, Settings
+from impasto.engine.form import Form
 from impasto.engine.graph import Graph
 from impasto.engine.images import to_nchw
+from impasto.engine.network import load_network
 from impasto.engine.providers import choose, safer
 from impasto.engine.session import Session
+from impasto.engine.session_source import OBJECTIVE, SessionSource
 from impasto.export.objective import build_targets
 from impasto.export.precision import everywhere, narrow_convolutions
 from impasto.export.serialised import whole
@@ -89,3 +92,18 @@ def test_a_precision_that_is_no_type_is_refused() -> None:
 @pytest.mark.parametrize(("way", "name"), [("cpu:fp32", "cpu"), ("cpu", "cpu"), ("rounded:fp16", "rounded")])
 def test_ways_of_the_comparison_of_precisions(way: str, name: str) -> None:
     assert precisions.provider_of(way).name == name
+
+
+def test_graphs_of_another_rule_are_not_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rule is among what a graph's name in the cache depends on, and the runtime takes it."""
+    monkeypatch.delenv("IMPASTO_NO_CACHE")
+    form = Form(content_taps=("relu4_2",), style_taps=(), height=32, width=32, pool="avg")
+
+    def key() -> str | None:
+        return SessionSource(load_network("vgg19-slim"), rounding.provider("fp16"), 1).key(OBJECTIVE, form)
+
+    before, again = key(), key()
+    assert before is not None
+    assert before == again
+    monkeypatch.setattr(rounding, "_RULE", {"rounding": "another"})
+    assert key() != before

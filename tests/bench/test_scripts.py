@@ -17,6 +17,7 @@ from PIL import Image
 from impasto.bench import lowering, operators, optimizers, seams
 from impasto.bench.pictures import drawn_content, drawn_style
 from impasto.bench.script import as_script
+from impasto.engine import memory
 from impasto.engine.providers import openvino
 from impasto.export.objective import build_objective
 from tests.small_network import features_model
@@ -227,3 +228,15 @@ def test_a_user_s_mistake_is_one_line(
     assert caught.value.code == 2
     assert capsys.readouterr().err == f"error: {line}\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", ["lowering", "operators", "batch_sizes"])
+def test_what_does_not_fit_is_refused_before_it_is_opened(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], module: str
+) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 1 << 20)
+    words = ("--model", "vgg19-slim", "--size", 64, "--threads", 1, "-o", tmp_path / "a.json")
+    with pytest.raises(SystemExit) as caught:
+        run(monkeypatch, module, *words)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("error: not enough memory: this run (64x64 px")

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image
 
 from impasto.bench import pictures
-from impasto.bench.subject import Subject
+from impasto.bench.subject import Subject, loop_facts
+from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
 
 
@@ -36,6 +38,11 @@ def test_a_user_s_pictures_are_made_square(tmp_path: Path) -> None:
         ({"batch": 65}, "bad --batch 65: allowed are 1 to 64 pictures in one evaluation"),
         ({"sizes": (256, 8)}, "bad --size 8: allowed are 32 to 4096 px"),
         ({"sizes": (4097,)}, "bad --size 4097: allowed are 32 to 4096 px"),
+        (
+            {"sizes": (64, 100), "settings": Settings(size=0, seamless=True)},
+            "bad --size 100 with --seamless: allowed are multiples of 16 px",
+        ),
+        ({"loop": "gpu"}, "unknown loop 'gpu': allowed are auto, host, device"),
         ({"sizes": (64, 128, 64)}, "--size 64 is given twice: give each size once"),
     ],
 )
@@ -48,3 +55,19 @@ def test_what_is_refused(values: dict[str, Any], line: str) -> None:
 def test_a_picture_that_is_none_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(ImpastoError, match=r"none\.png"):
         Subject(style=tmp_path / "none.png")
+
+
+def test_places_of_a_batch_have_different_pictures_one_by_one() -> None:
+    subject = Subject(batch=3)
+    pairs = subject.pairs(64)
+    content, style = next(pairs)
+    assert [(content == subject.pictures(64)[0]).all(), (style == subject.pictures(64)[1]).all()] == [True, True]
+    rest = list(pairs)
+    assert len(rest) == 2
+    assert all((np.roll(content, 21 * number, axis=1) == one).all() for number, (one, _) in enumerate(rest, 1))
+
+
+@pytest.mark.parametrize("where", ["host", "device"])
+def test_where_a_run_was_is_what_its_result_says(where: str) -> None:
+    result: Any = SimpleNamespace(loop=where)
+    assert loop_facts(Subject(loop="auto"), result) == {"loop_asked": "auto", "loop": where}
