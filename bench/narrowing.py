@@ -4,9 +4,10 @@
 
 A stretch is the convolutions between one tap of the objective and the next, forward or backward. Each is narrow alone,
 and everything but it is; then there is everything, what the rule chooses, and what OpenVINO makes of bf16 as a hint.
-Errors are against float32 on the CPU provider, with targets computed in the same way as the objective, at the content
-image and at the picture that a descent in float32 ends with. bf16 is OpenVINO's own, which honours the graph's types.
-The rule is then tried in fp16, computed in float32 on the CPU provider and rounded by casts where the types say so.
+Errors are against float32 on the CPU provider, with targets computed in the same way as the objective (and, for the
+hint, also with targets in float32), at the content image and at the picture that a descent in float32 ends with. bf16
+is OpenVINO's own, which honours the graph's types. The rule is then tried in fp16, computed in float32 on the CPU
+provider and rounded by casts where the types say so.
 """
 
 import argparse
@@ -44,7 +45,7 @@ CONTENT_TAPS = ("relu4_2",)
 WAYS = ("forward", "backward")
 TYPES = {"bf16": ir.DataType.BFLOAT16, "fp16": ir.DataType.FLOAT16}
 ALPHA = 1e-3
-ALL, CHOSEN, HINT = "all", "rule", "hint"
+ALL, CHOSEN, HINT, WIDE_TARGETS = "all", "rule", "hint", "hint, targets in float32 on the CPU provider"
 LEAST_ERROR, LARGEST_COST = 0.1, 0.01  # shares: of the gradient's squared error, of the multiplications
 
 Form = Callable[[ir.Model], ir.Model]
@@ -144,7 +145,8 @@ def measure(subject: Subject, units: Mapping[Unit, Mapping[str, Any]]) -> Iterat
     """Yield a precision, the name of a choice of narrow stretches, and its errors by style and image."""
     cpu = providers.choose("cpu", "fp32")
     form: Form = partial(lower, provider=cpu)
-    true = subject.evaluate(cpu, form, subject.targets(cpu, form))
+    true_targets = subject.targets(cpu, form)
+    true = subject.evaluate(cpu, form, true_targets)
 
     def compared(found: Mapping[tuple[str, str], Found]) -> dict[str, Any]:
         return {f"{style}, {where}": error(found[style, where], true[style, where]) for style, where in true}
@@ -153,6 +155,7 @@ def measure(subject: Subject, units: Mapping[Unit, Mapping[str, Any]]) -> Iterat
         hinted = openvino.provider(precision)
         form = partial(lower, provider=hinted)
         yield precision, HINT, compared(subject.evaluate(hinted, form, subject.targets(hinted, form)))
+        yield precision, WIDE_TARGETS, compared(subject.evaluate(hinted, form, true_targets))
     typed = {"bf16": openvino.provider("bf16-typed"), "fp16": rounding.provider("fp16")}
     for precision, provider in typed.items():
         kept: dict[frozenset[str], Any] = {}  # targets depend on what is narrow on the way forward
