@@ -108,7 +108,8 @@ def run_rows(
     for found in engine.transfer_many(
         jobs, batch=batch, on_event=lambda index, _, event: on_event(rows[index], event), cancel=cancel
     ):
-        if found.result is None or found.result.outcome != Outcome.CANCELLED.value:
+        cancelled = cancel() if found.result is None else found.result.outcome == Outcome.CANCELLED.value
+        if not cancelled:
             yield _written(rows[found.index], found, bits, hashed)
 
 

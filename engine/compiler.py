@@ -14,7 +14,7 @@ from impasto.engine.form import Form
 from impasto.engine.images import Picture
 from impasto.engine.kind import Kind
 from impasto.engine.looping import Looping
-from impasto.engine.memory import Demand, MemoryEstimate
+from impasto.engine.memory import Demand, MemoryEstimate, Overhead
 from impasto.engine.network import Network
 from impasto.engine.objective import Objective, OnDevice
 from impasto.engine.preparation import Painting
@@ -24,7 +24,6 @@ from impasto.engine.session_source import OBJECTIVE, TARGETS, Opened, SessionSou
 from impasto.engine.settings import Settings
 from impasto.engine.target_source import Targets, TargetSource
 from impasto.export.weightings import coefficients, conversion, target_power
-from impasto.models.errors import ImpastoError
 
 
 class Compiler:
@@ -167,39 +166,31 @@ class Compiler:
         Raises:
             ImpastoError: it does not fit; or an image is too small.
         """
-        if not self._checks_memory:
+        if self._kept is not None and self._kept[0] == form:
+            self._check_beside(form, settings, painting, optimiser=not self._in_host_memory(settings))
             return
-        opened = self._kept is not None and self._kept[0] == form
-        if self._provider.device == "cpu":
-            needed = self._memory(self._source, form, settings, painting, opened=opened)
-            memory.check(needed, _demand(form, settings), self.free_memory())
-            return
-        if not opened:
+        if self._provider.device != "cpu":
             self._release()  # which the next session would do, and what it holds is not free otherwise
-        free = self.free_memory()
+        free = self.free_memory() if self._checks_memory else None
         if free is not None:
+            needed = self._memory(self._source, form, settings, painting)
             narrower = partial(self._narrower, form, settings, painting)
-            needed = self._memory(self._source, form, settings, painting, opened=opened)
-            memory.check(needed, _demand(form, settings), free, narrower, kind="GPU memory")
+            memory.check(needed, _demand(form, settings), free, narrower, kind=self._kind_of_memory)
 
-    def check_entering(self, form: Form, settings: Settings, painting: Painting, *, optimiser: bool) -> None:
+    def check_entering(self, form: Form, settings: Settings, painting: Painting, *, shared: bool) -> None:
         """Refuse a run that does not fit beside others in an evaluation that is there already.
 
         Args:
             form: of the run by itself.
             settings: of the run.
             painting: as for `memory`.
-            optimiser: whether it brings one, or has a place in one that is there.
+            shared: whether its optimiser is there as well, in a loop of several.
 
         Raises:
             ImpastoError: as `check_memory`.
         """
-        free = self.free_memory() if self._checks_memory else None
-        if free is None:
-            return
-        needed = self._memory(self._source, form, settings, painting, opened=True, optimiser=optimiser)
-        kind = "memory" if self._provider.device == "cpu" else "GPU memory"
-        memory.check(needed, _demand(form, settings), free, kind=kind)
+        own = not shared and self._provider.device == "cpu"
+        self._check_beside(form, settings, painting, optimiser=own)
 
     def places_that_fit(self, form: Form, settings: Settings, painting: Painting, most: int) -> int:
         """Return how many runs of a form fit into an evaluation, at least 1 and at most as many as given.
@@ -213,12 +204,11 @@ class Compiler:
         Raises:
             ImpastoError: an image is too small.
         """
+        free = self.free_memory() if self._checks_memory and most > 1 else None
         for places in range(most, 1, -1):
-            try:
-                self.check_memory(dataclasses.replace(form, batch=places), settings, painting)
-            except ImpastoError:
-                continue
-            return places
+            several = dataclasses.replace(form, batch=places)
+            if free is None or self._memory(self._source, several, settings, painting).total <= free:
+                return places
         return 1
 
     def _narrower(self, form: Form, settings: Settings, painting: Painting) -> tuple[str, MemoryEstimate] | None:
@@ -228,30 +218,43 @@ class Compiler:
         source = SessionSource(self._network, dataclasses.replace(self._provider, precision="fp16"), self._threads)
         return "fp16", self._memory(source, form, settings, painting)
 
-    def _memory(
-        self,
-        source: SessionSource,
-        form: Form,
-        settings: Settings,
-        painting: Painting,
-        *,
-        opened: bool = False,
-        optimiser: bool = True,
-    ) -> MemoryEstimate:
-        """Return what a run takes; or what it takes on top, where its session is open or its optimiser is there."""
-        overhead = memory.ON_CPU if self._provider.device == "cpu" else memory.ON_GPU
-        needed = memory.estimate(source.memory(OBJECTIVE, form), _demand(form, settings), overhead)
-        in_host_memory = self._provider.device != "cpu" and not self._looping.may_be_on_device(
-            settings.optimizer, self._provider
-        )
-        if in_host_memory or not optimiser:
+    def _memory(self, source: SessionSource, form: Form, settings: Settings, painting: Painting) -> MemoryEstimate:
+        needed = memory.estimate(source.memory(OBJECTIVE, form), _demand(form, settings), self._overhead)
+        if self._in_host_memory(settings):
             needed = dataclasses.replace(needed, optimiser=0)
-        if opened:
-            needed = needed.beside_its_session()
         if isinstance(painting, SavedStyle) or painting.height * painting.width <= form.height * form.width:
             return needed  # targets have no way back: they take less than an objective of the size
+        return self._with_style(source, needed, form, painting)
+
+    def _with_style(
+        self, source: SessionSource, needed: MemoryEstimate, form: Form, painting: Painting
+    ) -> MemoryEstimate:
+        if isinstance(painting, SavedStyle) or not form.style_taps:
+            return needed
         style = Form((), form.style_taps, painting.height, painting.width, form.pool, form.seamless)
-        return memory.with_style(needed, source.memory(TARGETS, style), overhead) if style.style_taps else needed
+        return memory.with_style(needed, source.memory(TARGETS, style), self._overhead)
+
+    def _check_beside(self, form: Form, settings: Settings, painting: Painting, *, optimiser: bool) -> None:
+        """Refuse a run whose style's targets, or whose optimiser, does not fit beside its session."""
+        free = self.free_memory() if self._checks_memory else None
+        if free is None:
+            return
+        demand = _demand(form, settings)
+        needed = MemoryEstimate(0, 0, 0, 0, optimiser=demand.optimiser_bytes if optimiser else 0)
+        needed = self._with_style(self._source, needed, form, painting)
+        memory.check(needed, demand, free, kind=self._kind_of_memory)
+
+    def _in_host_memory(self, settings: Settings) -> bool:
+        """Return whether a run's optimiser is elsewhere than its evaluations."""
+        return self._provider.device != "cpu" and not self._looping.may_be_on_device(settings.optimizer, self._provider)
+
+    @property
+    def _overhead(self) -> Overhead:
+        return memory.ON_CPU if self._provider.device == "cpu" else memory.ON_GPU
+
+    @property
+    def _kind_of_memory(self) -> str:
+        return "memory" if self._provider.device == "cpu" else "GPU memory"
 
     def evaluator(self, form: Form) -> Evaluator:
         """Return loss and gradient of as many images as the form's batch has; its samples are empty.

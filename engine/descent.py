@@ -92,6 +92,7 @@ class Descent:
         self.loop = HOST
         self._loss_noise = loss_noise
         self._x = x
+        self._point: Callable[[], Vector] = lambda: x
         self._settings = settings
         self._from_noise = from_noise
         self._cancel = cancel
@@ -118,14 +119,21 @@ class Descent:
     def _steps_in_one_precision(self) -> Iterator[Step]:
         done, before = self.last.iteration if self.last else 0, self.evaluations
         run = self._minimise(done, before)
-        for step in run:
-            counted = dataclasses.replace(step, iteration=step.iteration + done, evaluations=step.evaluations + before)
-            goes_on = self.last is not None and step.iteration == 0
-            self.last, self.evaluations = counted, before + run.evaluations
-            self.terms = self.objective.terms_of(step.loss)
-            if not goes_on:  # the image has been reported already
-                yield counted
-        self.evaluations, self.outcome = before + run.evaluations, run.outcome
+        try:
+            for step in run:
+                goes_on = self.last is not None and step.iteration == 0
+                self._point, self.evaluations = step.point, before + run.evaluations
+                self.last = dataclasses.replace(
+                    step,
+                    iteration=step.iteration + done,
+                    evaluations=step.evaluations + before,
+                    point=self._image,  # who keeps the step keeps nothing that the optimiser holds
+                )
+                self.terms = self.objective.terms_of(step.loss)
+                if not goes_on:  # the image has been reported already
+                    yield self.last
+        finally:
+            self.evaluations, self.outcome = before + run.evaluations, run.outcome
         self.evaluations_s += self.objective.seconds
 
     def _next(self) -> tuple[Objective, float] | None:
@@ -134,13 +142,22 @@ class Descent:
         if spent is not None or self._safer is None:
             return None
         self._keep_last()
-        return self._safer(self.last.iteration if self.last else 0)
+        start = time.monotonic()
+        found = self._safer(self.last.iteration if self.last else 0)
+        if self._deadline is not None:
+            self._deadline += time.monotonic() - start  # in a batch it waits for the others
+        if found is None and self._cancel is not None and self._cancel():
+            self.outcome = Outcome.CANCELLED
+        return found
+
+    def _image(self) -> Vector:
+        return self._point()
 
     def _keep_last(self) -> None:
         """Copy the last image, and let go of what it was in."""
         if self.last is not None:
             kept = self._x = self.last.x.copy()
-            self.last = dataclasses.replace(self.last, point=lambda: kept)
+            self._point = lambda: kept
 
     def _minimise(self, iterations: int, evaluations: int) -> Minimisation:
         """Start the optimiser that was asked for, with what is left of the limits."""

@@ -110,6 +110,7 @@ class _Group:
         self._entering = deque([first])
         self._on_event, self._cancel = on_event, cancel
         self._cancelled = False
+        self._places = 1
         self._running: dict[int, _Running] = {}
         self._points: dict[int, Vector] = {}
         self._steps: dict[int, Steps] = {}
@@ -129,28 +130,19 @@ class _Group:
                 self._entering.append(found)
             else:
                 yield _failed(found, found.error)
-        compiler, form = self._engine.compiler, self._kind.form
-        if batch is None:
-            first = self._entering[0].prepared
-            most = compiler.places_that_fit(form, first.settings, first.painting, len(self._entering))
-        form = dataclasses.replace(form, batch=min(most, len(self._entering)))
-        for ready in list(self._entering):
-            try:
-                compiler.check_memory(form, ready.prepared.settings, ready.prepared.painting)
-            except ImpastoError as error:
-                self._entering.remove(ready)
-                yield _failed(ready, error)
+        yield from self._refuse(1 if batch is None else len(self._entering))
         if not self._entering:
             return
-        form = dataclasses.replace(form, batch=min(form.batch, len(self._entering)))
+        self._places = self._fitting() if batch is None else len(self._entering)
         try:
-            evaluator = compiler.evaluator(form)
+            form = dataclasses.replace(self._kind.form, batch=self._places)
+            evaluator = self._engine.compiler.evaluator(form)
             self._shared = self._opened(evaluator)
         except ImpastoError as error:
             yield from (_failed(ready, error) for ready in self._entering)
             return
         while True:
-            for sample in range(form.batch):
+            for sample in range(self._places):
                 yield from self._reach_device(evaluator, sample)
             if self._steps and self._shared is not None:
                 self._step(self._shared)
@@ -159,21 +151,45 @@ class _Group:
             else:
                 return
 
+    def _refuse(self, places: int) -> Iterator[Finished]:
+        """End the jobs that do not fit into an evaluation of so many places."""
+        form = dataclasses.replace(self._kind.form, batch=places)
+        for ready in list(self._entering):
+            try:
+                self._engine.compiler.check_memory(form, ready.prepared.settings, ready.prepared.painting)
+            except ImpastoError as error:
+                self._entering.remove(ready)
+                yield _failed(ready, error)
+
+    def _fitting(self) -> int:
+        """Return how many places fit, whichever jobs are in them."""
+        form, most, fit = self._kind.form, len(self._entering), self._engine.compiler.places_that_fit
+        return min(fit(form, ready.prepared.settings, ready.prepared.painting, most) for ready in self._entering)
+
     def run_alone(self) -> Iterator[Finished]:
         """Go on with the jobs that need a safer precision, one after another."""
-        self._shared = None  # its memory is needed
+        self._release()  # the memory is needed
         while self._not_finite:
             running, iteration = self._not_finite.popleft()
+            self._running[0] = running
+            self._cancelled = self._cancelled or self._cancel()
             self._make_safer(running, iteration)
             self._running[0] = dataclasses.replace(running, provider=self._engine.provider)
             while 0 in self._running:
-                self._cancelled = self._cancelled or self._cancel()
                 yield from self._advance(0)
+                self._cancelled = self._cancelled or self._cancel()
 
     def abandon(self) -> None:
         """End what is under way."""
+        self._release()
         for running in (*self._running.values(), *(running for running, _ in self._not_finite)):
             running.work.abandon()
+
+    def _release(self) -> None:
+        """Give up the loop on the device; nobody steps in it, and all have copies of their images."""
+        if self._shared is not None:
+            self._shared.close()
+        self._shared = None
 
     def _opened(self, evaluator: Evaluator) -> SharedLoop | None:
         """Return the loop on the device; None where the host is to run the optimisers, or has to.
@@ -211,16 +227,18 @@ class _Group:
             yield from self._advance(sample)
 
     def _next(self) -> Ready | Unusable | None:
-        """Return the job that has the next free place."""
+        """Return the job that has the next free place; no new one where a whole batch needs a safer precision."""
         if self._cancelled:
             return None
-        return self._entering.popleft() if self._entering else self._waiting.take(self._kind)
+        if self._entering:
+            return self._entering.popleft()
+        return self._waiting.take(self._kind) if len(self._not_finite) < self._places else None
 
     def _begin(self, evaluator: Evaluator, sample: int, ready: Ready) -> _Running:
         """Load a job into a place and start its optimiser."""
         engine, prepared = self._engine, ready.prepared
         settings, scene, painting = prepared.settings, prepared.scene, prepared.painting
-        engine.compiler.check_entering(self._kind.form, settings, painting, optimiser=self._shared is None)
+        engine.compiler.check_entering(self._kind.form, settings, painting, shared=self._shared is not None)
         conversion = engine.compiler.load(evaluator, sample, settings, scene, painting)
         shared = self._entered(evaluator, sample, prepared)
         self._on_event(ready.index, ready.job, started(prepared, engine.network.name, engine.provider, conversion))
@@ -287,7 +305,8 @@ class _Group:
             self._on_event(running.ready.index, running.ready.job, event)
 
         try:
-            running.work.answer(self._engine.safer(running.ready.prepared, running.provider, iteration, tell))
+            prepared, used = running.ready.prepared, running.provider
+            running.work.answer(None if self._cancelled else self._engine.safer(prepared, used, iteration, tell))
         except ImpastoError as error:
             running.work.fail(error)
 

@@ -68,10 +68,6 @@ class MemoryEstimate:
         """All of it."""
         return self.process + self.network + self.activations + self.images + self.optimiser + self.style
 
-    def beside_its_session(self) -> "MemoryEstimate":
-        """Return what comes on top where the graph's session is there already."""
-        return replace(self, process=0, network=0, activations=0, images=0)
-
 
 @dataclass(frozen=True)
 class Demand:
@@ -98,6 +94,11 @@ class Demand:
             return 6 if self.optimizer else 1
         return 2 * self.history + 1 + 6 + (3 if self.optimizer == "lbfgs" else 0)
 
+    @property
+    def optimiser_bytes(self) -> int:
+        """What those of all images take."""
+        return self.batch * self.vectors * 3 * self.height * self.width * _FLOAT32
+
 
 def estimate(graph: "GraphMemory", demand: Demand, overhead: Overhead = ON_CPU) -> MemoryEstimate:
     """Return what a run takes.
@@ -107,13 +108,12 @@ def estimate(graph: "GraphMemory", demand: Demand, overhead: Overhead = ON_CPU) 
         demand: the rest.
         overhead: of where it runs.
     """
-    image = 3 * demand.height * demand.width * _FLOAT32
     return MemoryEstimate(
         process=overhead.process,
         network=round(overhead.weights * graph.weights),
         activations=round(overhead.activations * graph.activations),
         images=graph.bound,
-        optimiser=demand.batch * demand.vectors * image,
+        optimiser=demand.optimiser_bytes,
     )
 
 
@@ -147,7 +147,7 @@ def check(
     """Raise ImpastoError, with what would fit, if a run needs more than there is.
 
     Args:
-        needed: of the run.
+        needed: of the run, or what it takes more where its graph is open; nothing is then said of the network.
         demand: of the run.
         free: bytes; None is not known, and no reason to refuse.
         narrower: asked for another precision and what the run takes in it.
@@ -160,9 +160,12 @@ def check(
     if other is not None and other[1].total <= free:
         offers.append(f"--precision {other[0]}")
     size = f"{demand.width}x{demand.height} px" + (f", batch {demand.batch}" if demand.batch > 1 else "")
-    history = f", history {demand.history}" if demand.optimizer else ""
+    history = f", history {demand.history}" if demand.optimizer and needed.optimiser else ""
+    takes = f"takes about {in_words(needed.total)}"
+    if not needed.activations:
+        takes = f"needs about {in_words(needed.total)} more"
     raise ImpastoError(
-        f"not enough {kind}: this run ({size}{history}) takes about {in_words(needed.total)} and "
+        f"not enough {kind}: this run ({size}{history}) {takes} and "
         f"{in_words(free)} are free; " + (" or ".join(offers) + " would fit" if offers else "no smaller size would fit")
     )
 

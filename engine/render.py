@@ -176,7 +176,8 @@ class Engine:
             batch: jobs per evaluation at most; None is 1 on processors, which gain nothing from more, and `GPU_BATCH`
                 elsewhere, or as many as fit into its memory. All places cost the same, whether they are taken or not.
             on_event: called with a job's number from 0, the job, and what `transfer` would tell of it.
-            cancel: asked before every evaluation; True ends those that run with what there is, and begins no other.
+            cancel: asked before every evaluation, or every look at a loop on the device; True ends those that run with
+                what there is, and begins no other.
 
         Raises:
             ImpastoError: the batch is out of range.

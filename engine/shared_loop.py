@@ -110,13 +110,19 @@ class SharedLoop:
 
     def stop(self, reason: str) -> None:
         """Keep the images and give the memory back; from here on the reason is raised."""
-        loop, self._loop = self._loop, None
-        self._reason = self._reason or reason
-        if loop is not None:
-            try:
-                self._last = {sample: loop.x(sample) for sample in self._entered}
-            except ImpastoError:
-                self._last = {}  # whoever asks for one is told the reason
+        if self._loop is None:
+            return
+        self._reason = reason
+        try:
+            self._last = {sample: self._loop.x(sample) for sample in self._entered}
+        except ImpastoError:
+            self._last = {}  # whoever asks for one is told the reason
+        self._loop = None  # last: a job that has just ended may be asking for its image
+
+    def close(self) -> None:
+        """Give the memory back, images and all."""
+        self._reason = self._reason or "the loop on the device was closed"
+        self._loop = None
 
     def _running(self) -> "DeviceLoop":
         if self._loop is None:

@@ -38,7 +38,10 @@ def batch(
     model: options.Model = "auto",
     together: Annotated[
         int | None,
-        typer.Option("--batch", help="Transfers per evaluation at most. (default: 1 on processors, 4 on a GPU)"),
+        typer.Option(
+            "--batch",
+            help="Transfers per evaluation at most. (default: 1 on processors; on a GPU 4, or what fits)",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Make again what is there already.")] = False,
     bits: options.Bits = 8,

@@ -48,7 +48,7 @@ def figure(
     bounded: options.Bounded = Settings.bounded,
     batch: Annotated[
         int | None,
-        typer.Option(help="Cells per evaluation at most. (default: 1 on processors, 4 on a GPU)"),
+        typer.Option(help="Cells per evaluation at most. (default: 1 on processors; on a GPU 4, or what fits)"),
     ] = None,
     provider: options.Provider = "auto",
     precision: Annotated[

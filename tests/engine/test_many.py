@@ -372,3 +372,31 @@ def test_jobs_put_aside_are_of_one_kind_after_a_change_of_precision(
         3: "fp32",
     }
     assert sizes[-1] == (0, 1)
+
+
+def test_where_all_need_a_safer_precision_the_rest_begins_in_it(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = providers.choose("cpu")
+    narrow = dataclasses.replace(plain, precision="bf16")
+    monkeypatch.setattr(providers, "safer", lambda used: plain if used.precision == "bf16" else None)
+    used = Engine(files.model, provider=narrow, threads=1)
+    call = Evaluator._score
+
+    def overflow(self: Evaluator, outputs: dict[str, np.ndarray], sample: int) -> Score:
+        score = call(self, outputs, sample)
+        return dataclasses.replace(score, loss=float("nan")) if used.provider.precision == "bf16" else score
+
+    monkeypatch.setattr(Evaluator, "_score", overflow)
+    changed: list[int] = []
+
+    def on_event(index: int, _: Job, event: Event) -> None:
+        if isinstance(event, PrecisionChanged):
+            changed.append(index)
+
+    with used as engine:
+        found = {
+            item.index: item.result
+            for item in engine.transfer_many([job(files, iterations=2)] * 7, batch=2, on_event=on_event)
+        }
+    assert sorted(found) == list(range(7))
+    assert all(result is not None and result.provenance["precision"] == "fp32" for result in found.values())
+    assert changed == [0, 1, 2]  # the third had begun where the first had stopped

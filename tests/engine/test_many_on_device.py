@@ -1,6 +1,8 @@
 """Many transfers at once with their optimisers on the device: the results of single runs there."""
 
 import dataclasses
+import weakref
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from impasto.engine import Engine, Event, ImpastoError, Iteration, Job, PrecisionChanged, Started, providers
+from impasto.engine.compiler import Compiler
 from impasto.engine.device_loop import DeviceLoop
 from impasto.engine.looping import Looping
 from impasto.engine.objective import OnDevice
@@ -254,21 +257,30 @@ def test_where_one_goes_over_to_the_host_all_do(files: Files, engine: Engine, mo
     ]
 
 
-def test_a_job_that_is_not_finite_goes_on_from_its_last_image(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The CPU provider stands in for one whose bf16 overflows in the second place, after some steps."""
+@pytest.fixture
+def overflowing(monkeypatch: pytest.MonkeyPatch) -> providers.Provider:
+    """A provider in bf16, for which the CPU's stands in; its loops overflow in the last place, at their sixth run."""
     plain = providers.choose("cpu")
-    narrow = dataclasses.replace(plain, precision="bf16")  # float32 all the same
     monkeypatch.setattr(providers, "safer", lambda used: plain if used.precision == "bf16" else None)
-    run, calls = DeviceLoop.run, []
+    run, make, runs = DeviceLoop.run, DeviceLoop.__init__, Counter[int]()
+
+    def opening(self: DeviceLoop, evaluation: Session, provider: providers.Provider, *more: object) -> None:
+        make(self, evaluation, provider, *more)  # type: ignore[arg-type]
+        self.narrow = evaluation._provider.precision == "bf16"  # type: ignore[attr-defined]
 
     def overflow(self: DeviceLoop, count: int) -> np.ndarray:
         rows = run(self, count)
-        calls.append(self._form.batch)
-        if len(calls) == 6 and self._form.batch == 2:
-            rows[-1, 1, REPORTED.index("code")] = Code.NON_FINITE_STEP
+        runs[id(self)] += 1
+        if self.narrow and runs[id(self)] == 6:  # type: ignore[attr-defined]
+            rows[-1, -1, REPORTED.index("code")] = Code.NON_FINITE_STEP
         return rows
 
+    monkeypatch.setattr(DeviceLoop, "__init__", opening)
     monkeypatch.setattr(DeviceLoop, "run", overflow)
+    return dataclasses.replace(plain, precision="bf16")  # float32 all the same
+
+
+def test_a_job_that_is_not_finite_goes_on_from_its_last_image(files: Files, overflowing: providers.Provider) -> None:
     told: list[tuple[int, str, str, int]] = []
     iterations: dict[int, list[int]] = {0: [], 1: [], 2: []}
 
@@ -278,8 +290,8 @@ def test_a_job_that_is_not_finite_goes_on_from_its_last_image(files: Files, monk
         if isinstance(event, Iteration):
             iterations[index].append(event.iteration)
 
-    jobs = [job(files, iterations=count) for count in (9, 12, 3)]
-    with opened(files, provider=narrow) as engine:
+    jobs = [job(files, iterations=9), job(files, iterations=12, timeout_s=60), job(files, iterations=3)]
+    with opened(files, provider=overflowing) as engine:
         found = {item.index: item.result for item in engine.transfer_many(jobs, batch=2, on_event=on_event)}
     ((index, before, after, last),) = told
     assert (index, before, after) == (1, "bf16", "fp32")
@@ -290,6 +302,56 @@ def test_a_job_that_is_not_finite_goes_on_from_its_last_image(files: Files, monk
     assert ended is not None
     assert ended.provenance["precision"] == "fp32"
     assert ended.loss < sum(ended.initial_terms.values())
+
+
+def test_a_job_that_waits_for_a_safer_precision_ends_with_what_it_has_where_all_are_cancelled(
+    files: Files, overflowing: providers.Provider
+) -> None:
+    steps: Counter[int] = Counter()
+    jobs = [job(files, iterations=30), job(files, iterations=30)]
+    with opened(files, provider=overflowing) as engine:
+        found = {
+            item.index: item.result
+            for item in engine.transfer_many(
+                jobs, batch=2, on_event=lambda index, *_: steps.update([index]), cancel=lambda: steps[0] > 9
+            )
+        }
+        assert engine.provider.precision == "bf16"
+    first, second = found[0], found[1]
+    assert first is not None
+    assert second is not None
+    assert (first.outcome, second.outcome) == ("cancelled", "cancelled")
+    assert 0 < second.iterations < first.iterations < 30
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+def test_the_loop_is_gone_before_the_safer_precision_takes_memory(
+    files: Files, overflowing: providers.Provider, monkeypatch: pytest.MonkeyPatch, batch: int | None
+) -> None:
+    loops: list[weakref.ref[DeviceLoop]] = []
+    there: list[bool] = []
+    make, objective = DeviceLoop.__init__, Compiler.objective
+
+    def opening(self: DeviceLoop, *values: object) -> None:
+        loops.append(weakref.ref(self))
+        make(self, *values)  # type: ignore[arg-type]
+
+    def compiling(self: Compiler, *values: object) -> object:
+        there.append(any(loop() is not None for loop in loops))
+        return objective(self, *values)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DeviceLoop, "__init__", opening)
+    monkeypatch.setattr(Compiler, "objective", compiling)
+    one = job(files, iterations=9)
+    with opened(files, provider=overflowing) as engine:
+        if batch is None:
+            result = engine.transfer(one.content, one.style, one.settings)
+        else:
+            results = [item.result for item in engine.transfer_many([one, one], batch=batch)]
+            result = next(item for item in results if item is not None and item.provenance["precision"] == "fp32")
+    assert result.iterations == 9
+    assert len(loops) == 2
+    assert there == ([False, False] if batch is None else [False])
 
 
 @pytest.mark.parametrize("demanded", [True, False])

@@ -206,7 +206,9 @@ def test_of_the_second_run_of_a_form_only_what_comes_on_top_is_weighed(
         engine.transfer(files.content, files.style, SETTINGS)
         monkeypatch.setattr(memory, "available", lambda: 2 * MIB)
         engine.transfer(files.content, files.style, SETTINGS)
-        with pytest.raises(ImpastoError, match=r"not enough memory: .*history 90\) takes .* --history \d+ would fit$"):
+        with pytest.raises(
+            ImpastoError, match=r"not enough memory: .*history 90\) needs .* more and .* --history \d+ would fit$"
+        ):
             engine.transfer(files.content, files.style, dataclasses.replace(SETTINGS, history=90))
 
 
