@@ -40,7 +40,6 @@ class Result:
         initial_terms: the same at the image that the run started from; empty where another network saw it.
         iterations: accepted steps.
         evaluations: runs of loss and gradient.
-        loop: "host" or "device": where the optimiser worked at the end.
         outcome: why it ended; a name that programs can compare.
         message: the same as a sentence.
         seconds: in all.
@@ -48,6 +47,7 @@ class Result:
         evaluations_s: of these, inside the evaluations; the rest of the loop is the optimiser's and the events'.
         settings: what was asked for.
         provenance: names and hashes of network and images, provider, precision, versions.
+        loop: "host" or "device": where the optimiser worked at the end.
     """
 
     picture: Picture
@@ -56,7 +56,6 @@ class Result:
     initial_terms: Mapping[str, float]
     iterations: int
     evaluations: int
-    loop: str
     outcome: str
     message: str
     seconds: float
@@ -64,6 +63,7 @@ class Result:
     evaluations_s: float
     settings: Settings
     provenance: Mapping[str, Any]
+    loop: str = "host"
 
     def summary(self) -> dict[str, Any]:
         """Return everything but the pixels as plain values for JSON."""

@@ -69,7 +69,7 @@ def narrow_convolutions(model: ir.Model, dtype: ir.DataType, rule: Rule = RULE) 
     Args:
         model: float32, with shapes inferred.
         dtype: `ir.DataType.FLOAT16` or `ir.DataType.BFLOAT16`.
-        rule: which of them. Targets and objective must have the same rule, so that their rounding cancels.
+        rule: which of them. Targets and objective must have the same rule, and so the same rounding.
 
     Raises:
         ValueError: the type is another.
