@@ -166,19 +166,19 @@ class Compiler:
         Raises:
             ImpastoError: it does not fit; or an image is too small.
         """
-        if self._kept is not None and self._kept[0] == form:
-            self._check_beside(form, settings, painting, optimiser=not self._in_host_memory(settings))
+        kept = self._kept is not None and self._kept[0] == form
+        if kept and self._fits_beside(form, settings, painting, optimiser=not self._in_host_memory(settings)):
             return
-        if self._provider.device != "cpu":
-            self._release()  # which the next session would do, and what it holds is not free otherwise
+        self._release()  # it may fit without what an earlier run left; the next session would do that anyway
         free = self.free_memory() if self._checks_memory else None
         if free is not None:
             needed = self._memory(self._source, form, settings, painting)
             narrower = partial(self._narrower, form, settings, painting)
-            memory.check(needed, _demand(form, settings), free, narrower, kind=self._kind_of_memory)
+            kind = "memory" if self._provider.device == "cpu" else "GPU memory"
+            memory.check(needed, _demand(form, settings), free, narrower, kind=kind)
 
-    def check_entering(self, form: Form, settings: Settings, painting: Painting, *, shared: bool) -> None:
-        """Refuse a run that does not fit beside others in an evaluation that is there already.
+    def has_room(self, form: Form, settings: Settings, painting: Painting, *, shared: bool) -> bool:
+        """Return whether a run fits beside others in an evaluation that is going on.
 
         Args:
             form: of the run by itself.
@@ -187,10 +187,10 @@ class Compiler:
             shared: whether its optimiser is there as well, in a loop of several.
 
         Raises:
-            ImpastoError: as `check_memory`.
+            ImpastoError: an image is too small.
         """
         own = not shared and self._provider.device == "cpu"
-        self._check_beside(form, settings, painting, optimiser=own)
+        return self._fits_beside(form, settings, painting, optimiser=own)
 
     def places_that_fit(self, form: Form, settings: Settings, painting: Painting, most: int) -> int:
         """Return how many runs of a form fit into an evaluation, at least 1 and at most as many as given.
@@ -234,15 +234,13 @@ class Compiler:
         style = Form((), form.style_taps, painting.height, painting.width, form.pool, form.seamless)
         return memory.with_style(needed, source.memory(TARGETS, style), self._overhead)
 
-    def _check_beside(self, form: Form, settings: Settings, painting: Painting, *, optimiser: bool) -> None:
-        """Refuse a run whose style's targets, or whose optimiser, does not fit beside its session."""
+    def _fits_beside(self, form: Form, settings: Settings, painting: Painting, *, optimiser: bool) -> bool:
+        """Return whether a run's targets of a style, and its optimiser, fit beside its session."""
         free = self.free_memory() if self._checks_memory else None
         if free is None:
-            return
-        demand = _demand(form, settings)
-        needed = MemoryEstimate(0, 0, 0, 0, optimiser=demand.optimiser_bytes if optimiser else 0)
-        needed = self._with_style(self._source, needed, form, painting)
-        memory.check(needed, demand, free, kind=self._kind_of_memory)
+            return True
+        needed = MemoryEstimate(0, 0, 0, 0, optimiser=_demand(form, settings).optimiser_bytes if optimiser else 0)
+        return self._with_style(self._source, needed, form, painting).total <= free
 
     def _in_host_memory(self, settings: Settings) -> bool:
         """Return whether a run's optimiser is elsewhere than its evaluations."""
@@ -251,10 +249,6 @@ class Compiler:
     @property
     def _overhead(self) -> Overhead:
         return memory.ON_CPU if self._provider.device == "cpu" else memory.ON_GPU
-
-    @property
-    def _kind_of_memory(self) -> str:
-        return "memory" if self._provider.device == "cpu" else "GPU memory"
 
     def evaluator(self, form: Form) -> Evaluator:
         """Return loss and gradient of as many images as the form's batch has; its samples are empty.

@@ -7,7 +7,7 @@ for all at once. So the jobs run as single ones do, and work at the same time on
 
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,25 +92,38 @@ def transfers(
         if isinstance(first, Unusable):
             yield _failed(first, first.error)
             continue
-        group = _Group(engine, waiting, first, on_event, cancel)
-        try:
-            yield from group.run(batch)
-            yield from group.run_alone()
-        finally:
-            group.abandon()
+        late = yield from _together(_Group(engine, waiting, first, on_event, cancel), batch)
+        for ready in late:
+            if not cancel():
+                yield from _together(_Group(engine, Waiting((), read), ready, on_event, cancel), 1)
+
+
+def _together(group: "_Group", batch: int | None) -> Generator[Finished, None, list[Ready]]:
+    """Run a group, and return the jobs that were taken and have to run by themselves."""
+    try:
+        yield from group.run(batch)
+        yield from group.run_alone()
+    finally:
+        group.abandon()
+    return group.late
 
 
 class _Group:
-    """Jobs of one kind under way, each in its place of the batch."""
+    """Jobs of one kind under way, each in its place of the batch.
+
+    Attributes:
+        late: jobs that found no room in memory beside those under way.
+    """
 
     def __init__(
         self, engine: "Engine", waiting: Waiting, first: Ready, on_event: OnJobEvent, cancel: Callable[[], bool]
     ) -> None:
+        self.late: list[Ready] = []
         self._engine, self._waiting, self._kind = engine, waiting, first.kind
         self._entering = deque([first])
         self._on_event, self._cancel = on_event, cancel
         self._cancelled = False
-        self._places = 1
+        self._places, self._evaluated = 1, False
         self._running: dict[int, _Running] = {}
         self._points: dict[int, Vector] = {}
         self._steps: dict[int, Steps] = {}
@@ -144,6 +157,7 @@ class _Group:
         while True:
             for sample in range(self._places):
                 yield from self._reach_device(evaluator, sample)
+            self._evaluated = True
             if self._steps and self._shared is not None:
                 self._step(self._shared)
             elif self._points:
@@ -220,6 +234,9 @@ class _Group:
                     yield _failed(ready, ready.error)
                     continue
                 try:
+                    if not self._has_room(ready.prepared):
+                        self.late.append(ready)
+                        continue
                     self._running[sample] = self._begin(evaluator, sample, ready)
                 except ImpastoError as error:
                     yield _failed(ready, error)
@@ -234,11 +251,15 @@ class _Group:
             return self._entering.popleft()
         return self._waiting.take(self._kind) if len(self._not_finite) < self._places else None
 
+    def _has_room(self, prepared: Prepared) -> bool:
+        """Return whether a job fits beside what is under way; what was there at first has been weighed as a whole."""
+        settings, painting, shared = prepared.settings, prepared.painting, self._shared is not None
+        return not self._evaluated or self._engine.compiler.has_room(self._kind.form, settings, painting, shared=shared)
+
     def _begin(self, evaluator: Evaluator, sample: int, ready: Ready) -> _Running:
         """Load a job into a place and start its optimiser."""
         engine, prepared = self._engine, ready.prepared
         settings, scene, painting = prepared.settings, prepared.scene, prepared.painting
-        engine.compiler.check_entering(self._kind.form, settings, painting, shared=self._shared is not None)
         conversion = engine.compiler.load(evaluator, sample, settings, scene, painting)
         shared = self._entered(evaluator, sample, prepared)
         self._on_event(ready.index, ready.job, started(prepared, engine.network.name, engine.provider, conversion))

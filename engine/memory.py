@@ -147,7 +147,7 @@ def check(
     """Raise ImpastoError, with what would fit, if a run needs more than there is.
 
     Args:
-        needed: of the run, or what it takes more where its graph is open; nothing is then said of the network.
+        needed: of the run.
         demand: of the run.
         free: bytes; None is not known, and no reason to refuse.
         narrower: asked for another precision and what the run takes in it.
@@ -160,12 +160,9 @@ def check(
     if other is not None and other[1].total <= free:
         offers.append(f"--precision {other[0]}")
     size = f"{demand.width}x{demand.height} px" + (f", batch {demand.batch}" if demand.batch > 1 else "")
-    history = f", history {demand.history}" if demand.optimizer and needed.optimiser else ""
-    takes = f"takes about {in_words(needed.total)}"
-    if not needed.activations:
-        takes = f"needs about {in_words(needed.total)} more"
+    history = f", history {demand.history}" if demand.optimizer else ""
     raise ImpastoError(
-        f"not enough {kind}: this run ({size}{history}) {takes} and "
+        f"not enough {kind}: this run ({size}{history}) takes about {in_words(needed.total)} and "
         f"{in_words(free)} are free; " + (" or ".join(offers) + " would fit" if offers else "no smaller size would fit")
     )
 

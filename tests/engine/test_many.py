@@ -298,28 +298,45 @@ def needed(engine: Engine, one: Job, batch: int) -> int:
     return engine.compiler.memory(form, one.settings, plan.painting).total
 
 
-@pytest.mark.parametrize("large", [0, 1, 3])
-def test_a_job_that_does_not_fit_is_refused_and_no_other(
-    engine: Engine, files: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, large: int
-) -> None:
-    """Whether it comes first, beside the first, or where another has ended."""
+@pytest.fixture
+def large(files: Files, tmp_path: Path) -> Job:
+    """A job whose style takes more memory than an evaluation."""
     pixels = np.random.default_rng(0).integers(0, 255, (600, 600, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "large.png")
-    jobs = [job(files, iterations=count) for count in (2, 3, 2, 2)]
-    jobs[large] = Job(files.content, tmp_path / "large.png", jobs[large].settings)
-    small, big = (needed(engine, one, 2) for one in (jobs[2], jobs[large]))
+    return Job(files.content, tmp_path / "large.png", dataclasses.replace(BASE, iterations=2))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_job_that_does_not_fit_is_refused_and_no_other(
+    engine: Engine, files: Files, monkeypatch: pytest.MonkeyPatch, large: Job, place: int
+) -> None:
+    jobs = [job(files, iterations=count) for count in (2, 3, 2)]
+    jobs.insert(place, large)
+    small, big = (needed(engine, one, 2) for one in (jobs[2], large))
     assert big > small + (10 << 20)
-    free = [(small + big) // 2 if large < 2 else big]
-    monkeypatch.setattr(memory, "available", lambda: free[0])
-
-    def on_event(index: int, _: Job, event: Event) -> None:
-        free[0] = (big - small) // 2  # what is left beside the evaluation
-
-    found = {item.index: item for item in engine.transfer_many(jobs, batch=2, on_event=on_event)}
+    monkeypatch.setattr(memory, "available", lambda: (small + big) // 2)
+    found = {item.index: item for item in engine.transfer_many(jobs, batch=2)}
     assert sorted(found) == [0, 1, 2, 3]
-    assert [index for index, item in found.items() if item.result is None] == [large]
-    assert "not enough memory" in str(found[large].error)
-    assert "a smaller --style-size would fit" in str(found[large].error)
+    assert [index for index, item in found.items() if item.result is None] == [place]
+    assert "not enough memory" in str(found[place].error)
+    assert "a smaller --style-size would fit" in str(found[place].error)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_job_that_has_no_room_beside_others_runs_after_them(
+    engine: Engine, files: Files, monkeypatch: pytest.MonkeyPatch, large: Job, batch: int
+) -> None:
+    """Beside an evaluation that is going on its style's targets come on top; by itself they do not."""
+    jobs = [job(files, iterations=2), job(files, iterations=3), large, job(files, iterations=2)]
+    small, big = (needed(engine, one, 2) for one in (jobs[0], large))
+    monkeypatch.setattr(memory, "available", lambda: (big - small) // 2 if engine.compiler._kept else big)
+    found = list(engine.transfer_many(jobs, batch=batch))
+    assert [item.index for item in found][-1] == 2
+    assert all(item.result is not None for item in found)
+    again = engine.transfer(large.content, large.style, large.settings)
+    last = found[-1].result
+    assert last is not None
+    assert_like_a_single_run(last, again)
 
 
 def test_the_default_batch_is_what_fits(engine: Engine, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
