@@ -200,7 +200,7 @@ class _Group:
             running.work.abandon()
 
     def _release(self) -> None:
-        """Give up the loop on the device; nobody steps in it, and all have copies of their images."""
+        """Give up the loop on the device: nobody will step in it again, or ask it for an image."""
         if self._shared is not None:
             self._shared.close()
         self._shared = None
@@ -244,12 +244,13 @@ class _Group:
             yield from self._advance(sample)
 
     def _next(self) -> Ready | Unusable | None:
-        """Return the job that has the next free place; no new one where a whole batch needs a safer precision."""
+        """Return the job that has the next free place; no new one where as many as there are places are held back."""
         if self._cancelled:
             return None
         if self._entering:
             return self._entering.popleft()
-        return self._waiting.take(self._kind) if len(self._not_finite) < self._places else None
+        held_back = len(self._not_finite) + len(self.late)
+        return self._waiting.take(self._kind) if held_back < self._places else None
 
     def _has_room(self, prepared: Prepared) -> bool:
         """Return whether a job fits beside what is under way; what was there at first has been weighed as a whole."""

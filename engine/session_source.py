@@ -60,6 +60,7 @@ class SessionSource:
         self._lowered: tuple[Form, ir.Model, tuple[Term, ...]] | None = (
             None  # an objective that was weighed, not opened
         )
+        self._weighed: dict[tuple[str, Form], GraphMemory] = {}
         self._waiting: list[Callable[[], None]] = []
         self._keeper: ThreadPoolExecutor | None = None
 
@@ -90,6 +91,11 @@ class SessionSource:
         Raises:
             ImpastoError: the image is too small.
         """
+        if (kind, form) not in self._weighed:
+            self._weighed[kind, form] = self._memory(kind, form)
+        return self._weighed[kind, form]
+
+    def _memory(self, kind: str, form: Form) -> GraphMemory:
         key = self.key(f"{run_cache.MEMORY} of {kind}", form)
         entry = run_cache.folder(run_cache.MEMORY) / f"{key}.json"
         if key and entry.is_file():
