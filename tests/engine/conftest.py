@@ -8,6 +8,7 @@ import onnx_ir as ir
 import pytest
 from PIL import Image
 
+from impasto.engine.device_loop import DeviceLoop
 from tests.small_network import features_model
 
 TAPS = ("--content-tap", "relu2_1", "--style-tap", "relu1_1", "--style-tap", "relu3_1")
@@ -33,3 +34,17 @@ def files(tmp_path: Path) -> Files:
     Image.fromarray(style).save(files.style)
     ir.save(features_model(), files.model)
     return files
+
+
+@pytest.fixture
+def device_steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Samples and steps of every call of a loop on the device."""
+    seen: list[tuple[int, int]] = []
+    run = DeviceLoop.run
+
+    def spy(self: DeviceLoop, count: int) -> np.ndarray:
+        seen.append((self._form.batch, count))
+        return run(self, count)
+
+    monkeypatch.setattr(DeviceLoop, "run", spy)
+    return seen

@@ -296,18 +296,10 @@ def test_how_often_the_host_looks_can_be_said(
     files: Files,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    device_steps: list[tuple[int, int]],
     command: str,
     images: int,
 ) -> None:
-    counts: list[int] = []
-    original = DeviceLoop.run
-
-    def spy(self: DeviceLoop, count: int) -> object:
-        counts.append(count)
-        return original(self, count)
-
-    monkeypatch.setattr(DeviceLoop, "run", spy)
     taps = {
         "transfer": ("--content-tap", "relu2_1", "--style-tap", "relu1_1"),
         "reconstruct content": ("--tap", "relu2_1"),
@@ -328,10 +320,10 @@ def test_how_often_the_host_looks_can_be_said(
     ]
     words += taps.get(command, ("--style-tap", "relu1_1"))
     assert command_line.run(capsys, *words, "--report-every", 3).status == 0
-    assert counts == [3, 3, 1]
-    counts.clear()
+    assert device_steps == [(1, 3), (1, 3), (1, 1)]
+    device_steps.clear()
     assert command_line.run(capsys, *words, "--report-every", 1, "--save-every", 4).status == 0
-    assert counts == [1] * 7
+    assert device_steps == [(1, 1)] * 7
     for option, value in (("--save-every", 4), ("--animation", tmp_path / "a.gif")):
         refused = command_line.run(capsys, *words, "--report-every", 3, option, value)
         assert (refused.status, refused.out) == (2, "")

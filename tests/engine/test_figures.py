@@ -18,7 +18,6 @@ from PIL import Image
 
 from impasto.engine import Engine
 from impasto.engine.cli.figure_progress import FigureProgress
-from impasto.engine.device_loop import DeviceLoop
 from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
 from impasto.engine.figures import Cell, defaults, make_figure, plan_figure
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
@@ -221,22 +220,14 @@ def test_cells_of_one_form_may_run_as_a_batch(capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("batch", [1, 2])
 def test_the_loop_may_be_on_the_device(
-    capsys: pytest.CaptureFixture[str], inputs: Inputs, monkeypatch: pytest.MonkeyPatch, batch: int
+    capsys: pytest.CaptureFixture[str], inputs: Inputs, device_steps: list[tuple[int, int]], batch: int
 ) -> None:
-    counts: list[int] = []
-    original = DeviceLoop.run
-
-    def spy(self: DeviceLoop, count: int) -> object:
-        counts.append(count)
-        return original(self, count)
-
-    monkeypatch.setattr(DeviceLoop, "run", spy)
     ended = run(capsys, *inputs.command(2, f"device-{batch}", "--batch", batch, "--loop", "device", "--quiet"))
     assert (ended.status, ended.err) == (0, "")
-    assert sum(counts) >= 4 * CELLS[2] // batch
-    counts.clear()
+    assert sum(count for _, count in device_steps) >= 4 * CELLS[2] // batch
+    device_steps.clear()
     assert run(capsys, *inputs.command(2, f"host-{batch}", "--batch", batch, "--quiet")).status == 0
-    assert counts == []
+    assert device_steps == []
     device, host = (outcome(inputs.folder / f"{loop}-{batch}") for loop in ("device", "host"))
     for name, cell in device.items():
         assert cell["loss"] == pytest.approx(host[name]["loss"], rel=1e-3)

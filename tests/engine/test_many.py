@@ -148,13 +148,17 @@ def test_a_job_that_fails_does_not_disturb_the_others(engine: Engine, files: Fil
         assert_like_a_single_run(result, engine.transfer(files.content, files.style, jobs[index].settings))
 
 
-def test_a_job_whose_start_is_not_finite_fails_alone(engine: Engine, files: Files) -> None:
+@pytest.mark.parametrize("loop", ["host", "device"])
+def test_a_job_whose_start_is_not_finite_fails_alone(files: Files, loop: str) -> None:
     broken = Job(files.content, files.style, dataclasses.replace(BASE, content_weight=1e38, init="noise"))
-    found = {item.index: item for item in engine.transfer_many([job(files), broken], batch=2)}
-    assert "not finite at the starting point" in str(found[1].error)
-    result = found[0].result
-    assert result is not None
-    assert_like_a_single_run(result, engine.transfer(files.content, files.style, BASE))
+    jobs = [job(files), broken, job(files, iterations=5)]
+    with Engine(files.model, provider="cpu", threads=1, loop=loop) as engine:
+        found = {item.index: item for item in engine.transfer_many(jobs, batch=2)}
+        assert "not finite at the starting point" in str(found[1].error)
+        for index in (0, 2):
+            result = found[index].result
+            assert result is not None
+            assert_like_a_single_run(result, engine.transfer(files.content, files.style, jobs[index].settings))
 
 
 def test_events_come_with_their_job_in_the_callers_thread(engine: Engine, files: Files) -> None:
@@ -178,14 +182,16 @@ def test_events_come_with_their_job_in_the_callers_thread(engine: Engine, files:
         assert [event.iteration for event in rest if isinstance(event, Iteration)] == list(range(1, count + 1))
 
 
-def test_cancelling_ends_those_that_run_and_begins_no_other(engine: Engine, files: Files) -> None:
+@pytest.mark.parametrize("loop", ["host", "device"])
+def test_cancelling_ends_those_that_run_and_begins_no_other(files: Files, loop: str) -> None:
     seen: list[Event] = []
     jobs = [job(files, iterations=100, seed=seed) for seed in range(4)]
-    found = list(
-        engine.transfer_many(
-            jobs, batch=2, on_event=lambda index, told, event: seen.append(event), cancel=lambda: len(seen) > 12
+    with Engine(files.model, provider="cpu", threads=1, loop=loop) as engine:
+        found = list(
+            engine.transfer_many(
+                jobs, batch=2, on_event=lambda index, told, event: seen.append(event), cancel=lambda: len(seen) > 12
+            )
         )
-    )
     assert sorted(item.index for item in found) == [0, 1]
     assert {item.result.outcome for item in found if item.result is not None} == {"cancelled"}
     assert all(item.result is not None and item.result.iterations > 0 for item in found)

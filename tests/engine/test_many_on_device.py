@@ -19,7 +19,7 @@ from impasto.engine.shared_loop import _Shared
 from impasto.export.optimiser import REPORTED, Code
 from tests.engine import command_line
 from tests.engine.conftest import Files
-from tests.engine.test_many import BASE, assert_like_a_single_run, job, mixed
+from tests.engine.test_many import assert_like_a_single_run, job, mixed
 
 
 def opened(files: Files, every: int = 1, provider: str | providers.Provider = "cpu") -> Engine:
@@ -30,20 +30,6 @@ def opened(files: Files, every: int = 1, provider: str | providers.Provider = "c
 def engine(files: Files) -> Iterator[Engine]:
     with opened(files) as engine:
         yield engine
-
-
-@pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Samples and steps of every call of a loop."""
-    seen: list[tuple[int, int]] = []
-    run = DeviceLoop.run
-
-    def spy(self: DeviceLoop, count: int) -> np.ndarray:
-        seen.append((self._form.batch, count))
-        return run(self, count)
-
-    monkeypatch.setattr(DeviceLoop, "run", spy)
-    return seen
 
 
 @pytest.mark.parametrize(("batch", "every"), [(1, 1), (2, 1), (2, 4), (3, 1), (3, 7)])
@@ -60,7 +46,7 @@ def test_each_result_is_that_of_a_single_run(files: Files, batch: int, every: in
 
 
 def test_evaluations_are_shared_and_nothing_but_the_log_is_read(
-    files: Files, engine: Engine, steps: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+    files: Files, engine: Engine, device_steps: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched: list[None] = []
     fetch = Session.run
@@ -71,19 +57,19 @@ def test_evaluations_are_shared_and_nothing_but_the_log_is_read(
 
     jobs = [job(files, iterations=count) for count in (2, 9, 2, 2)]
     list(engine.transfer_many(jobs[:1]))  # its targets are known from here on
-    steps.clear()
+    device_steps.clear()
     monkeypatch.setattr(Session, "run", run)
     done = [item.index for item in engine.transfer_many(jobs, batch=2)]
     assert done == [0, 2, 3, 1]
-    assert steps == [(2, 1)] * 10
+    assert device_steps == [(2, 1)] * 10
     assert len(fetched) <= 8  # the targets of four jobs
 
 
-def test_the_host_looks_at_all_of_them_now_and_then(files: Files, steps: list[tuple[int, int]]) -> None:
+def test_the_host_looks_at_all_of_them_now_and_then(files: Files, device_steps: list[tuple[int, int]]) -> None:
     jobs = [job(files, iterations=9), job(files, iterations=9, evaluations=6)]
     with opened(files, every=4) as engine:
         found = {item.index: item.result for item in engine.transfer_many(jobs, batch=2)}
-    assert steps == [(2, 4), (2, 2), (2, 4)]  # 6 for the second; then what is left of the first
+    assert device_steps == [(2, 4), (2, 2), (2, 4)]  # 6 for the second; then what is left of the first
     first, second = found[0], found[1]
     assert first is not None
     assert second is not None
@@ -92,12 +78,12 @@ def test_the_host_looks_at_all_of_them_now_and_then(files: Files, steps: list[tu
 
 
 def test_jobs_whose_optimisers_differ_have_their_turn_afterwards(
-    files: Files, engine: Engine, steps: list[tuple[int, int]]
+    files: Files, engine: Engine, device_steps: list[tuple[int, int]]
 ) -> None:
     jobs = [job(files, history=history, iterations=2) for history in (10, 3, 10, 3, 10)]
     done = [item.index for item in engine.transfer_many(jobs, batch=3)]
     assert done == [0, 2, 4, 1, 3]
-    assert steps == [(3, 1)] * 3 + [(2, 1)] * 3
+    assert device_steps == [(3, 1)] * 3 + [(2, 1)] * 3
 
 
 def test_events_have_the_image_of_their_job(files: Files, engine: Engine) -> None:
@@ -119,29 +105,6 @@ def test_events_have_the_image_of_their_job(files: Files, engine: Engine) -> Non
         assert isinstance(first, Started)
         counts = [event.iteration for event in rest if isinstance(event, Iteration)]
         assert counts == list(range(1, one.settings.iterations + 1))
-
-
-def test_cancelling_ends_those_that_run_and_begins_no_other(files: Files, engine: Engine) -> None:
-    seen: list[Event] = []
-    jobs = [job(files, iterations=100, seed=seed) for seed in range(4)]
-    found = list(
-        engine.transfer_many(
-            jobs, batch=2, on_event=lambda index, told, event: seen.append(event), cancel=lambda: len(seen) > 12
-        )
-    )
-    assert sorted(item.index for item in found) == [0, 1]
-    assert {item.result.outcome for item in found if item.result is not None} == {"cancelled"}
-
-
-def test_a_job_whose_start_is_not_finite_fails_alone(files: Files, engine: Engine) -> None:
-    broken = Job(files.content, files.style, dataclasses.replace(BASE, content_weight=1e38, init="noise"))
-    jobs = [job(files), broken, job(files, iterations=5)]
-    found = {item.index: item for item in engine.transfer_many(jobs, batch=2)}
-    assert "not finite at the starting point" in str(found[1].error)
-    for index in (0, 2):
-        result = found[index].result
-        assert result is not None
-        assert_like_a_single_run(result, engine.transfer(files.content, files.style, jobs[index].settings))
 
 
 def test_float16_keeps_a_factor_for_every_sample_when_another_enters(files: Files) -> None:
