@@ -1,15 +1,15 @@
 """`impasto doctor`: what this machine has, what would be used, and why."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """Show providers, versions, threads, memory and networks, and what a run would use."""
-    from impasto.engine.examination import examine
+    from rich.console import Console
 
     report = examine()
     if as_json:
@@ -20,3 +20,40 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
         console.print(f"[bold]{title}[/bold]")
         for name, text in rows.items():
             console.print(f"  {name:<16} {text}", markup=False)
+
+
+def examine() -> Mapping[str, Mapping[str, str]]:
+    """Return sections of name and finding: providers, networks, machine, versions. Nothing is changed or fetched."""
+    from impasto.engine.runtime.machine import machine, versions
+
+    return {"Providers": _providers(), "Networks": _networks(), "Machine": machine(), "Versions": versions()}
+
+
+def _providers() -> dict[str, str]:
+    from impasto.engine.runtime import providers
+
+    found = {
+        item.name: f"{'works' if item.works else 'not usable'}: {item.reason}" for item in providers.availability()
+    }
+    return {**found, "would be used": providers.choose().choice.removeprefix("provider ")}
+
+
+def _networks() -> dict[str, str]:
+    from impasto.models.store import FULL, cache_dir, list_networks, network_path
+
+    found = {
+        name: f"{network_path(name).stat().st_size / 1e6:.0f} MB, {network_path(name)}" for name in list_networks()
+    }
+    if FULL not in found:
+        found[FULL] = f"not there: run `impasto weights fetch {FULL}`, or `impasto weights import FILE --name {FULL}`"
+    return {**found, "cache": str(cache_dir()), "kept by runs": _kept()}
+
+
+def _kept() -> str:
+    """Say how much runs left for the next ones, and where."""
+    from impasto.engine import run_cache
+
+    if not run_cache.enabled():
+        return f"nothing: {run_cache.DISABLE_VARIABLE} is set"
+    places = ", ".join(str(run_cache.folder(name)) for name in run_cache.LIMITS_BYTES)
+    return f"{run_cache.size_bytes() / 1e6:.0f} MB in {places}"

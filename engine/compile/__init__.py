@@ -1,0 +1,1 @@
+"""From a network and settings to an objective that can be evaluated."""

@@ -1,0 +1,1 @@
+"""From files to the arrays that a run begins with."""

@@ -1,0 +1,1 @@
+"""Transfers: single, in batches, refined, from a manifest."""

@@ -1,0 +1,1 @@
+"""What ONNX Runtime executes, where, and in which precision."""

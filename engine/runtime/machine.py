@@ -1,0 +1,54 @@
+"""The machine and the versions that a run depends on, as plain values."""
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+from impasto.engine.runtime import cpu_info
+from impasto.engine.runtime.providers import nvidia
+from impasto.models.version import VERSION
+
+DISTRIBUTIONS = (
+    "onnxruntime-gpu",
+    "onnxruntime",
+    "onnxruntime-ep-openvino",
+    "onnx",
+    "onnx-ir",
+    "numpy",
+    "pillow",
+    "torch",
+)
+
+
+def machine() -> dict[str, str]:
+    """Return what the machine is: system, processors, threads, memory."""
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": cpu_info.name(),
+        "bfloat16": cpu_info.bf16_flag() or "no instructions for it known",
+        "threads": str(threads),
+        "memory": _memory(),
+        "graphics": ", ".join(gpu.name for gpu in nvidia.gpus()) or nvidia.no_gpu(),
+    }
+
+
+def _memory() -> str:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return "unknown"
+    kib = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.split()[1:]}
+    return f"{kib['MemTotal'] / 2**20:.1f} GiB, {kib['MemAvailable'] / 2**20:.1f} GiB free"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this package, of Python and of what a run uses."""
+    found = {"impasto": VERSION, "python": platform.python_version()}
+    for name in DISTRIBUTIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
