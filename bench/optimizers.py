@@ -24,7 +24,7 @@ from impasto.bench.recorded import HISTORY, PIXEL, BudgetSpent, Recorded, run_to
 from impasto.bench.script import as_script
 from impasto.engine import Engine, Settings
 from impasto.engine.optimisers.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.optimisers.outcome import Budget, Vector
+from impasto.engine.optimisers.solution import Budget, Vector
 
 ALPHA = 1e-3
 

@@ -10,7 +10,7 @@ from impasto.bench.clock import Clock
 from impasto.bench.fitting import checked_form
 from impasto.bench.subject import engine_facts, engine_name
 from impasto.engine.inputs.pictures import initial_image, read_pictures
-from impasto.engine.optimisers.outcome import Vector
+from impasto.engine.optimisers.solution import Vector
 from impasto.engine.runtime.evaluator import Score
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 from impasto.bench.clock import Clock
 from impasto.bench.subject import engine_facts, engine_name
 from impasto.engine.jobs.descent import Descent
-from impasto.engine.optimisers.outcome import Vector
+from impasto.engine.optimisers.solution import Vector
 
 if TYPE_CHECKING:
     from impasto.engine.jobs.engine import Engine

@@ -38,7 +38,7 @@ from impasto.engine.device.objective import Objective
 from impasto.engine.images import Picture, read_image
 from impasto.engine.jobs.descent import PIXEL_RANGE, lbfgs_settings
 from impasto.engine.optimisers.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.optimisers.outcome import Budget, Vector
+from impasto.engine.optimisers.solution import Budget, Vector
 from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
 from impasto.models.errors import ImpastoError
 from impasto.models.store import atomic_file

@@ -17,7 +17,7 @@ from impasto.bench.subject import Subject, engine_facts, engine_name, loop_facts
 from impasto.bench.watch import Watch
 from impasto.engine.events import Event, Iteration
 from impasto.engine.jobs.many import Finished, Job
-from impasto.engine.optimisers.outcome import Outcome
+from impasto.engine.optimisers.solution import Outcome
 from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
 

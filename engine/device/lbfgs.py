@@ -11,8 +11,8 @@ from impasto.engine.device.loop import DeviceLoop
 from impasto.engine.device.objective import Objective, OnDevice, Place
 from impasto.engine.optimisers import initial_inverse
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
-from impasto.engine.optimisers.minimisation import Minimisation, Stopped, read_only, starting_point
-from impasto.engine.optimisers.outcome import Budget, Outcome, Step, Vector
+from impasto.engine.optimisers.solution import Minimisation, Stopped, read_only, starting_point
+from impasto.engine.optimisers.solution import Budget, Outcome, Step, Vector
 from impasto.engine.runtime import loss_scaling
 from impasto.engine.runtime.providers import beside
 from impasto.export.optimiser import REPORTED, Code, Spectrum, StepForm, real_fourier

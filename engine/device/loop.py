@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from impasto.engine.optimisers.outcome import Vector
+from impasto.engine.optimisers.solution import Vector
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.runtime.session import Session, quiet_options
 from impasto.export.optimiser import COEFFICIENTS, LIMIT, NEXT, SCALARS, StepForm, build_step

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.engine.optimisers.outcome import Vector
+from impasto.engine.optimisers.solution import Vector
 from impasto.engine.runtime.evaluator import Score
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.runtime.session import Session

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from impasto.engine.device.objective import OnDevice
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
-from impasto.engine.optimisers.outcome import Vector
+from impasto.engine.optimisers.solution import Vector
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:

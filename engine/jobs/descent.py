@@ -8,8 +8,8 @@ from impasto.engine.device.objective import Objective
 from impasto.engine.optimisers.adam import AdamSettings, adam
 from impasto.engine.optimisers.initial_inverse import PRIOR_PAIRS
 from impasto.engine.optimisers.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.optimisers.minimisation import Minimisation
-from impasto.engine.optimisers.outcome import Budget, Outcome, Step, Vector
+from impasto.engine.optimisers.solution import Minimisation
+from impasto.engine.optimisers.solution import Budget, Outcome, Step, Vector
 from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
 

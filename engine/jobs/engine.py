@@ -29,7 +29,7 @@ from impasto.engine.jobs.descent import GREY_LEVEL
 from impasto.engine.jobs.many import Finished, Job, OnJobEvent, transfers
 from impasto.engine.jobs.one_run import Prepared, descend, prepare, started
 from impasto.engine.jobs.plan import Plan
-from impasto.engine.optimisers.outcome import Vector
+from impasto.engine.optimisers.solution import Vector
 from impasto.engine.result import Evaluation, Result
 from impasto.engine.runtime import cpu_info, providers
 from impasto.engine.settings import Settings

@@ -20,7 +20,7 @@ from impasto.engine.jobs.batch_key import Kind
 from impasto.engine.jobs.one_run import Prepared, descend, prepare, started
 from impasto.engine.jobs.pausing import Asked, Pausing, Returned
 from impasto.engine.jobs.waiting import LOOK_AHEAD, Job, Ready, Unusable, Waiting
-from impasto.engine.optimisers.outcome import Vector
+from impasto.engine.optimisers.solution import Vector
 from impasto.engine.result import Result
 from impasto.engine.runtime.evaluator import Evaluator
 from impasto.engine.runtime.providers import Provider

@@ -13,7 +13,7 @@ from impasto.engine.events import Event, Iteration, Started
 from impasto.engine.images import Picture, Source
 from impasto.engine.inputs.pictures import Painting, Style, as_pixels, initial_image, read_pictures
 from impasto.engine.jobs.descent import Descent, Safer
-from impasto.engine.optimisers.outcome import Step, Vector
+from impasto.engine.optimisers.solution import Step, Vector
 from impasto.engine.result import Result
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.settings import Settings

@@ -1,21 +1,24 @@
 """Adam over a flat float32 vector (Kingma and Ba, arXiv:1412.6980, algorithm 1), with numpy alone."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from impasto.engine.optimisers.minimisation import (
-    BudgetedObjective,
-    Minimisation,
-    Stopped,
+from impasto.engine.optimisers.solution import (
+    Optimiser,
+    Outcome,
+    Score,
+    State,
+    Step,
+    Vector,
+    evaluated,
     largest_magnitude,
     read_only,
     starting_point,
 )
-from impasto.engine.optimisers.outcome import Budget, Evaluate, Outcome, Step, Vector
 
 
 @dataclass(frozen=True)
@@ -57,54 +60,81 @@ class AdamSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {allowed}")
 
 
-def adam(
-    evaluate: Evaluate, x0: Vector, settings: AdamSettings | None = None, budget: Budget | None = None
-) -> Minimisation:
+def adam(x0: Vector, settings: AdamSettings | None = None, state: State | None = None) -> Optimiser:
     """Minimise with Adam: one evaluation per iteration, and no test that the loss falls.
 
-    A step to where loss or gradient is not finite is taken back and halved. Nothing runs until the result is iterated
-    over. Five vectors of the length of x0 are held.
+    A step to where loss or gradient is not finite is taken back and halved. Five vectors of the length of x0 are held.
 
     Args:
-        evaluate: the objective.
         x0: where to start, flat float32; it is copied.
         settings: the defaults if None.
-        budget: no bound if None.
+        state: of a step of an earlier run with the same settings. The steps after that one follow, and x0 gives the
+            size alone. None begins at x0.
 
     Returns:
-        The steps to iterate over, the first being the starting point; then ``outcome`` says why they ended.
+        An optimiser to step, see `impasto.engine.optimisers.solution`.
 
     Raises:
         ValueError: x0 is not flat float32.
     """
-    objective = BudgetedObjective(evaluate, budget or Budget())
-    return Minimisation(objective, _Run(objective, starting_point(x0), settings or AdamSettings()).steps())
+    return _Adam(starting_point(x0), settings or AdamSettings()).steps(state)
 
 
-class _Run:
-    """The state of one minimisation. Gradients are multiples of the largest component of the first one."""
+class _Adam:
+    """The current point and the moments. Gradients are multiples of the largest component of the first one."""
 
-    def __init__(self, objective: BudgetedObjective, x: Vector, settings: AdamSettings) -> None:
-        self._objective = objective
+    def __init__(self, x: Vector, settings: AdamSettings) -> None:
         self._settings = settings
         self._x, self._trial, self._change = x, np.empty_like(x), np.empty_like(x)
         self._mean, self._mean_square = np.zeros_like(x), np.zeros_like(x)  # m and v
+        self._gradient_scale = 1.0
+        self._iteration = self._evaluations = self._evaluations_at_step = 0
 
-    def steps(self) -> Iterator[Step]:
-        """Yield the starting point and each step, until Stopped is raised."""
-        self._project(self._x)
-        loss, gradient = self._objective(self._x)
-        if not math.isfinite(loss):
-            raise Stopped(Outcome.NON_FINITE_START)
-        scale = 1 / max(largest_magnitude(gradient), float(np.finfo(np.float32).tiny))
-        iteration, share = 0, 0.0
+    def steps(self, state: State | None) -> Optimiser:
+        """Yield points, the starting point as a step, and each step."""
+        if state is None:
+            self._project(self._x)
+            score = yield from self._score(self._x)
+            if not math.isfinite(score.loss):
+                return Outcome.NON_FINITE_START
+            self._gradient_scale = 1 / max(largest_magnitude(score.gradient), float(np.finfo(np.float32).tiny))
+            yield self._step(score, 0.0)
+        else:
+            self._restore(state)
         while True:
-            yield Step(iteration, self._objective.evaluations, loss, share, partial(read_only, self._x))
-            self._objective.check_iterations(iteration)
-            iteration += 1
-            self._update_moments(gradient, scale)
-            self._compute_change(iteration)
-            loss, gradient, share = self._move()
+            self._compute_change(self._iteration + 1)
+            found = yield from self._move()
+            if isinstance(found, Outcome):
+                return found
+            self._iteration += 1
+            yield self._step(*found)
+
+    def _score(self, x: Vector) -> Generator[Vector, Score | None, Score]:
+        self._evaluations += 1
+        return (yield from evaluated(x))
+
+    def _step(self, score: Score, share: float) -> Step:
+        """Take the gradient into the moments, and return the step that led to it."""
+        self._update_moments(score.gradient, self._gradient_scale)
+        self._evaluations_at_step = self._evaluations
+        point = partial(read_only, self._x)
+        return Step(self._iteration, self._evaluations, score.loss, share, score.terms, point, self._state)
+
+    def _state(self) -> State:
+        return {
+            "x": self._x.copy(),
+            "mean": self._mean.copy(),
+            "mean_square": self._mean_square.copy(),
+            "counts": np.array([self._iteration, self._evaluations_at_step], np.int64),
+            "gradient_scale": np.array(self._gradient_scale),
+        }
+
+    def _restore(self, state: State) -> None:
+        for own, name in ((self._x, "x"), (self._mean, "mean"), (self._mean_square, "mean_square")):
+            np.copyto(own, state[name])
+        self._iteration, self._evaluations = (int(count) for count in state["counts"])
+        self._evaluations_at_step = self._evaluations
+        self._gradient_scale = float(state["gradient_scale"])
 
     def _update_moments(self, gradient: Vector, scale: float) -> None:
         beta1, beta2, scratch = self._settings.beta1, self._settings.beta2, self._change
@@ -126,18 +156,21 @@ class _Run:
         np.divide(self._mean, change, out=change)
         change *= -s.learning_rate / (1 - s.beta1**iteration)
 
-    def _move(self) -> tuple[float, Vector, float]:
-        """Go to where loss and gradient are finite; return them, and the share of the change that led there."""
+    def _move(self) -> Generator[Vector, Score | None, tuple[Score, float] | Outcome]:
+        """Go to where loss and gradient are finite; return the score there, and the share of the change that led to it.
+
+        What does not lead there ends the run.
+        """
         for halvings in range(self._settings.max_halvings + 1):
             share = 0.5**halvings
             np.multiply(self._change, share, out=self._trial)
             self._trial += self._x
             self._project(self._trial)
-            loss, gradient = self._objective(self._trial)
-            if math.isfinite(loss):
+            score = yield from self._score(self._trial)
+            if math.isfinite(score.loss):
                 np.copyto(self._x, self._trial)
-                return loss, gradient, share
-        raise Stopped(Outcome.NON_FINITE_STEP)
+                return score, share
+        return Outcome.NON_FINITE_STEP
 
     def _project(self, x: Vector) -> None:
         """Bring a point between the bounds, in place."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.engine.optimisers.initial_inverse import InitialInverse, ScalarInverse
-from impasto.engine.optimisers.outcome import Vector
+from impasto.engine.optimisers.solution import State, Vector
 
 _LEAST_PRODUCT = 1e-30
 """Inner products below this are too near float32's smallest numbers to divide by."""
@@ -48,6 +48,28 @@ class CurvatureHistory:
     def clear(self) -> None:
         """Forget all pairs."""
         self._slots.clear()
+
+    def state(self) -> State:
+        """Return copies of the pairs, their products and the initial inverse, as arrays by name."""
+        filled = len(self._slots)
+        own = {
+            "s": self._s[1 : filled + 1].copy(),
+            "y": self._y[:filled].copy(),
+            "slots": np.array(self._slots, np.int64),
+            "s_dot_gradient": self._s_dot_gradient[:filled].copy(),
+            "s_dot_y": self._s_dot_y[:filled, :filled].copy(),
+        }
+        return own | {f"inverse_{name}": value for name, value in self._initial.state().items()}
+
+    def restore(self, state: State) -> None:
+        """Continue from what `state` returned, of a history of the same capacity, size and kind of initial inverse."""
+        filled = len(state["slots"])
+        self._s[1 : filled + 1], self._y[:filled] = state["s"], state["y"]
+        self._slots = [int(slot) for slot in state["slots"]]
+        self._s_dot_gradient[:filled] = state["s_dot_gradient"]
+        self._s_dot_y[:filled, :filled] = state["s_dot_y"]
+        prefix = "inverse_"
+        self._initial.restore({name[len(prefix) :]: state[name] for name in state if name.startswith(prefix)})
 
     def advance(self, s: Vector, y: Vector, gradient: Vector, *, least_cosine: float) -> bool:
         """Follow a move, and copy its pair in, over the oldest if there is no room.

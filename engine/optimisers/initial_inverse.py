@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.engine.optimisers.outcome import Vector
+from impasto.engine.optimisers.solution import State, Vector
 
 BANDS = 10
 MEMORY = 0.98
@@ -33,6 +33,12 @@ class InitialInverse(Protocol):
     def multiply(self, vector: Vector, out: Vector) -> None:
         """Write the product with a vector into out, which must be another one."""
 
+    def state(self) -> State:
+        """Return what it has learnt, as arrays by name."""
+
+    def restore(self, state: State) -> None:
+        """Continue from what `state` returned."""
+
 
 class ScalarInverse:
     """A multiple of the identity: s'y / y'y of the last pair."""
@@ -47,6 +53,14 @@ class ScalarInverse:
     def multiply(self, vector: Vector, out: Vector) -> None:
         """Write the multiple of a vector into out."""
         np.multiply(vector, self._factor, out=out)
+
+    def state(self) -> State:
+        """Return the factor."""
+        return {"factor": np.array(self._factor)}
+
+    def restore(self, state: State) -> None:
+        """Take the factor over."""
+        self._factor = np.float32(state["factor"])
 
 
 class SpectralInverse:
@@ -91,6 +105,7 @@ class SpectralInverse:
         self._energies = np.zeros((2, channels, BANDS))  # of s and of y
         self._stretch = np.ones((channels, BANDS))  # |s| / |y|
         self._pairs, self._prior_pairs = 0, prior_pairs
+        self._scalar = 1.0
         self._factors = np.ones((channels, *self._band.shape), np.float32)
         # Kept: fresh memory would take longer than the transforms. Untyped: numpy.fft's stubs admit float64 alone.
         self._colour_image: Any = np.empty(shape, np.float32)
@@ -102,7 +117,12 @@ class SpectralInverse:
         if self._pairs < FIRST_PAIRS or self._pairs % EVERY == 0:
             self._learn(s, y, y_dot_y)
         self._pairs += 1
-        scalar = s_dot_y / y_dot_y
+        self._scalar = s_dot_y / y_dot_y
+        self._set_factors()
+
+    def _set_factors(self) -> None:
+        """Spread the bands' factors over the spectrum."""
+        scalar = self._scalar
         factors = scalar * np.clip((self._stretch / scalar) ** STRENGTH, NARROWEST, WIDEST)
         np.take(factors.astype(np.float32), self._band, axis=1, out=self._factors)
 
@@ -123,6 +143,22 @@ class SpectralInverse:
         np.fft.ifft(self._spectrum, axis=1, norm="ortho", out=self._spectrum)
         np.fft.irfft(self._spectrum, n=self._shape[2], axis=2, norm="ortho", out=self._colour_image)
         np.dot(self._colours.T, _flat(self._colour_image), out=out.reshape(self._shape[0], -1))
+
+    def state(self) -> State:
+        """Return the energies of the bands, their ratio, and the scalar and number of the pairs."""
+        return {
+            "energies": self._energies.copy(),
+            "stretch": self._stretch.copy(),
+            "scalar": np.array(self._scalar),
+            "pairs": np.array(self._pairs, np.int64),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take them over; without a pair all factors are 1."""
+        self._energies, self._stretch = state["energies"].copy(), state["stretch"].copy()
+        self._scalar, self._pairs = float(state["scalar"]), int(state["pairs"])
+        if self._pairs:
+            self._set_factors()
 
     def _transform(self, vector: Vector) -> None:
         """Write the spectrum of a vector's colour directions into the buffer for it."""

@@ -1,14 +1,10 @@
-"""Line searches: how far to go along a descent direction.
-
-Both take ``phi``, which evaluates the objective at a step size, and the values at step 0. Both first try step 1, both
-return the point that was evaluated last, and both count a value that is not finite as far too high.
-"""
+"""How far to go along a descent direction."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-from impasto.engine.optimisers.outcome import Outcome
+from impasto.engine.optimisers.solution import Outcome, Score, Vector
 
 
 @dataclass(frozen=True)
@@ -20,8 +16,10 @@ class Probe:
     slope: float
 
 
-Phi = Callable[[float], Probe | None]
-"""Step size -> what was found there; None where the step is too short to change x."""
+Probing = Generator[Vector, Score | None, Probe | None]
+"""Yields the point at one step size; returns its values, or None where the step is too short to change x."""
+
+Search = Generator[Vector, Score | None, Probe | Outcome]
 
 
 @dataclass(frozen=True)
@@ -29,97 +27,52 @@ class Acceptance:
     """When a step is good enough.
 
     Args:
-        sufficient_decrease: c1 in Nocedal and Wright (2006) 3.6a: the share of the decrease promised by the slope.
-        curvature: c2 in 3.7b, for the strong Wolfe search only.
+        sufficient_decrease: c1 in Nocedal and Wright (2006) 3.6a: the share of the decrease that the slope promises.
         loss_noise: relative error of the loss. A step may raise the loss by that much: near rounding, a search that
             insists on a decrease can fail for ever.
         max_evaluations: for one search.
     """
 
     sufficient_decrease: float
-    curvature: float
     loss_noise: float
     max_evaluations: int
 
     def decreases(self, start: Probe, probe: Probe) -> bool:
-        """Whether the loss fell enough, up to noise."""
+        """Return whether the loss fell enough, up to noise."""
         promised = self.sufficient_decrease * probe.step_size * start.slope
         return probe.loss <= start.loss + promised + self.loss_noise * abs(start.loss)
 
-    def flattens(self, start: Probe, probe: Probe) -> bool:
-        """Whether the slope's magnitude fell enough."""
-        return abs(probe.slope) <= self.curvature * abs(start.slope)
 
-
-def backtracking(phi: Phi, start: Probe, acceptance: Acceptance) -> Probe | Outcome:
+def backtracking(probe_at: Callable[[float], Probing], start: Probe, acceptance: Acceptance) -> Search:
     """Shorten the step until the loss falls enough (Nocedal and Wright, algorithm 3.1, with cubic interpolation).
 
+    The search tries step 1 first. A value that is not finite counts as far too high.
+
     Args:
-        phi: the objective along the ray.
+        probe_at: evaluates the objective at a step size.
         start: the values at step 0; its slope is negative.
         acceptance: what is enough.
 
     Returns:
-        The accepted point, or why there is none.
+        The accepted point, which was evaluated last; or why there is none.
     """
     probe, step_size = start, 1.0
     for _ in range(acceptance.max_evaluations):
-        trial = phi(step_size)
+        trial = yield from probe_at(step_size)
         if trial is None:
             return _failure(probe, vanished=True)
         probe = trial
         if acceptance.decreases(start, probe):
             return probe
-        step_size = _between(start, probe, nearest=0.1, farthest=0.5)
+        share = _cubic_share(start, probe) if math.isfinite(probe.loss) else 0.0
+        step_size = probe.step_size * min(max(share, 0.1), 0.5)
     return _failure(probe)
-
-
-def strong_wolfe(phi: Phi, start: Probe, acceptance: Acceptance) -> Probe | Outcome:
-    """Find a step that meets the strong Wolfe conditions (Nocedal and Wright, algorithms 3.5 and 3.6 as one loop).
-
-    ``low`` is the best point so far with enough decrease and ``high``, once there is one, the other end of a bracket
-    that holds acceptable steps. If evaluations run out, low is taken, at the cost of evaluating it again.
-
-    Args and returns: as ``backtracking``.
-    """
-    low, high, probe, step_size = start, None, start, 1.0
-    for _ in range(acceptance.max_evaluations):
-        trial = phi(step_size)
-        if trial is None:
-            return _settle(phi, start, low, probe, acceptance, vanished=True)
-        probe = trial
-        if not acceptance.decreases(start, probe) or (low is not start and probe.loss >= low.loss):
-            high = probe
-        elif acceptance.flattens(start, probe):
-            return probe
-        else:
-            if probe.slope * ((high or probe).step_size - low.step_size) >= 0:
-                high = low
-            low = probe
-        step_size = 4 * low.step_size if high is None else _between(low, high, nearest=0.1, farthest=0.9)
-    return _settle(phi, start, low, probe, acceptance)
-
-
-def _settle(
-    phi: Phi, start: Probe, low: Probe, probe: Probe, acceptance: Acceptance, *, vanished: bool = False
-) -> Probe | Outcome:
-    """End a search that met no strong Wolfe step with the best point it has, evaluated last."""
-    if low is start:
-        return _failure(probe, vanished=vanished)
-    again = probe if probe is low else phi(low.step_size)
-    return again if again is not None and acceptance.decreases(start, again) else _failure(probe)
 
 
 def _failure(probe: Probe, *, vanished: bool = False) -> Outcome:
     if not math.isfinite(probe.loss):
         return Outcome.NON_FINITE_STEP
     return Outcome.STATIONARY if vanished else Outcome.LINE_SEARCH_STALLED
-
-
-def _between(low: Probe, high: Probe, *, nearest: float, farthest: float) -> float:
-    """Return a step size at a share of the way from low to high that lies in [nearest, farthest]."""
-    share = _cubic_share(low, high) if math.isfinite(high.loss) else nearest
-    return low.step_size + min(max(share, nearest), farthest) * (high.step_size - low.step_size)
 
 
 def _cubic_share(low: Probe, high: Probe) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from impasto.engine.optimisers.outcome import Vector
+from impasto.engine.optimisers.solution import Vector
 from impasto.engine.runtime.loss_scaling import MOST_ATTEMPTS, LossScale
 from impasto.engine.runtime.session import Session
 from impasto.export.terms import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS, Term

@@ -10,10 +10,11 @@ import onnxruntime as ort
 import pytest
 
 from impasto.engine.optimisers import initial_inverse
-from impasto.engine.optimisers.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.optimisers.outcome import Budget, Outcome, Step
+from impasto.engine.optimisers.lbfgs import LbfgsSettings
+from impasto.engine.optimisers.solution import Budget, Outcome, Step
 from impasto.export.optimiser import NEXT, REPORTED, Code, Spectrum, StepForm, build_step, real_fourier
 from impasto.export.optimiser.state import SCALARS
+from tests.engine.optimisers.running import lbfgs
 
 SHAPE = (3, 12, 10)
 SIZE = 360

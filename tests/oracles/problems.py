@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from impasto.engine.optimisers.outcome import Evaluate, Vector
+from impasto.engine.optimisers.solution import Vector
+from tests.engine.optimisers.running import Evaluate
 
 
 def quadratic(eigenvalues: np.ndarray, seed: int = 0) -> tuple[Evaluate, Vector]:

@@ -12,8 +12,8 @@ from impasto.engine.images import read_image
 from impasto.engine.jobs import descent
 from impasto.engine.jobs.descent import lbfgs_settings
 from impasto.engine.optimisers.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.optimisers.minimisation import Minimisation
-from impasto.engine.optimisers.outcome import Budget, Evaluate, Vector
+from impasto.engine.optimisers.solution import Minimisation
+from impasto.engine.optimisers.solution import Budget, Evaluate, Vector
 from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
 from impasto.engine.runtime import providers
 from tests.engine.command_line import run

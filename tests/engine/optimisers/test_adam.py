@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from impasto.engine.optimisers.adam import AdamSettings, adam
-from impasto.engine.optimisers.outcome import Budget, Outcome, Vector
+from impasto.engine.optimisers.adam import AdamSettings
+from impasto.engine.optimisers.solution import Budget, Outcome, Vector
+from tests.engine.optimisers.running import adam
 from tests.oracles.problems import gram_matching, quadratic, rosenbrock
 
 START = np.array([-1.2, 1, -1.2, 1], np.float32)

@@ -5,10 +5,11 @@ import pytest
 from scipy.optimize import minimize
 
 from impasto.engine import Engine, Settings
-from impasto.engine.optimisers.adam import AdamSettings, adam
-from impasto.engine.optimisers.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.optimisers.outcome import Budget, Evaluate, Outcome, Vector
+from impasto.engine.optimisers.adam import AdamSettings
+from impasto.engine.optimisers.lbfgs import LbfgsSettings
+from impasto.engine.optimisers.solution import Budget, Outcome, Vector
 from tests.engine.conftest import Files
+from tests.engine.optimisers.running import Evaluate, adam, lbfgs
 from tests.oracles.problems import gram_matching, rosenbrock
 
 BOUNDS = (0.0, 1.0)

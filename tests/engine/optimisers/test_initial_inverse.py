@@ -14,8 +14,9 @@ from impasto.engine.optimisers.initial_inverse import (
     SpectralInverse,
     prior_energies,
 )
-from impasto.engine.optimisers.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.optimisers.outcome import Budget, Vector
+from impasto.engine.optimisers.lbfgs import LbfgsSettings
+from impasto.engine.optimisers.solution import Budget, Vector
+from tests.engine.optimisers.running import lbfgs
 from tests.oracles.bfgs import two_loop_direction
 
 SHAPES = [(3, 16, 16), (3, 15, 17), (1, 16, 9), (3, 1, 5), (4, 7, 1), (3, 1, 1)]

@@ -5,8 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from impasto.engine.optimisers.lbfgs import LbfgsSettings, LineSearch, lbfgs
-from impasto.engine.optimisers.outcome import Budget, Evaluate, Outcome, Step, Vector
+from impasto.engine.optimisers.lbfgs import LbfgsSettings
+from impasto.engine.optimisers.solution import Budget, Outcome, Step, Vector
+from tests.engine.optimisers.running import Evaluate, lbfgs
 from tests.oracles.problems import gram_matching, quadratic, rosenbrock
 
 SEARCHES: list[LineSearch] = ["backtracking", "strong_wolfe"]

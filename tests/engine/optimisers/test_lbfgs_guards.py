@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from impasto.engine.optimisers.lbfgs import LbfgsSettings, LineSearch, lbfgs
-from impasto.engine.optimisers.minimisation import Minimisation
-from impasto.engine.optimisers.outcome import Budget, Evaluate, Outcome, Vector
+from impasto.engine.optimisers.lbfgs import LbfgsSettings
+from impasto.engine.optimisers.solution import Budget, Minimisation, Outcome, Vector
+from tests.engine.optimisers.running import Evaluate, lbfgs
 from tests.oracles.problems import gram_matching, rosenbrock
 
 SEARCHES: list[LineSearch] = ["backtracking", "strong_wolfe"]

@@ -6,8 +6,9 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from impasto.engine.optimisers.lbfgs import LbfgsSettings, LineSearch, lbfgs
-from impasto.engine.optimisers.outcome import Budget, Evaluate, Vector
+from impasto.engine.optimisers.lbfgs import LbfgsSettings
+from impasto.engine.optimisers.solution import Budget, Vector
+from tests.engine.optimisers.running import Evaluate, lbfgs
 from tests.oracles.problems import gram_matching, rosenbrock
 
 HISTORY = 10

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from impasto.engine.optimisers.line_search import Acceptance, Phi, Probe, backtracking, strong_wolfe
-from impasto.engine.optimisers.outcome import Outcome
+from impasto.engine.optimisers.solution import Outcome
 
 Function = Callable[[float], tuple[float, float]]
 SEARCHES = [backtracking, strong_wolfe]

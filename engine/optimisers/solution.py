@@ -1,0 +1,249 @@
+"""What every optimiser yields and is sent, what bounds it, and how it can end.
+
+An optimiser is a generator that is stepped from outside:
+
+- it yields a point, and is sent the `Score` of that point;
+- it yields a `Step` for each point that it accepts, the starting point included, and is sent nothing;
+- it returns the `Outcome` that ended it. A caller that has had enough closes it.
+
+`minimise` steps one optimiser with a function. The engine steps many, and evaluates their points together.
+"""
+
+import math
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+"""A flat float32 array."""
+
+State = dict[str, NDArray[Any]]
+"""All that an optimiser needs to continue from its latest step, as arrays by name."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """The value of one point.
+
+    Attributes:
+        loss: the total.
+        gradient: d loss / d point, flat float32 of the point's length; valid until the next evaluation.
+        terms: the weighted terms that add up to the loss, by name.
+    """
+
+    loss: float
+    gradient: Vector
+    terms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One accepted iteration; iteration 0 is the starting point.
+
+    Attributes:
+        iteration: accepted steps so far.
+        evaluations: points that the optimiser has had evaluated so far, rejected ones included.
+        loss: at the accepted point.
+        step_size: the multiple of the search direction that was taken; 0 at the starting point.
+        terms: of the loss, by name.
+        point: returns the accepted point.
+        state: returns a copy of all that the optimiser needs to continue from here.
+    """
+
+    iteration: int
+    evaluations: int
+    loss: float
+    step_size: float
+    terms: Mapping[str, float]
+    point: Callable[[], Vector]
+    state: Callable[[], State]
+
+    @property
+    def x(self) -> Vector:
+        """The accepted point, flat and read-only. The next step overwrites it: copy what must last.
+
+        Where the optimiser works in another memory, this fetches the latest point from there.
+        """
+        return self.point()
+
+
+class Outcome(Enum):
+    """Why a minimisation ended. The value is a stable name for machines, ``message`` a sentence for people."""
+
+    ITERATIONS_DONE = "iterations_done"
+    EVALUATIONS_DONE = "evaluations_done"
+    DEADLINE = "deadline"
+    CANCELLED = "cancelled"
+    STATIONARY = "stationary"
+    LINE_SEARCH_STALLED = "line_search_stalled"
+    NON_FINITE_START = "non_finite_start"
+    NON_FINITE_STEP = "non_finite_step"
+
+    @property
+    def message(self) -> str:
+        """One sentence on what happened."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    Outcome.ITERATIONS_DONE: "all iterations of the budget are done",
+    Outcome.EVALUATIONS_DONE: "all evaluations of the budget are done",
+    Outcome.DEADLINE: "the deadline passed",
+    Outcome.CANCELLED: "it was cancelled",
+    Outcome.STATIONARY: "the gradient is zero, or too small for any float32 step along it to lower the loss",
+    Outcome.LINE_SEARCH_STALLED: "no step tried lowers the loss, not even along the negative gradient",
+    Outcome.NON_FINITE_START: "the loss or its gradient is not finite at the starting point",
+    Outcome.NON_FINITE_STEP: "the loss or its gradient is not finite after even the shortest step tried",
+}
+
+Optimiser = Generator[Vector | Step, Score | None, Outcome]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When to stop. A limit that is None does not apply. The limits are checked before each evaluation.
+
+    Args:
+        iterations: accepted steps at most, 0 or more; 0 evaluates the starting point only.
+        evaluations: runs of the objective at most, 1 or more; never exceeded.
+        deadline: a reading of ``clock`` after which no evaluation starts.
+        cancelled: called before each evaluation; True stops.
+        clock: returns seconds that only increase.
+
+    Raises:
+        ValueError: a count is out of range.
+    """
+
+    iterations: int | None = None
+    evaluations: int | None = None
+    deadline: float | None = None
+    cancelled: Callable[[], bool] | None = None
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        if self.iterations is not None and self.iterations < 0:
+            raise ValueError(f"iterations is {self.iterations}; it must be 0 or more, or None")
+        if self.evaluations is not None and self.evaluations < 1:
+            raise ValueError(f"evaluations is {self.evaluations}; it must be 1 or more, or None")
+
+    def spent(self, evaluations: int) -> Outcome | None:
+        """Return why no evaluation may start after this many; None if one may."""
+        if self.evaluations is not None and evaluations >= self.evaluations:
+            return Outcome.EVALUATIONS_DONE
+        if self.cancelled is not None and self.cancelled():
+            return Outcome.CANCELLED
+        if self.deadline is not None and self.clock() >= self.deadline:
+            return Outcome.DEADLINE
+        return None
+
+    def allows_iteration_after(self, iterations: int) -> bool:
+        """Return whether another iteration may start after this many."""
+        return self.iterations is None or iterations < self.iterations
+
+
+class Minimisation:
+    """Iterate to minimise: each item is an accepted step. Leave the loop to stop early.
+
+        run = minimise(lbfgs(x0), evaluate, Budget(iterations=200))
+        for step in run:
+            print(step.iteration, step.loss)
+        print(run.outcome)
+
+    Attributes:
+        last: the latest step, which is the result when the loop has ended; None before the first evaluation, and for
+            good where the starting point is not finite.
+        outcome: why it ended; None while it has not.
+        evaluations: runs of the objective so far, those after the latest step included.
+    """
+
+    def __init__(self, optimiser: Optimiser, evaluate: Callable[[Vector], Score], budget: Budget | None = None) -> None:
+        self.last: Step | None = None
+        self.outcome: Outcome | None = None
+        self.evaluations = 0
+        self._optimiser, self._evaluate, self._budget = optimiser, evaluate, budget or Budget()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Step:
+        reply: Score | None = None
+        if self.last is not None and not self._budget.allows_iteration_after(self.last.iteration):
+            self._end(Outcome.ITERATIONS_DONE)
+        while self.outcome is None:
+            try:
+                request = self._optimiser.send(reply)
+            except StopIteration as end:
+                self.outcome = end.value
+                break
+            if isinstance(request, Step):
+                self.last = request
+                return request
+            spent = self._budget.spent(self.evaluations)
+            if spent is not None:
+                self._end(spent)
+                break
+            self.evaluations += 1
+            reply = self._evaluate(request)
+        raise StopIteration
+
+    def _end(self, outcome: Outcome) -> None:
+        self._optimiser.close()
+        self.outcome = outcome
+
+
+def minimise(optimiser: Optimiser, evaluate: Callable[[Vector], Score], budget: Budget | None = None) -> Minimisation:
+    """Step one optimiser with a function.
+
+    Args:
+        optimiser: from `lbfgs` or `adam`.
+        evaluate: returns the score of a point. The point is the optimiser's own: read it during the call only.
+        budget: when to stop; no limit if None.
+
+    Returns:
+        The steps to iterate over, the first being the starting point; then ``outcome`` says why they ended.
+    """
+    return Minimisation(optimiser, evaluate, budget)
+
+
+def evaluated(x: Vector) -> Generator[Vector, Score | None, Score]:
+    """Yield a point and return its score, checked: the loss is infinite where it or the gradient is not finite.
+
+    Raises:
+        ValueError: the gradient has not the type or shape of the point.
+    """
+    score = yield read_only(x)
+    if score is None:
+        raise ValueError("an optimiser that yields a point must be sent its Score")
+    gradient = score.gradient
+    if gradient.shape != x.shape or gradient.dtype != x.dtype:
+        raise ValueError(f"the gradient is {gradient.dtype} {gradient.shape}; it must be {x.dtype} {x.shape}, as x is")
+    finite = math.isfinite(score.loss) and math.isfinite(largest_magnitude(gradient))
+    return score if finite else replace(score, loss=math.inf)
+
+
+def starting_point(x0: Vector) -> Vector:
+    """Return a copy of x0 to work on.
+
+    Raises:
+        ValueError: it is not a flat float32 array with at least one element.
+    """
+    if x0.dtype != np.float32 or x0.ndim != 1 or not x0.size:
+        raise ValueError(f"x0 is {x0.dtype} {x0.shape}; it must be flat float32 with at least one element")
+    return np.array(x0, order="C")
+
+
+def read_only(x: Vector) -> Vector:
+    """Return a view that cannot be written to."""
+    view = x.view()
+    view.flags.writeable = False
+    return view
+
+
+def largest_magnitude(x: Vector) -> float:
+    """Return max |x_i| without a temporary array; NaN where x holds a NaN."""
+    return float(np.maximum(x.max(), -x.min()))
