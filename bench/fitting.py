@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import numpy as np
     import onnx_ir as ir
 
-    from impasto.engine.compile.graph_spec import Form
     from impasto.engine.images import Picture
     from impasto.engine.inputs.pictures import Painting
     from impasto.engine.jobs.engine import Engine

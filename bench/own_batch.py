@@ -10,8 +10,7 @@ from impasto.bench.clock import Clock
 from impasto.bench.fitting import checked_form
 from impasto.bench.subject import engine_facts, engine_name
 from impasto.engine.inputs.pictures import initial_image, read_pictures
-from impasto.engine.optimisers.solution import Vector
-from impasto.engine.runtime.evaluator import Score
+from impasto.engine.optimisers.solution import Score, Vector
 
 if TYPE_CHECKING:
     from impasto.engine.jobs.engine import Engine

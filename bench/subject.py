@@ -70,9 +70,9 @@ class Subject:
             if self.settings.seamless and size % SEAMLESS_STEP_PX:
                 raise ImpastoError(f"bad --size {size} with --seamless: allowed are multiples of {SEAMLESS_STEP_PX} px")
         if self.loop != "auto":
-            from impasto.engine.device.placement import Looping  # loads the runtime, which --help does without
+            from impasto.engine.device.placement import LoopPlacement  # loads the runtime, which --help does without
 
-            Looping(self.loop)
+            LoopPlacement(self.loop)
         for path in (self.content, self.style):
             if path is not None:
                 pictures.square(path, SMALLEST_SIDE_PX)

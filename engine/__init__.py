@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from impasto.engine.images import Picture
     from impasto.engine.inputs.saved_style import SavedStyle
     from impasto.engine.jobs.engine import Engine
-    from impasto.engine.jobs.many import Finished, Job
+    from impasto.engine.jobs.job import Finished, Job
     from impasto.engine.jobs.refinement import RefinementError, transfer_refined
     from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
     from impasto.engine.result import Evaluation, Result
@@ -25,9 +25,9 @@ _HOMES = {
     "Engine": "jobs.engine",
     "Evaluation": "result",
     "Event": "events",
-    "Finished": "jobs.many",
+    "Finished": "jobs.job",
     "Iteration": "events",
-    "Job": "jobs.many",
+    "Job": "jobs.job",
     "Picture": "images",
     "PrecisionChanged": "events",
     "RefinementError": "jobs.refinement",

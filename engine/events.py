@@ -2,8 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from impasto.engine.inputs.run_state import RunState
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Iteration:
         snapshot: makes a copy of the image as it is now, float32 H x W x 3, RGB, 0..1, not clipped; to be called while
             the event is told of. With the loop on the device that is the latest image, up to `report_every` - 1
             iterations newer.
+        state: makes a copy of all that is needed to continue from here; to be called while the event is told. With the
+            loop on the device it is that of the latest image, as the snapshot.
     """
 
     iteration: int
@@ -50,6 +56,7 @@ class Iteration:
     terms: Mapping[str, float]
     seconds: float
     snapshot: Callable[[], np.ndarray]
+    state: "Callable[[], RunState]"
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
-"""What decides a graph."""
+"""What decides a graph, and which runs can share one evaluation."""
 
 from dataclasses import dataclass
 
+from impasto.engine.optimisers.lbfgs import LbfgsSettings
+
 
 @dataclass(frozen=True)
-class Form:
-    """Everything but the network that a graph of a run depends on: runs of one form share a session.
+class GraphSpec:
+    """Everything but the network that a run's graph depends on: runs of one spec share a session.
 
     Attributes:
         content_taps: taps of the content terms, as the network calls them.
@@ -26,3 +28,17 @@ class Form:
     seamless: bool = False
     tv: bool = False
     batch: int = 1
+
+
+@dataclass(frozen=True)
+class BatchKey:
+    """Runs with the same key can be evaluated together.
+
+    Attributes:
+        spec: of the graph, with a batch of 1.
+        lbfgs: how the optimiser works, where runs share its loop on the device; the provider adds the loss's noise.
+            None where each run has its own optimiser on the host.
+    """
+
+    spec: GraphSpec
+    lbfgs: LbfgsSettings | None = None

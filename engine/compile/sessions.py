@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.engine import graph_store, run_cache
-from impasto.engine.compile.graph_spec import Form
+from impasto.engine.compile.graph_spec import GraphSpec
 from impasto.engine.compile.network import Network
 from impasto.engine.runtime import cpu_info, lowering
 from impasto.engine.runtime.graph import Graph
@@ -57,14 +57,14 @@ class SessionSource:
         self._keeps = run_cache.enabled() and network.facts.whole
         self._keeps_optimised = provider.ort_name == CPU_ORT_NAME and bool(cpu_info.flags())
         self._surroundings = _surroundings(provider) if self._keeps else ()
-        self._lowered: tuple[Form, ir.Model, tuple[Term, ...]] | None = (
+        self._lowered: tuple[GraphSpec, ir.Model, tuple[Term, ...]] | None = (
             None  # an objective that was weighed, not opened
         )
-        self._weighed: dict[tuple[str, Form], GraphMemory] = {}
+        self._weighed: dict[tuple[str, GraphSpec], GraphMemory] = {}
         self._waiting: list[Callable[[], None]] = []
         self._keeper: ThreadPoolExecutor | None = None
 
-    def open(self, kind: str, form: Form) -> Opened:
+    def open(self, kind: str, form: GraphSpec) -> Opened:
         """Return a session.
 
         Args:
@@ -81,7 +81,7 @@ class SessionSource:
             return kept
         return self._built(key, provider, *self._take_lowered(kind, form))
 
-    def memory(self, kind: str, form: Form) -> GraphMemory:
+    def memory(self, kind: str, form: GraphSpec) -> GraphMemory:
         """Return what a graph takes; it is built where no earlier run has looked.
 
         Args:
@@ -95,7 +95,7 @@ class SessionSource:
             self._weighed[kind, form] = self._memory(kind, form)
         return self._weighed[kind, form]
 
-    def _memory(self, kind: str, form: Form) -> GraphMemory:
+    def _memory(self, kind: str, form: GraphSpec) -> GraphMemory:
         key = self.key(f"{run_cache.MEMORY} of {kind}", form)
         entry = run_cache.folder(run_cache.MEMORY) / f"{key}.json"
         if key and entry.is_file():
@@ -109,7 +109,7 @@ class SessionSource:
             self.later(partial(_put_memory, entry, found))
         return found
 
-    def _take_lowered(self, kind: str, form: Form) -> "tuple[ir.Model, tuple[Term, ...]]":
+    def _take_lowered(self, kind: str, form: GraphSpec) -> "tuple[ir.Model, tuple[Term, ...]]":
         """Return a graph as the provider wants it: the one that was weighed, if it is that one."""
         kept, self._lowered = self._lowered, None
         if kind == OBJECTIVE and kept is not None and kept[0] == form:
@@ -117,7 +117,7 @@ class SessionSource:
         model, terms = _build(self._network, kind, form)
         return lowering.lower(model, self._provider), terms
 
-    def key(self, kind: str, form: Form) -> str | None:
+    def key(self, kind: str, form: GraphSpec) -> str | None:
         """Return a name for all that a graph depends on; None where nothing is kept."""
         if not self._keeps:
             return None
@@ -191,7 +191,7 @@ def _put_and_remove(key: str, folder: Path, terms: tuple[Term, ...], *, whole: b
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _build(network: Network, kind: str, form: Form) -> tuple["ir.Model", tuple[Term, ...]]:
+def _build(network: Network, kind: str, form: GraphSpec) -> tuple["ir.Model", tuple[Term, ...]]:
     """Return a new graph."""
     from impasto.export.objective import build_objective, build_targets
 

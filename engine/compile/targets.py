@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from impasto.engine import run_cache, target_store
-from impasto.engine.compile.graph_spec import Form
+from impasto.engine.compile.graph_spec import GraphSpec
 from impasto.engine.compile.sessions import TARGETS, SessionSource
 from impasto.engine.images import Picture
 from impasto.engine.inputs.pictures import as_vector
@@ -48,7 +48,7 @@ class TargetSource:
         """
         if not content_taps and not style_taps:
             return dict
-        form = Form(content_taps, style_taps, picture.height, picture.width, pool, seamless)
+        form = GraphSpec(content_taps, style_taps, picture.height, picture.width, pool, seamless)
         key = self._key(form, picture)
         found = target_store.find(key) if key else None
         if found is not None:
@@ -64,7 +64,7 @@ class TargetSource:
             self._sessions.later(partial(target_store.put, key, targets))
         return targets
 
-    def _key(self, form: Form, picture: Picture) -> str | None:
+    def _key(self, form: GraphSpec, picture: Picture) -> str | None:
         graph = self._sessions.key(TARGETS, form)
         if graph is None:
             return None

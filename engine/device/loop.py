@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from impasto.engine.optimisers.solution import Vector
+from impasto.engine.optimisers.solution import State, Vector
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.runtime.session import Session, quiet_options
 from impasto.export.optimiser import COEFFICIENTS, LIMIT, NEXT, SCALARS, StepForm, build_step
@@ -14,7 +14,7 @@ from impasto.export.serialised import whole
 from impasto.export.terms import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS
 
 _CAPTURED = "gpu_graph_id"  # which of several captured graphs of a session; of no consequence where none is
-_X, _LOG = "x", "log"
+_X, _LOG, _POINT = "x", "log", "point"
 
 
 class DeviceLoop:
@@ -57,8 +57,10 @@ class DeviceLoop:
         self._options = [self._run_options(1), self._run_options(2)]
         self._turn = 0
 
-    def enter(self, sample: int, x: Vector, limit: float, coefficients: NDArray[np.float32]) -> None:
-        """Begin with an image in one place, whatever was there before; the others go on as if nothing had happened.
+    def enter(
+        self, sample: int, x: Vector, limit: float, coefficients: NDArray[np.float32], state: State | None = None
+    ) -> None:
+        """Begin with an image in one place, whatever was there before; the others are not affected.
 
         Vectors of all samples go to the host and back for that, which costs little beside the targets of a new image.
 
@@ -67,6 +69,7 @@ class DeviceLoop:
             x: the image to start from, flat; it is brought between the bounds.
             limit: iterations.
             coefficients: of the terms, [T].
+            state: from `state`, to continue where that was taken; x does not count then.
 
         Raises:
             ImpastoError: the provider fails.
@@ -74,15 +77,17 @@ class DeviceLoop:
         if self._form.bounds is not None:
             x = np.clip(x, *self._form.bounds)
         with self._provider.explained("take an image into the optimiser's loop"):
-            state = self._sides[self._turn % 2]
+            values = self._sides[self._turn % 2]
             for buffer in self._state:
-                if buffer.by_sample:
-                    _replace(state[buffer.name], sample, x if buffer.name == _X else buffer.initial[sample])
+                if buffer.is_state and state is not None:
+                    _replace(values[buffer.name], sample, state[buffer.name])
+                elif buffer.by_sample and state is None:
+                    _replace(values[buffer.name], sample, x if buffer.name == _X else buffer.initial[sample])
             _replace(self._limit, sample, limit)
             weights = _replace(self._coefficients, sample, coefficients)
-            factors = state["scalars"].numpy()[:, SCALARS.index("factor"), None]
+            factors = values["scalars"].numpy()[:, SCALARS.index("factor"), None]
             images = np.array(self._evaluation.value(IMAGE).numpy())
-        images[sample] = x.reshape(self._form.shape)
+        images[sample] = x.reshape(self._form.shape) if state is None else state[_POINT]
         self._evaluation.set(IMAGE, images)
         self._evaluation.set(WEIGHTS, weights * factors)
 
@@ -114,6 +119,17 @@ class DeviceLoop:
         """
         with self._provider.explained("give the image"):
             return np.array(self._sides[self._turn % 2][_X].numpy()[sample], np.float32)
+
+    def state(self, sample: int) -> State:
+        """Return all that a sample needs to continue elsewhere in a loop of the same form, as arrays by name.
+
+        Raises:
+            ImpastoError: the provider fails.
+        """
+        with self._provider.explained("give the optimiser's state"):
+            values = self._sides[self._turn % 2]
+            found = {item.name: np.array(values[item.name].numpy()[sample]) for item in self._state if item.is_state}
+            return {**found, _POINT: np.array(self._evaluation.value(IMAGE).numpy()[sample])}
 
     def _bound(self, before: dict[str, Any], after: dict[str, Any]) -> Any:
         """Return a binding that reads one side of the state and writes the other."""

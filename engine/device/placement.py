@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
-from impasto.engine.device.objective import OnDevice
+import numpy as np
+from numpy.typing import NDArray
+
 from impasto.engine.runtime.evaluator import Evaluator
 from impasto.engine.runtime.providers import Provider
+from impasto.engine.runtime.session import Session
 from impasto.models.errors import ImpastoError
 
 LOOPS = ("auto", "host", "device")
@@ -12,8 +15,33 @@ GPU_REPORT_EVERY, LONGEST_REPORT = 10, 1000  # the device keeps a row of the log
 
 
 @dataclass(frozen=True)
-class Looping:
-    """What was asked for.
+class OnDevice:
+    """What it takes to minimise without the host (`impasto.engine.device.lbfgs`).
+
+    Attributes:
+        session: of the objective, with a place for each sample.
+        provider: of the session.
+        threads: of the CPU; 0 is one per core.
+        terms: their names.
+        coefficients: their weights, [N, T].
+        scaled: whether there is float16 inside, whose cotangents need a factor.
+        every: evaluations between two looks of the host.
+        demanded: whether the user named the device, so that a failure there is an error.
+    """
+
+    session: Session
+    provider: Provider
+    threads: int
+    terms: tuple[str, ...]
+    coefficients: NDArray[np.float32]
+    scaled: bool
+    every: int
+    demanded: bool
+
+
+@dataclass(frozen=True)
+class LoopPlacement:
+    """Where the user wants the loop.
 
     "auto" is the host where the device is the processor, whose memory both share: NumPy's Fourier transforms are
     faster there than matrix products (bench/results/loop-cpu.json).

@@ -59,6 +59,13 @@ def read_pictures(content: Source | None, style: Style | None, settings: Setting
     return scene, _brought_to(painting, long_side_px, settings)
 
 
+def outline(painting: Painting) -> Painting:
+    """Return a picture of the same size that holds no pixels of its own; a saved style as it is."""
+    if isinstance(painting, SavedStyle):
+        return painting
+    return Picture(np.broadcast_to(np.float32(0), painting.pixels.shape), None, painting.name)
+
+
 def read_style(style: Source, settings: Settings) -> Picture:
     """Read a style image alone, at the size that it has beside a content image of any proportions.
 

@@ -1,21 +1,22 @@
-"""The pipeline: two pictures and settings in, one picture out. The one place where the parts meet."""
+"""The engine as its users see it: two pictures and settings in, one picture out."""
 
+import dataclasses
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib import metadata
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from impasto.engine.compile import memory
-from impasto.engine.compile.compiler import Compiler
-from impasto.engine.compile.network import load_network
-from impasto.engine.device import placement
-from impasto.engine.device.objective import Objective
-from impasto.engine.events import OnEvent, PrecisionChanged
+from impasto.engine.compile.memory import MemoryEstimate
+from impasto.engine.compile.network import Network, load_network
+from impasto.engine.compile.objective import Objective
+from impasto.engine.compile.optimiser_settings import GREY_LEVEL
+from impasto.engine.device.placement import LoopPlacement
+from impasto.engine.events import Event, OnEvent
 from impasto.engine.images import Picture, Source
 from impasto.engine.inputs.pictures import (
-    Painting,
     Style,
     as_pixels,
     as_vector,
@@ -24,32 +25,35 @@ from impasto.engine.inputs.pictures import (
     read_scored,
     read_style,
 )
+from impasto.engine.inputs.run_state import RunState
 from impasto.engine.inputs.saved_style import SavedStyle, check_style_output
-from impasto.engine.jobs.descent import GREY_LEVEL
-from impasto.engine.jobs.many import Finished, Job, OnJobEvent, transfers
-from impasto.engine.jobs.one_run import Prepared, descend, prepare, started
-from impasto.engine.jobs.plan import Plan
-from impasto.engine.optimisers.solution import Vector
+from impasto.engine.jobs.handle import Following, Handle
+from impasto.engine.jobs.job import Finished, Job
+from impasto.engine.jobs.plan import Plan, plan_jobs
+from impasto.engine.jobs.scheduler import Scheduler
+from impasto.engine.jobs.stream import OnJobEvent, stream
+from impasto.engine.jobs.workshop import Workshop
+from impasto.engine.optimisers.solution import Score, Vector
 from impasto.engine.result import Evaluation, Result
 from impasto.engine.runtime import cpu_info, providers
 from impasto.engine.settings import Settings
 from impasto.models.checksum import sha256_of
 from impasto.models.errors import ImpastoError
-from impasto.models.version import VERSION
 
 GPU_BATCH, LARGEST_BATCH = 4, 64
 
 
 class Engine:
-    """A network on a provider, ready for one transfer after another.
+    """A network on a provider, ready for one transfer after another, or for many at the same time.
 
-    A context manager. The compiled objective of the latest run is kept, so that another run of the same size, taps and
-    pooling starts sooner. Not for use from several threads at the same time.
+    A context manager. `submit`, `transfer`, `transfer_many` and `resume` may be called from several threads; all jobs
+    share one thread that evaluates them. The compiled objective of the latest run is kept, so that another run of the
+    same size, taps and pooling starts sooner.
 
     Args:
         model: as `impasto.engine.compile.network.load_network` takes it.
-        provider: "auto", a name that `impasto doctor` shows, with options as in "cuda:1,nhwc,memory=8000"; or one of
-            one's own.
+        provider: "auto"; a name that `impasto doctor` shows, with options as in "cuda:1,nhwc,memory=8000"; or a
+            `Provider`.
         precision: of the convolutions: "auto" (the fastest that keeps float32's range), or as
             `impasto.engine.runtime.precision.NAMES` says.
         threads: of the CPU; 0 is one per core.
@@ -58,16 +62,18 @@ class Engine:
             GPUs. There the host looks at the run only every few evaluations: `report_every`.
         report_every: evaluations between two looks at a loop on the device; None is 10 on GPUs, else 1. With 1 each
             event's snapshot is that very iteration's.
-        checks_memory: runs that take more memory than is free are refused, with what would fit; False lets them try.
+        concurrency: single jobs or batches under way at the same time at most, 1 or more; they take turns, evaluation
+            by evaluation.
+        checks_memory: runs that take more memory than is free are refused, and the message names what would fit; False
+            lets them try.
 
     Attributes:
-        provider: in use.
-        network: likewise.
-        compiler: what makes its objectives.
+        provider: in use; another one after a change to a safer precision.
+        network: in use.
 
     Raises:
-        ImpastoError: no such network or provider, a precision that the provider does not have here, or a loop on the
-            device of a provider that copies its inputs.
+        ImpastoError: no such network or provider, a precision that the provider does not have here, a loop on the
+            device of a provider that copies its inputs, or a concurrency out of range.
     """
 
     def __init__(
@@ -80,19 +86,30 @@ class Engine:
         build_engines: bool = False,
         loop: str = "auto",
         report_every: int | None = None,
+        concurrency: int = 4,
         checks_memory: bool = True,
     ) -> None:
         cpu_info.check_threads(threads)
-        if isinstance(provider, providers.Provider):
-            self.provider = provider
-        else:
-            self.provider = providers.choose(provider, precision, build_engines=build_engines)
-        self.network = load_network(model)
-        self._threads = threads
-        self._looping = placement.Looping(loop, report_every)
-        self._looping.check(self.provider)
-        self._checks_memory = checks_memory
-        self.compiler = self._new_compiler()
+        if concurrency < 1:
+            raise ImpastoError(f"bad concurrency {concurrency}: allowed are whole numbers of 1 or more")
+        if not isinstance(provider, providers.Provider):
+            provider = providers.choose(provider, precision, build_engines=build_engines)
+        network = load_network(model)
+        placement = LoopPlacement(loop, report_every)
+        placement.check(provider)
+        self._workshop = Workshop(network, provider, threads, placement, checks_memory=checks_memory)
+        self._scheduler = Scheduler(self._workshop, concurrency)
+        self._telling: set[int] = set()
+
+    @property
+    def provider(self) -> providers.Provider:
+        """In use; another one after a change to a safer precision."""
+        return self._workshop.provider
+
+    @property
+    def network(self) -> Network:
+        """In use."""
+        return self._workshop.network
 
     def transfer(
         self,
@@ -112,49 +129,72 @@ class Engine:
         Args:
             content: a path, a PIL image or an array, as `impasto.engine.images.read_image` takes them; or None where
                 the content_weight is 0.
-            style: likewise; or the path of a saved style (.safetensors), or one itself; or None where the style_weight
+            style: the same; or the path of a saved style (.safetensors), or one itself; or None where the style_weight
                 is 0.
             settings: what to do; None is the defaults.
-            start: what to start from in place of ``settings.init``, such as the picture of an earlier result.
-            on_event: called with `Started`, then with every `Iteration`, and with `PrecisionChanged` where a value was
-                not finite; the engine then stays with the safer precision.
-            cancel: asked before every evaluation; True ends the run with what there is.
+            start: the image to start from in place of ``settings.init``, such as the picture of an earlier result.
+            on_event: called in this thread, and waited for, with `Started`, then with every `Iteration`, and with
+                `PrecisionChanged` where a value was not finite; the engine then stays with the safer precision.
+            cancel: called before every evaluation; True ends the run with the image so far.
 
         Raises:
             ImpastoError: an image cannot be read or is too small, the network lacks a tap, or the objective is not
                 finite at the start.
         """
-        tell = on_event or _ignore
-        prepared = prepare(content, style, settings or Settings(), start)
-        objective, conversion = self._objective(prepared)
-        tell(started(prepared, self.network.name, self.provider, conversion))
+        return self._wait_for(Job(content, style, settings or Settings(), start), on_event, cancel)
 
-        return descend(
-            prepared,
-            objective,
-            self.provider.numbers.loss_noise,
-            tell=tell,
-            cancel=cancel,
-            safer=lambda iteration: self.safer(prepared, self.provider, iteration, tell),
-            provenance=self.provenance,
-        )
-
-    def plan(self, content: Source | None, style: Style | None, settings: Settings | None = None) -> Plan:
-        """Say what `transfer` would do, and what memory it would take; nothing is computed.
+    def resume(
+        self,
+        state: RunState,
+        settings: Settings | None = None,
+        *,
+        on_event: OnEvent | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Result:
+        """Continue a run from a state of it, here or on another machine.
 
         Args:
-            content: as for `transfer`.
-            style: likewise.
-            settings: likewise.
+            state: from `Iteration.state`, `Handle.run_state` or a checkpoint file.
+            settings: with other limits, which count from the start of the run; None is those of the run.
+            on_event: as for `transfer`; iterations, evaluations and seconds count from the start of the run.
+            cancel: as for `transfer`.
 
         Raises:
-            ImpastoError: an image cannot be read or is too small, or the network lacks a tap.
+            ImpastoError: the state is of another network; or as `transfer`.
         """
-        settings = settings or Settings()
-        scene, painting = read_pictures(content, style, settings)
-        needed = self.compiler.memory(self.compiler.form(settings, scene), settings, painting)
-        free = self.compiler.free_memory()
-        return Plan(scene, painting, self.network.name, self.provider, settings, needed, free)
+        return self._wait_for(self.continued(state, settings), on_event, cancel)
+
+    def continued(self, state: RunState, settings: Settings | None = None) -> Job:
+        """Return the job that continues a run; see `resume`.
+
+        Raises:
+            ImpastoError: the state is of another network.
+        """
+        if state.model_sha256 != self.network.sha256:
+            raise ImpastoError(
+                f"this run is on network {state.model} ({state.model_sha256[:8]}), and the engine has "
+                f"{self.network.name} ({self.network.sha256[:8]}); open it with the same network"
+            )
+        return Job(None, None, settings or state.settings, state=state)
+
+    def submit(self, job: Job, *, batch: int | None = None, cancel: Callable[[], bool] | None = None) -> Handle:
+        """Take a job in and return at once; it runs as soon as there is room.
+
+        Args:
+            job: what to do.
+            batch: jobs per evaluation at most, as for `transfer_many`. A group that starts with one job grows to 2, 4,
+                8 ... while others arrive: an evaluation costs the same whether its places are taken or not, so at
+                least half of them are used. It grows only where a member has more than 20 iterations left, because a
+                larger session has to be compiled.
+            cancel: called before every evaluation; True cancels.
+
+        Raises:
+            ImpastoError: the batch is out of range.
+        """
+        most = self._places(batch)
+        handle = Handle(job, cancelled=cancel)
+        self._scheduler.submit([handle], most, batch_is_given=batch is not None)
+        return handle
 
     def transfer_many(
         self,
@@ -167,40 +207,108 @@ class Engine:
         """Run many transfers, several of one size in each evaluation, and yield each as soon as it has finished.
 
         Every job keeps its own targets, weights, seed, budget and stopping, and its result is that of a single run
-        within the precision's rounding. A job that ends makes room for the next of its form (size, taps, pooling,
-        seamlessness, with or without total variation); those of other forms have their turn afterwards. So have, with
-        the loop on the device, those whose L-BFGS works in another way (history, bounds, initial inverse). A job that
-        fails does not disturb the others; one whose values are not finite waits for those of its form, and goes on
-        alone in a safer precision.
+        within the precision's rounding. A job that ends makes room for the next that can share evaluations with those
+        under way: the same size, taps, pooling and seamlessness, both with or both without total variation and, with
+        the loop on the device, the same history, bounds and initial inverse. The others have their turn afterwards. A
+        job that fails does not affect the others. One whose values are not finite waits until the others under way
+        have ended, and continues in a safer precision.
 
         Args:
-            jobs: taken as they are needed, `impasto.engine.jobs.many.LOOK_AHEAD` ahead at most.
+            jobs: taken as they are needed, `impasto.engine.jobs.queue.LOOK_AHEAD` ahead at most, in a thread of their
+                own: an iterable that waits blocks nobody.
             batch: jobs per evaluation at most; None is 1 on processors, which gain nothing from more, and `GPU_BATCH`
                 elsewhere, or as many as fit into its memory. All places cost the same, whether they are taken or not.
-            on_event: called with a job's number from 0, the job, and what `transfer` would tell of it.
-            cancel: asked before every evaluation, or every look at a loop on the device; True ends those that run with
-                what there is, and begins no other.
+            on_event: called in the thread that iterates, and waited for, with a job's number from 0, the job, and what
+                `transfer` would tell of it.
+            cancel: called before every evaluation, or every look at a loop on the device; True ends those that run
+                with the image so far, and begins no other.
 
         Raises:
             ImpastoError: the batch is out of range.
         """
-        self.places(batch)
-        return transfers(self, jobs, batch, on_event or _ignore, cancel or _never)
+        most = self._places(batch)
+        self._check_not_telling()
+        told = None if on_event is None else self._guarded(on_event)
+        return stream(
+            self._scheduler,
+            jobs,
+            most=most,
+            batch_is_given=batch is not None,
+            on_event=told,
+            cancel=cancel or _never,
+        )
 
-    def places(self, batch: int | None = None) -> int:
-        """Return how many jobs `transfer_many` puts into an evaluation at most.
+    def plan(self, content: Source | None, style: Style | None, settings: Settings | None = None) -> Plan:
+        """Say what `transfer` would do, and what memory it would take; nothing is computed.
 
         Args:
+            content: as for `transfer`.
+            style: as for `transfer`.
+            settings: as for `transfer`.
+
+        Raises:
+            ImpastoError: an image cannot be read or is too small, the network lacks a tap, or jobs are under way.
+        """
+        (found,) = self.plan_many([Job(content, style, settings or Settings())])
+        if isinstance(found, ImpastoError):
+            raise found
+        return found
+
+    def plan_many(self, jobs: Sequence[Job], *, batch: int | None = None) -> list[Plan | ImpastoError]:
+        """Say what `transfer_many` would do with each job, or why the job could not begin; nothing is computed.
+
+        Args:
+            jobs: in order.
             batch: as for `transfer_many`.
 
         Raises:
-            ImpastoError: it is out of range.
+            ImpastoError: the batch is out of range, or jobs are under way.
         """
-        if batch is None:
-            batch = 1 if self.provider.device == "cpu" else GPU_BATCH
-        if not 1 <= batch <= LARGEST_BATCH:
-            raise ImpastoError(f"bad batch {batch}: allowed are 1 to {LARGEST_BATCH} jobs per evaluation")
-        return batch
+        most = self._places(batch)
+        with self._exclusive() as workshop:
+            return plan_jobs(workshop, jobs, most, batch_is_given=batch is not None)
+
+    def check(self, content: Source | None, style: Style | None, settings: Settings | None = None) -> None:
+        """Refuse what `transfer` would refuse before it computes.
+
+        Args:
+            content: as for `transfer`.
+            style: as for `transfer`.
+            settings: as for `transfer`.
+
+        Raises:
+            ImpastoError: an image cannot be read or is too small, the network lacks a tap, the run does not fit into
+                memory, or jobs are under way.
+        """
+        settings = settings or Settings()
+        scene, painting = read_pictures(content, style, settings)
+        with self._exclusive() as workshop:
+            workshop.compiler.check_memory(workshop.compiler.spec(settings, scene), settings, painting)
+
+    def warm_up(
+        self, content: Source | None, style: Style | None, settings: Settings | None = None, *, batch: int = 1
+    ) -> Score:
+        """Compile what runs of this size need, and evaluate the content image once.
+
+        Args:
+            content: as for `transfer`.
+            style: as for `transfer`.
+            settings: as for `transfer`.
+            batch: jobs in one evaluation.
+
+        Raises:
+            ImpastoError: as `transfer`, the batch is out of range, or jobs are under way.
+        """
+        settings = settings or Settings()
+        scene, painting = read_pictures(content, style, settings)
+        with self._exclusive() as workshop:
+            compiler = workshop.compiler
+            spec = dataclasses.replace(compiler.spec(settings, scene), batch=self._places(batch))
+            evaluator = compiler.open(spec)
+            compiler.load(evaluator, 0, settings, compiler.targets(settings, scene, painting))
+            score = evaluator({0: as_vector(scene.pixels)})[0]
+            compiler.put_back(spec, evaluator)
+            return score
 
     def evaluate(
         self, image: Source, content: Source | None, style: Style | None, settings: Settings | None = None
@@ -214,15 +322,17 @@ class Engine:
             settings: of these, size, weights, taps and pooling; size 0 takes all three images as they are.
 
         Raises:
-            ImpastoError: as `transfer`; or the image and the content differ in size when they are taken as they are.
+            ImpastoError: as `transfer`; the image and the content differ in size when they are taken as they are; or
+                jobs are under way.
         """
         settings = settings or Settings()
         scene, painting = read_pictures(content, style, settings)
         scored = read_scored(image, scene, settings)
-        objective, _ = self.compiler.objective(settings, scene, painting)
-        loss, gradient = objective(as_vector(scored.pixels))
-        per_pixel = as_pixels(gradient, scene.height, scene.width) * GREY_LEVEL
-        return Evaluation(loss, objective.terms_of(loss), per_pixel, objective.seconds)
+        with self._exclusive() as workshop:
+            objective = workshop.compiler.objective(settings, scene, painting)
+            score = objective(as_vector(scored.pixels))
+            per_pixel = as_pixels(score.gradient, scene.height, scene.width) * GREY_LEVEL
+            return Evaluation(score.loss, score.terms, per_pixel, objective.seconds)
 
     def objective(
         self, content: Source | None, style: Style | None, settings: Settings | None = None
@@ -233,18 +343,19 @@ class Engine:
 
         Args:
             content: as for `transfer`.
-            style: likewise.
-            settings: likewise.
+            style: as for `transfer`.
+            settings: as for `transfer`.
 
         Returns:
-            A function from a flat float32 vector (planes of R, G and B, 0..1) to loss and gradient, and such a vector.
+            A function from a flat float32 vector (planes of R, G and B, 0..1) to its `Score`, and such a vector.
 
         Raises:
-            ImpastoError: as `transfer`.
+            ImpastoError: as `transfer`, or jobs are under way.
         """
         settings = settings or Settings()
         scene, painting = read_pictures(content, style, settings)
-        objective, _ = self.compiler.objective(settings, scene, painting)
+        with self._exclusive() as workshop:
+            objective = workshop.compiler.objective(settings, scene, painting)
         return objective, initial_image(settings, scene, painting)
 
     def save_style(self, style: Source, output: str | Path, settings: Settings | None = None) -> SavedStyle:
@@ -261,34 +372,44 @@ class Engine:
             The same as the file holds.
 
         Raises:
-            ImpastoError: the image cannot be read or is too small, the network lacks a tap, or the file cannot be
-                written.
+            ImpastoError: the image cannot be read or is too small, the network lacks a tap, the file cannot be
+                written, or jobs are under way.
         """
         settings = settings or Settings()
         check_style_output(output)
         painting = read_style(style, settings)
         digest = sha256_of(Path(style)) if isinstance(style, str | os.PathLike) else None
-        saved = self.compiler.saved_style(settings, painting, digest)
+        with self._exclusive() as workshop:
+            saved = workshop.compiler.saved_style(settings, painting, digest)
         saved.save(output)
         return saved
 
-    def plan_style(self, style: Source, settings: Settings | None = None) -> tuple[Picture, memory.MemoryEstimate]:
+    def plan_style(self, style: Source, settings: Settings | None = None) -> tuple[Picture, MemoryEstimate]:
         """Return the image that `save_style` would take, at its size, and the memory; nothing is computed.
 
         Args:
             style: as for `save_style`.
-            settings: likewise.
+            settings: as for `save_style`.
 
         Raises:
-            ImpastoError: the image cannot be read or is too small, or the network lacks a tap.
+            ImpastoError: the image cannot be read or is too small, the network lacks a tap, or jobs are under way.
         """
         settings = settings or Settings()
         painting = read_style(style, settings)
-        return painting, self.compiler.style_memory(settings, painting)
+        with self._exclusive() as workshop:
+            compiler = workshop.compiler
+            return painting, compiler.memory.of_style(compiler.style_spec(settings, painting))
 
     def close(self) -> None:
-        """Give the sessions' memory back."""
-        self.compiler.close()
+        """Cancel the jobs that have not ended, and give the sessions' memory back.
+
+        Raises:
+            ImpastoError: it is called from within `on_event`.
+        """
+        self._check_not_telling()
+        self._scheduler.stop()
+        with self._exclusive() as workshop:
+            workshop.compiler.close()
 
     def __enter__(self) -> Self:
         return self
@@ -298,68 +419,67 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _objective(self, prepared: Prepared) -> tuple[Objective, str]:
-        return self.compiler.objective(prepared.settings, prepared.scene, prepared.painting)
+    def _wait_for(self, job: Job, on_event: OnEvent | None, cancel: Callable[[], bool] | None) -> Result:
+        """Submit a job, tell of its events, and return its result."""
+        self._check_not_telling()
+        following = Following(events=on_event is not None)
+        handle = Handle(job, cancelled=cancel, listener=following)
+        self._scheduler.submit([handle], self._places(None), batch_is_given=False)
+        try:
+            while (event := following.next()[1]) is not None:
+                if on_event is not None:
+                    with self._telling_here():
+                        on_event(event)
+                following.handled()
+        finally:
+            following.leave()
+            handle.cancel()
+            self._scheduler.wait_for_end_of([handle])
+        return handle.result()
 
-    def safer(
-        self, prepared: Prepared, used: providers.Provider, iteration: int, tell: OnEvent
-    ) -> tuple[Objective, float] | None:
-        """Return a run's objective in a safer precision and its loss noise; None where there is no safer one.
-
-        The engine stays with that precision.
-
-        Args:
-            prepared: the run.
-            used: by the run so far; where the engine has left that since, the run follows it.
-            iteration: of the last good image.
-            tell: called with `PrecisionChanged`.
+    def _places(self, batch: int | None) -> int:
+        """Return how many jobs share an evaluation at most.
 
         Raises:
-            ImpastoError: as `transfer`.
+            ImpastoError: the batch is out of range.
         """
-        if self.provider == used and not self._make_safer():
-            return None
-        tell(PrecisionChanged(used.precision, self.provider.precision, iteration))
-        return self._objective(prepared)[0], self.provider.numbers.loss_noise
+        if batch is None:
+            batch = 1 if self.provider.device == "cpu" else GPU_BATCH
+        if not 1 <= batch <= LARGEST_BATCH:
+            raise ImpastoError(f"bad batch {batch}: allowed are 1 to {LARGEST_BATCH} jobs per evaluation")
+        return batch
 
-    def _make_safer(self) -> bool:
-        """Go over to the next safer precision that the provider has; return whether there is one."""
-        safer = providers.safer(self.provider)
-        if safer is None:
-            return False
-        self.compiler.close()
-        self.provider = safer
-        self.compiler = self._new_compiler(after=self.compiler.precisions)
-        return True
+    @contextmanager
+    def _exclusive(self) -> Iterator[Workshop]:
+        self._check_not_telling()
+        with self._scheduler.exclusive() as workshop:
+            yield workshop
 
-    def _new_compiler(self, after: Sequence[str] = ()) -> Compiler:
-        return Compiler(
-            self.network,
-            self.provider,
-            self._threads,
-            after=after,
-            looping=self._looping,
-            checks_memory=self._checks_memory,
-        )
+    def _guarded(self, on_event: OnJobEvent) -> OnJobEvent:
+        def tell(number: int, job: Job, event: Event) -> None:
+            with self._telling_here():
+                on_event(number, job, event)
 
-    def provenance(self, scene: Picture, painting: Painting) -> dict[str, Any]:
-        """Return what a result says of its origin: nothing of time or place, so that equal runs give equal files."""
-        return {
-            "impasto": VERSION,
-            "model": self.network.name,
-            "model_sha256": self.network.sha256,
-            "content": scene.name or None,
-            "style": painting.name or None,
-            "provider": self.provider.name,
-            "precision": self.provider.precision,
-            "versions": {"onnxruntime": self.provider.runtime_version(), "numpy": metadata.version("numpy")},
-        }
+        return tell
 
+    @contextmanager
+    def _telling_here(self) -> Iterator[None]:
+        """Note that this thread is in a function of the caller, which the engine waits for."""
+        here = threading.get_ident()
+        self._telling.add(here)
+        try:
+            yield
+        finally:
+            self._telling.discard(here)
 
-def _ignore(*_: object) -> None:
-    """Take no notice of an event."""
+    def _check_not_telling(self) -> None:
+        if threading.get_ident() in self._telling:
+            raise ImpastoError(
+                "the engine waits for this function, which it told of an event: call `submit`, which returns at once, "
+                "or use another Engine"
+            )
 
 
 def _never() -> bool:
-    """Go on."""
+    """Never cancel."""
     return False

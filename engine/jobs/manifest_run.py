@@ -13,7 +13,7 @@ from impasto.engine import images
 from impasto.engine.events import Event
 from impasto.engine.inputs.manifest import STARTS, Row
 from impasto.engine.jobs.engine import Engine
-from impasto.engine.jobs.many import Finished, Job
+from impasto.engine.jobs.job import Finished, Job
 from impasto.engine.optimisers.solution import Outcome
 from impasto.engine.result import Result
 from impasto.models.checksum import sha256_of

@@ -1,15 +1,22 @@
-"""What a run would do, told without doing it."""
+"""What runs would do, without doing it."""
 
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import indent
 from typing import Any
 
+from impasto.engine.compile.graph_spec import BatchKey
 from impasto.engine.compile.memory import MemoryEstimate, in_words
 from impasto.engine.images import Picture
-from impasto.engine.inputs.pictures import Painting
+from impasto.engine.inputs.pictures import Painting, read_pictures
 from impasto.engine.inputs.saved_style import SavedStyle
+from impasto.engine.jobs.job import Job
+from impasto.engine.jobs.workshop import Workshop
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.settings import Settings
+from impasto.models.errors import ImpastoError
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class Plan:
         settings: of the run.
         memory: that it would take.
         free_bytes: of memory; None where that is not known.
+        places: jobs in one evaluation; the memory is that of all of them.
     """
 
     scene: Picture
@@ -33,6 +41,7 @@ class Plan:
     settings: Settings
     memory: MemoryEstimate
     free_bytes: int | None
+    places: int = 1
 
     @property
     def fits(self) -> bool | None:
@@ -110,3 +119,42 @@ class RefinedPlan:
             for name, plan in (("draft", self.draft), ("refinement", self.refinement))
         ]
         return "\n".join([*parts, f"both    about {in_words(self.larger.memory.total)} at most, one after the other"])
+
+
+def plan_jobs(workshop: Workshop, jobs: Sequence[Job], most: int, *, batch_is_given: bool) -> list[Plan | ImpastoError]:
+    """Return what each job would do, or why it could not begin.
+
+    Args:
+        workshop: that would run them.
+        jobs: in order.
+        most: jobs in one evaluation at most.
+        batch_is_given: whether the caller named that number; else no more than fit into memory.
+    """
+    found = [_alone(workshop, job) for job in jobs]
+    alike = Counter(item[1] for item in found if isinstance(item, tuple))
+    return [
+        _shared(workshop, *item, min(most, alike[item[1]]), batch_is_given) if isinstance(item, tuple) else item
+        for item in found
+    ]
+
+
+def _alone(workshop: Workshop, job: Job) -> tuple[Plan, BatchKey] | ImpastoError:
+    settings, compiler = job.settings, workshop.compiler
+    try:
+        scene, painting = read_pictures(job.content, job.style, settings)
+        key = compiler.batch_key(settings, scene, from_noise=settings.init == "noise")
+        needed, free = compiler.memory.estimate(key.spec, settings, painting), compiler.memory.free()
+    except ImpastoError as error:
+        return error
+    return Plan(scene, painting, workshop.network.name, workshop.provider, settings, needed, free), key
+
+
+def _shared(workshop: Workshop, plan: Plan, key: BatchKey, places: int, batch_is_given: bool) -> Plan:
+    """Return a plan with the memory of all that share its evaluations."""
+    memory, settings, painting = workshop.compiler.memory, plan.settings, plan.painting
+    if not batch_is_given:
+        places = memory.places_that_fit(key.spec, settings, painting, places)
+    if places == 1:
+        return plan
+    needed = memory.estimate(dataclasses.replace(key.spec, batch=places), settings, painting)
+    return dataclasses.replace(plan, memory=needed, places=places)

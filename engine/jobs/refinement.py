@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from impasto.engine.events import Event, Iteration, OnEvent, Started
 from impasto.engine.images import Source
-from impasto.engine.inputs.pictures import Style, read_pictures
+from impasto.engine.inputs.pictures import Style
 from impasto.engine.inputs.saved_style import SavedStyle, is_saved_style
 from impasto.engine.jobs.engine import Engine
 from impasto.engine.jobs.plan import RefinedPlan
@@ -132,9 +132,8 @@ def _check(
 ) -> None:
     """Refuse before the draft what would fail after it: taps, sizes and memory of the second run, too."""
     _check_kind(draft, full, style, evaluations)
-    scene, painting = read_pictures(content, style, settings)
     for engine in (draft, full):
-        engine.compiler.check_memory(engine.compiler.form(settings, scene), settings, painting)
+        engine.check(content, style, settings)
 
 
 def _check_kind(draft: Engine, full: Engine, style: Style | None, evaluations: int) -> None:

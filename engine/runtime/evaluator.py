@@ -6,25 +6,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from impasto.engine.optimisers.solution import Vector
+from impasto.engine.optimisers.solution import Score, Vector
 from impasto.engine.runtime.loss_scaling import MOST_ATTEMPTS, LossScale
 from impasto.engine.runtime.session import Session
 from impasto.export.terms import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS, Term
 
 
 @dataclass(frozen=True)
-class Score:
-    """What one evaluation says of one image.
+class Contents:
+    """What a sample holds, to be put into another one.
 
     Attributes:
-        loss: the total.
-        terms: every weighted term by name.
-        gradient: d loss / d image, flat; the session's own buffer, valid until the next evaluation.
+        targets: copies of one sample, [1, ...], by the names of the graph's target inputs.
+        coefficients: of the terms, in their order.
+        scale: the factor that was found for float16's cotangents; None where there is none.
     """
 
-    loss: float
-    terms: Mapping[str, float]
-    gradient: Vector
+    targets: Mapping[str, np.ndarray]
+    coefficients: np.ndarray
+    scale: LossScale | None
 
 
 class Evaluator:
@@ -71,6 +71,22 @@ class Evaluator:
         if self._scales:
             self._scales[sample] = LossScale()
 
+    def take_out(self, sample: int) -> Contents:
+        """Return a copy of what a sample holds."""
+        targets = {
+            name: batch[sample : sample + 1].copy()
+            for name, batch in self.session.inputs.items()
+            if name not in (IMAGE, WEIGHTS)
+        }
+        scale = self._scales[sample] if self._scales else None
+        return Contents(targets, self.coefficients[sample].copy(), scale)
+
+    def put_in(self, sample: int, contents: Contents) -> None:
+        """Let a sample hold what `take_out` returned, of this evaluator or another one of the same graph."""
+        self.load(sample, contents.targets, contents.coefficients.tolist())
+        if contents.scale is not None:
+            self._scales[sample] = contents.scale
+
     def __call__(self, images: Mapping[int, Vector]) -> dict[int, Score]:
         """Evaluate the samples given; the others keep their last image.
 
@@ -87,7 +103,7 @@ class Evaluator:
     def _score(self, outputs: Mapping[str, np.ndarray], sample: int) -> Score:
         values = outputs[TERMS][sample].tolist()
         terms = {term.name: value for term, value in zip(self.terms, values, strict=True)}
-        return Score(float(outputs[LOSS][sample]), terms, outputs[GRADIENT][sample].reshape(-1))
+        return Score(float(outputs[LOSS][sample]), outputs[GRADIENT][sample].reshape(-1), terms)
 
     def _run_scaled(self, samples: Iterable[int]) -> Mapping[str, np.ndarray]:
         """Run with weights multiplied, as often as it takes to find every factor, and return the results divided."""

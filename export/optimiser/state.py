@@ -109,7 +109,7 @@ class StepForm:
         return int(np.prod(self.shape))
 
 
-NEXT, ROW = ".next", "row"
+NEXT, ROW, LOG = ".next", "row", "log"
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,11 @@ class Buffer:
         """
         return not self.in_place and self.name != ROW
 
+    @property
+    def is_state(self) -> bool:
+        """Whether a sample needs its part, along the first axis, to continue in another loop."""
+        return self.name not in (ROW, LOG)
+
 
 def buffers(form: StepForm) -> tuple[Buffer, ...]:
     """Return the state before the first evaluation."""
@@ -152,7 +157,7 @@ def buffers(form: StepForm) -> tuple[Buffer, ...]:
         Buffer("y", np.zeros((n, rows, size), np.float32), in_place=True),
         Buffer("inverse_products", np.zeros((n, rows, rows))),
         Buffer("s_dot_y", np.zeros((n, rows, 1))),
-        Buffer("log", np.zeros((form.log_rows, n, len(REPORTED) + form.terms), np.float32), in_place=True),
+        Buffer(LOG, np.zeros((form.log_rows, n, len(REPORTED) + form.terms), np.float32), in_place=True),
         Buffer(ROW, np.zeros(1, np.int64)),
     ]
     if form.spectrum is not None:

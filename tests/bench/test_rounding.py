@@ -11,7 +11,7 @@ from onnx.reference import ReferenceEvaluator
 from impasto.bench import precisions, rounding
 from impasto.bench.pictures import drawn_content, drawn_style
 from impasto.engine import Engine, Settings
-from impasto.engine.compile.graph_spec import Form
+from impasto.engine.compile.graph_spec import GraphSpec
 from impasto.engine.compile.network import load_network
 from impasto.engine.compile.sessions import OBJECTIVE, SessionSource
 from impasto.engine.images import to_nchw
@@ -97,7 +97,7 @@ def test_ways_of_the_comparison_of_precisions(way: str, name: str) -> None:
 def test_graphs_of_another_rule_are_not_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rule is among what a graph's name in the cache depends on, and the runtime takes it."""
     monkeypatch.delenv("IMPASTO_NO_CACHE")
-    form = Form(content_taps=("relu4_2",), style_taps=(), height=32, width=32, pool="avg")
+    form = GraphSpec(content_taps=("relu4_2",), style_taps=(), height=32, width=32, pool="avg")
 
     def key() -> str | None:
         return SessionSource(load_network("vgg19-slim"), rounding.provider("fp16"), 1).key(OBJECTIVE, form)

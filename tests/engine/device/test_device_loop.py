@@ -11,7 +11,7 @@ import pytest
 from impasto.engine import Engine, Event, ImpastoError, Iteration, Result, Settings
 from impasto.engine.device.loop import DeviceLoop
 from impasto.engine.device.objective import Objective, OnDevice
-from impasto.engine.device.placement import GPU_REPORT_EVERY, Looping
+from impasto.engine.device.placement import GPU_REPORT_EVERY, LoopPlacement
 from impasto.engine.jobs.descent import Descent
 from impasto.engine.reconstruction import content_reconstruction
 from impasto.engine.runtime import providers
@@ -115,7 +115,7 @@ def test_two_runs_in_one_engine_do_not_disturb_each_other(files: Files) -> None:
     assert np.array_equal(first.picture.pixels, again.picture.pixels)
 
 
-def on_device(loop: Looping, session: object, provider: providers.Provider) -> OnDevice | None:
+def on_device(loop: LoopPlacement, session: object, provider: providers.Provider) -> OnDevice | None:
     evaluator = dataclasses.make_dataclass("Evaluator", ["session", "terms", "coefficients", "scaled"])
     return loop.on_device(evaluator(session, (), np.zeros((1, 0), np.float32), False), provider, 0)
 
@@ -130,21 +130,21 @@ GPU = providers.Provider("cuda", "CUDAExecutionProvider", device="cuda")
 
 
 def test_where_it_runs_by_itself() -> None:
-    assert on_device(Looping(), FakeSession(), CPU) is None
-    assert on_device(Looping("host"), FakeSession(), GPU) is None
-    found = on_device(Looping(), FakeSession(), GPU)
+    assert on_device(LoopPlacement(), FakeSession(), CPU) is None
+    assert on_device(LoopPlacement("host"), FakeSession(), GPU) is None
+    found = on_device(LoopPlacement(), FakeSession(), GPU)
     assert found is not None
     assert (found.every, found.demanded) == (GPU_REPORT_EVERY, False)
-    named = on_device(Looping("device", report_every=3), FakeSession(), GPU)
+    named = on_device(LoopPlacement("device", report_every=3), FakeSession(), GPU)
     assert named is not None
     assert (named.every, named.demanded) == (3, True)
 
 
 def test_memory_that_is_not_shared_is_an_error_where_it_was_asked_for() -> None:
     own = dataclasses.replace(CPU, name="openvino")
-    assert on_device(Looping(), FakeSession(shares_memory=False), own) is None
+    assert on_device(LoopPlacement(), FakeSession(shares_memory=False), own) is None
     with pytest.raises(ImpastoError, match=r"^no loop on provider openvino, .*use --loop host$"):
-        on_device(Looping("device"), FakeSession(shares_memory=False), own)
+        on_device(LoopPlacement("device"), FakeSession(shares_memory=False), own)
 
 
 def test_a_provider_that_is_known_to_copy_is_refused_before_anything_runs(files: Files) -> None:
@@ -185,7 +185,7 @@ def test_no_row_is_tried_where_there_is_no_such_loop(
 )
 def test_bad_values_are_one_line(loop: str, every: int | None, words: str) -> None:
     with pytest.raises(ImpastoError, match=words) as caught:
-        Looping(loop, every)
+        LoopPlacement(loop, every)
     assert "\n" not in str(caught.value)
 
 

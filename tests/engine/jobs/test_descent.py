@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 
 from impasto.engine import Engine, Event, ImpastoError, Iteration, PrecisionChanged, Settings
+from impasto.engine.compile.optimiser_settings import lbfgs_settings
 from impasto.engine.device.objective import Objective
 from impasto.engine.images import read_image
 from impasto.engine.jobs import descent
-from impasto.engine.jobs.descent import lbfgs_settings
 from impasto.engine.optimisers.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.optimisers.solution import Minimisation
-from impasto.engine.optimisers.solution import Budget, Evaluate, Vector
+from impasto.engine.optimisers.solution import Budget, Evaluate, Minimisation, Vector
 from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
 from impasto.engine.runtime import providers
 from tests.engine.command_line import run

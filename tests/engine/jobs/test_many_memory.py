@@ -9,7 +9,7 @@ from PIL import Image
 
 from impasto.engine import Engine, Job
 from impasto.engine.compile import memory
-from impasto.engine.compile.graph_spec import Form
+from impasto.engine.compile.graph_spec import GraphSpec
 from impasto.engine.runtime.evaluator import Evaluator
 from tests.engine.conftest import Files
 from tests.engine.jobs.test_many import BASE, assert_like_a_single_run, engine, job
@@ -74,7 +74,7 @@ def test_the_default_batch_is_what_fits(engine: Engine, files: Files, monkeypatc
     sizes: list[int] = []
     make = engine.compiler.evaluator
 
-    def evaluator(form: Form) -> Evaluator:
+    def evaluator(form: GraphSpec) -> Evaluator:
         sizes.append(form.batch)
         return make(form)
 

@@ -13,7 +13,7 @@ from impasto.engine import Engine, Event, ImpastoError, Iteration, Job, Precisio
 from impasto.engine.compile.compiler import Compiler
 from impasto.engine.device.loop import DeviceLoop
 from impasto.engine.device.objective import OnDevice
-from impasto.engine.device.placement import Looping
+from impasto.engine.device.placement import LoopPlacement
 from impasto.engine.device.shared_loop import _Shared
 from impasto.engine.runtime import providers
 from impasto.engine.runtime.session import Session
@@ -128,13 +128,13 @@ def test_float16_keeps_a_factor_for_every_sample_when_another_enters(files: File
 
 def offered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the device offered and not demanded, as "auto" does on a GPU."""
-    original = Looping.on_device
+    original = LoopPlacement.on_device
 
-    def on_device(self: Looping, *values: object) -> OnDevice | None:
+    def on_device(self: LoopPlacement, *values: object) -> OnDevice | None:
         found = original(self, *values)  # type: ignore[arg-type]
         return None if found is None else dataclasses.replace(found, demanded=False)
 
-    monkeypatch.setattr(Looping, "on_device", on_device)
+    monkeypatch.setattr(LoopPlacement, "on_device", on_device)
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, call: int) -> None:

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from impasto.engine.device.lbfgs import step_form
 from impasto.engine.device.loop import DeviceLoop
-from impasto.engine.device.placement import Looping
+from impasto.engine.device.placement import LoopPlacement
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
 from impasto.engine.runtime.evaluator import Evaluator
 from impasto.engine.runtime.graph import Graph
@@ -71,7 +71,7 @@ def placed(name: str, precision: str) -> dict[str, dict[str, int]]:
     found = {kind: elsewhere(provider, model) for kind, model in graphs.items()}
     session, evaluator = opened(provider)
     with session:
-        on_device = Looping("device").on_device(evaluator, provider, 1)
+        on_device = LoopPlacement("device").on_device(evaluator, provider, 1)
     assert on_device is not None
     for kind, shape in (("spectral", (3, SIZE, SIZE)), ("plain", None)):
         form = step_form(LbfgsSettings(image_shape=shape, bounds=(0, 1)), (3, SIZE, SIZE), on_device)
@@ -85,7 +85,7 @@ def replays(name: str) -> dict[str, int]:
     """Return what the device did in ten iterations after the first ten."""
     provider = choose(name, "fp32")
     session, evaluator = opened(provider)
-    on_device = Looping("auto", EVERY).on_device(evaluator, provider, 1)
+    on_device = LoopPlacement("auto", EVERY).on_device(evaluator, provider, 1)
     assert on_device is not None
     form = step_form(LbfgsSettings(image_shape=(3, SIZE, SIZE)), (3, SIZE, SIZE), on_device)
     loop = DeviceLoop(session, beside(provider), form, 1)

@@ -1,39 +1,43 @@
-"""One loop on the device for several jobs, each of which asks for its steps as if the loop were its own."""
+"""A loop on the device with a place for each sample of a session, which jobs enter and leave one by one."""
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.engine.device.objective import OnDevice
+from impasto.engine.device.placement import OnDevice
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
-from impasto.engine.optimisers.solution import Vector
+from impasto.engine.optimisers.solution import State, Vector
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
     from impasto.engine.device.loop import DeviceLoop
 
+
 Rows = NDArray[np.float32]
+"""What the device logged: a row an evaluation, [count, columns], as `impasto.export.optimiser.REPORTED`, then terms."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """A job's request: to evaluate and step, at least once and at most so often."""
+    """A request: evaluate and step on the device, at least once and at most this often."""
 
     most: int
 
 
-class SharedLoop:
-    """A loop with a place for each sample of a session.
+class LoopPlaces:
+    """The places of one loop.
 
-    Once it has failed, or was stopped, its memory on the device is free and it does nothing but raise the reason;
-    the images that it came to remain.
+    A loop that has failed, or was stopped, gives its memory on the device back. From then on it raises the reason; the
+    images that it came to remain.
 
     Attributes:
-        demanded: whether it was asked for by name, so that jobs may not go on on the host.
+        demanded: whether the user named the device, so that jobs may not continue on the host.
+        every: evaluations between two looks of the host.
+        terms: their names.
+        provider: its name.
     """
 
     def __init__(self, on_device: OnDevice, settings: LbfgsSettings, image_shape: tuple[int, int, int]) -> None:
@@ -41,7 +45,7 @@ class SharedLoop:
 
         Args:
             on_device: of all samples.
-            settings: of the optimiser; likewise.
+            settings: of the optimiser of all samples.
             image_shape: channels, height and width.
 
         Raises:
@@ -49,8 +53,8 @@ class SharedLoop:
         """
         from impasto.engine.device.lbfgs import device_loop  # builds a graph, which most runs do without
 
-        self.demanded = on_device.demanded
-        self._on_device = on_device
+        self.demanded, self.every, self.terms = on_device.demanded, on_device.every, on_device.terms
+        self.provider = on_device.provider.name
         self._loop: DeviceLoop | None = device_loop(on_device, settings, image_shape)
         self._reason = ""
         self._entered: set[int] = set()
@@ -61,42 +65,36 @@ class SharedLoop:
         """Whether it is of no more use."""
         return self._loop is None
 
-    def enter(self, sample: int, x: Vector, limit: float, coefficients: Rows) -> None:
+    def enter(
+        self, sample: int, x: Vector, limit: float, coefficients: NDArray[np.float32], state: State | None = None
+    ) -> None:
         """Begin with an image in one place; see `impasto.engine.device.loop.DeviceLoop.enter`."""
         try:
-            self._running().enter(sample, x, limit, coefficients)
+            self._running().enter(sample, x, limit, coefficients, state)
         except ImpastoError as error:
             self.stop(str(error))  # it may be half done
             raise
         self._entered.add(sample)
 
-    def place(self, sample: int, ask: Callable[[Steps], Any]) -> OnDevice:
-        """Return what a job needs to run in a place.
+    def run(self, samples: Iterable[int], most: int) -> dict[int, Rows]:
+        """Evaluate and step all images, at least once.
 
         Args:
-            sample: the place, where its image has begun.
-            ask: how it asks for steps; returns the place's part of what `run` does.
-        """
-        return dataclasses.replace(self._on_device, place=_Shared(self, sample, ask))
-
-    def run(self, asked: Mapping[int, Steps]) -> dict[int, Rows]:
-        """Evaluate and step all images, as often as suits all that ask.
-
-        Args:
-            asked: by place.
+            samples: the places that are taken.
+            most: evaluations at most.
 
         Returns:
-            For each of those, rows as `impasto.engine.device.objective.Place.run` returns them.
+            The rows of each of those places.
 
         Raises:
             ImpastoError: the provider fails, or has failed.
         """
         try:
-            rows = self._running().run(min(steps.most for steps in asked.values()))
+            rows = self._running().run(most)
         except ImpastoError as error:
             self.stop(str(error))
             raise
-        return {sample: rows[:, sample] for sample in asked}
+        return {sample: rows[:, sample] for sample in samples}
 
     def x(self, sample: int) -> Vector:
         """Return a copy of a place's last accepted image, flat.
@@ -108,6 +106,14 @@ class SharedLoop:
             return self._last[sample]
         return self._running().x(sample)
 
+    def state(self, sample: int) -> State:
+        """Return all that a place needs to continue in another loop of the same form.
+
+        Raises:
+            ImpastoError: the provider fails, or has failed.
+        """
+        return self._running().state(sample)
+
     def stop(self, reason: str) -> None:
         """Keep the images and give the memory back; from here on the reason is raised."""
         if self._loop is None:
@@ -117,7 +123,7 @@ class SharedLoop:
             self._last = {sample: self._loop.x(sample) for sample in self._entered}
         except ImpastoError:
             self._last = {}  # whoever asks for one is told the reason
-        self._loop = None  # last: a job that has just ended may be asking for its image
+        self._loop = None
 
     def close(self) -> None:
         """Give the memory back, images and all."""
@@ -128,17 +134,3 @@ class SharedLoop:
         if self._loop is None:
             raise ImpastoError(self._reason)
         return self._loop
-
-
-class _Shared:
-    """A place in the loop of several jobs."""
-
-    def __init__(self, loop: SharedLoop, sample: int, ask: Callable[[Steps], Any]) -> None:
-        self._loop, self._sample, self._ask = loop, sample, ask
-
-    def run(self, most: int) -> Rows:
-        rows: Rows = self._ask(Steps(most))
-        return rows
-
-    def x(self) -> Vector:
-        return self._loop.x(self._sample)

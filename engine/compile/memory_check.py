@@ -1,0 +1,179 @@
+"""Whether runs fit into the memory that is free, and how many."""
+
+import dataclasses
+from functools import partial
+
+from impasto.engine.compile import memory
+from impasto.engine.compile.graph_spec import GraphSpec
+from impasto.engine.compile.memory import Demand, MemoryEstimate, Overhead
+from impasto.engine.compile.network import Network
+from impasto.engine.compile.sessions import OBJECTIVE, TARGETS, SessionSource
+from impasto.engine.device.placement import LoopPlacement
+from impasto.engine.inputs.pictures import Painting
+from impasto.engine.inputs.saved_style import SavedStyle
+from impasto.engine.runtime.providers import Provider
+from impasto.engine.settings import Settings
+
+
+class MemoryCheck:
+    """Weighs runs for one network on one provider.
+
+    A style image counts at the size that it is to have; a saved style takes no memory.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        provider: Provider,
+        threads: int,
+        source: SessionSource,
+        placement: LoopPlacement,
+        *,
+        enabled: bool,
+    ) -> None:
+        """Take over what is the same for all runs.
+
+        Args:
+            network: whose graphs.
+            provider: where they run.
+            threads: of the CPU; 0 is one per core.
+            source: weighs graphs.
+            placement: where optimisers run.
+            enabled: False lets every run try.
+        """
+        self._network, self._provider, self._threads = network, provider, threads
+        self._source, self._placement, self._enabled = source, placement, enabled
+
+    def estimate(self, spec: GraphSpec, settings: Settings, painting: Painting) -> MemoryEstimate:
+        """Return what a run takes at its peak.
+
+        Raises:
+            ImpastoError: an image is too small.
+        """
+        return self._estimate(self._source, spec, settings, painting)
+
+    def free(self) -> int | None:
+        """Return the bytes that are free where the provider computes; None where that, or what it takes, is unknown."""
+        return memory.available() if self._provider.device == "cpu" else self._provider.free_memory()
+
+    def check(self, spec: GraphSpec, settings: Settings, painting: Painting) -> None:
+        """Refuse a run that does not fit.
+
+        Raises:
+            ImpastoError: it does not fit; or an image is too small.
+        """
+        free = self._known_free()
+        if free is not None:
+            needed = self.estimate(spec, settings, painting)
+            narrower = partial(self._narrower, spec, settings, painting)
+            kind = "memory" if self._provider.device == "cpu" else "GPU memory"
+            memory.check(needed, _demand(spec, settings), free, narrower, kind=kind)
+
+    def fits(self, spec: GraphSpec, settings: Settings, painting: Painting, reserved: int = 0) -> bool:
+        """Return whether a run fits next to those that have their memory already.
+
+        Args:
+            spec: of the run.
+            settings: of the run.
+            painting: its style image.
+            reserved: bytes that others are about to take.
+
+        Raises:
+            ImpastoError: an image is too small.
+        """
+        free = self._known_free()
+        return free is None or self.estimate(spec, settings, painting).total + reserved <= free
+
+    def has_room(self, spec: GraphSpec, settings: Settings, painting: Painting, *, own_optimiser: bool) -> bool:
+        """Return whether a run fits into a session that is there: its style's targets and its optimiser.
+
+        Args:
+            spec: of the run by itself.
+            settings: of the run.
+            painting: its style image.
+            own_optimiser: whether the run brings an optimiser of its own, and not a place in a loop that is there.
+
+        Raises:
+            ImpastoError: an image is too small.
+        """
+        free = self._known_free()
+        if free is None:
+            return True
+        own = own_optimiser and not self._optimiser_is_elsewhere(settings)
+        needed = MemoryEstimate(0, 0, 0, 0, optimiser=_demand(spec, settings).optimiser_bytes if own else 0)
+        return self._with_style(self._source, needed, spec, painting).total <= free
+
+    def places_that_fit(self, spec: GraphSpec, settings: Settings, painting: Painting, most: int) -> int:
+        """Return how many runs of a spec fit into an evaluation, at least 1 and at most as many as given.
+
+        Raises:
+            ImpastoError: an image is too small.
+        """
+        free = self._known_free() if most > 1 else None
+        for places in range(most, 1, -1):
+            several = dataclasses.replace(spec, batch=places)
+            if free is None or self.estimate(several, settings, painting).total <= free:
+                return places
+        return 1
+
+    def of_style(self, spec: GraphSpec) -> MemoryEstimate:
+        """Return what the targets of a style image take at their peak.
+
+        Raises:
+            ImpastoError: the image is too small.
+        """
+        return memory.estimate(self._source.memory(TARGETS, spec), _style_demand(spec))
+
+    def check_style(self, spec: GraphSpec) -> None:
+        """Refuse targets of a style image that do not fit.
+
+        Raises:
+            ImpastoError: they do not fit, or the image is too small.
+        """
+        if self._enabled and self._provider.device == "cpu":
+            memory.check(self.of_style(spec), _style_demand(spec), memory.available())
+
+    def _known_free(self) -> int | None:
+        return self.free() if self._enabled else None
+
+    def _narrower(self, spec: GraphSpec, settings: Settings, painting: Painting) -> tuple[str, MemoryEstimate] | None:
+        """Return float16 and what a run takes in it, if that is narrower than what the provider runs in."""
+        if not self._provider.typed or self._provider.precision in ("fp16", "bf16"):
+            return None
+        source = SessionSource(self._network, dataclasses.replace(self._provider, precision="fp16"), self._threads)
+        return "fp16", self._estimate(source, spec, settings, painting)
+
+    def _estimate(
+        self, source: SessionSource, spec: GraphSpec, settings: Settings, painting: Painting
+    ) -> MemoryEstimate:
+        needed = memory.estimate(source.memory(OBJECTIVE, spec), _demand(spec, settings), self._overhead)
+        if self._optimiser_is_elsewhere(settings):
+            needed = dataclasses.replace(needed, optimiser=0)
+        if isinstance(painting, SavedStyle) or painting.height * painting.width <= spec.height * spec.width:
+            return needed  # targets have no way back: they take less than an objective of the size
+        return self._with_style(source, needed, spec, painting)
+
+    def _with_style(
+        self, source: SessionSource, needed: MemoryEstimate, spec: GraphSpec, painting: Painting
+    ) -> MemoryEstimate:
+        if isinstance(painting, SavedStyle) or not spec.style_taps:
+            return needed
+        style = GraphSpec((), spec.style_taps, painting.height, painting.width, spec.pool, spec.seamless)
+        return memory.with_style(needed, source.memory(TARGETS, style), self._overhead)
+
+    def _optimiser_is_elsewhere(self, settings: Settings) -> bool:
+        """Return whether a run's optimiser is in another memory than its evaluations."""
+        on_device = self._placement.may_be_on_device(settings.optimizer, self._provider)
+        return self._provider.device != "cpu" and not on_device
+
+    @property
+    def _overhead(self) -> Overhead:
+        return memory.ON_CPU if self._provider.device == "cpu" else memory.ON_GPU
+
+
+def _demand(spec: GraphSpec, settings: Settings) -> Demand:
+    return Demand(spec.height, spec.width, settings.history, settings.optimizer, spec.batch)
+
+
+def _style_demand(spec: GraphSpec) -> Demand:
+    return Demand(spec.height, spec.width, 0, optimizer="")

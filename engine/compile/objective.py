@@ -1,0 +1,30 @@
+"""Loss and gradient of one image as a function, for optimisers of others."""
+
+import time
+
+from impasto.engine.optimisers.solution import Score, Vector
+from impasto.engine.runtime.evaluator import Evaluator
+
+
+class Objective:
+    """The function that a transfer minimises, for targets and weights that stay the same.
+
+    Attributes:
+        image_shape: channels, height and width of the image.
+        evaluator: of a batch of 1, loaded.
+        seconds: spent in all calls so far.
+    """
+
+    def __init__(self, evaluator: Evaluator, image_shape: tuple[int, int, int]) -> None:
+        """Take over a loaded evaluator."""
+        self.evaluator, self.image_shape, self.seconds = evaluator, image_shape, 0.0
+
+    def __call__(self, x: Vector) -> Score:
+        """Return loss, terms and gradient at x, a flat float32 vector of 3 H W values in 0..1.
+
+        The gradient is the session's own buffer, valid until the next call.
+        """
+        start = time.perf_counter()
+        score = self.evaluator({0: x})[0]
+        self.seconds += time.perf_counter() - start
+        return score

@@ -1,0 +1,456 @@
+"""The one driver of all runs: jobs begin, take turns and end between evaluations."""
+
+import atexit
+import dataclasses
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from impasto.engine.compile.graph_spec import BatchKey
+from impasto.engine.compile.targets import Targets
+from impasto.engine.events import PrecisionChanged, Started
+from impasto.engine.inputs.pictures import outline
+from impasto.engine.inputs.prepared import Prepared, prepare, prepare_again
+from impasto.engine.inputs.run_state import RunState
+from impasto.engine.jobs.active import Active
+from impasto.engine.jobs.group import Group
+from impasto.engine.jobs.handle import Handle
+from impasto.engine.jobs.queue import LOOK_AHEAD, JobQueue, Queued
+from impasto.engine.jobs.run import Run, SaferPrecision, Surroundings
+from impasto.engine.jobs.workshop import Workshop
+from impasto.engine.optimisers.solution import Vector
+from impasto.engine.result import Result
+from impasto.models.errors import ImpastoError
+
+_POLL_S = 0.05
+
+
+class Scheduler:
+    """Runs the jobs of one engine in a thread that exists while there are any.
+
+    Between two evaluations jobs begin, are cancelled, and end. Who has had the least of its share is next: a job's
+    weight is 2 to the power of its priority, so no job starves. Jobs of one batch key share evaluations where a batch
+    gains. Others take turns.
+
+    Where a value is not finite, the job waits until the others under way have ended, and none begins meanwhile. Then
+    the engine changes to a safer precision, and the job continues there from its last good image.
+    """
+
+    def __init__(self, workshop: Workshop, concurrency: int) -> None:
+        """Begin without jobs.
+
+        Args:
+            workshop: makes what evaluates the jobs.
+            concurrency: single jobs or batches under way at the same time at most.
+        """
+        self._workshop, self._concurrency = workshop, concurrency
+        self._changed = threading.Condition()
+        self._at_work = threading.Lock()  # held by whoever uses the workshop
+        self._image_lock = threading.RLock()
+        self._thread: threading.Thread | None = None
+        self._unfinished = 0
+        self._stopping = False
+        self._queue = JobQueue()
+        self._groups: list[Group] = []
+        self._active: dict[Active, Group] = {}
+        self._parked: list[Active] = []
+        self._turns = 0.0
+
+    def submit(self, handles: Sequence[Handle], most: int, *, batch_is_given: bool) -> None:
+        """Take jobs in, and return at once.
+
+        Args:
+            handles: of jobs that the scheduler is to see at the same time.
+            most: jobs in one evaluation at most.
+            batch_is_given: whether the caller named that number.
+        """
+        with self._changed:
+            for handle in handles:
+                self._queue.add(handle, most, batch_is_given=batch_is_given)
+            self._unfinished += len(handles)
+            if self._thread is None and handles:
+                self._thread = threading.Thread(target=self._work, name="impasto", daemon=True)
+                _working.add(self)
+                self._thread.start()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[Workshop]:
+        """Use the workshop for something else than jobs.
+
+        Raises:
+            ImpastoError: there are jobs that have not ended.
+        """
+        with self._changed:
+            if self._unfinished:
+                raise ImpastoError(
+                    f"the engine is in use: {self._unfinished} jobs have not ended; wait for them, give this one to "
+                    "`submit` as well, or make another Engine"
+                )
+        with self._at_work:
+            yield self._workshop
+
+    def wake(self) -> None:
+        """Let the thread look at the queue again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait_for_end_of(self, handles: Sequence[Handle]) -> None:
+        """Wait until jobs have ended, and for the thread where there are no others."""
+        for handle in handles:
+            handle.wait()
+        while (thread := self._thread) is not None and not self._unfinished:
+            thread.join(_POLL_S)
+
+    def stop(self) -> None:
+        """Cancel all jobs, and wait until they have ended."""
+        self._stopping = True
+        try:
+            while (thread := self._thread) is not None:
+                thread.join()
+        finally:
+            self._stopping = False
+
+    def _work(self) -> None:
+        with self._at_work:
+            try:
+                while self._has_work():
+                    self._end_hopeless()
+                    self._admit()
+                    self._close_empty()
+                    if self._active:
+                        self._take_turn()
+                    elif self._parked:
+                        self._continue_safer(self._parked.pop(0))
+                    else:
+                        self._wait()
+            except BaseException as error:
+                self._end_all(error)
+                raise
+
+    def _has_work(self) -> bool:
+        """Return whether there are jobs; the thread ends where there are none."""
+        with self._changed:
+            if self._active or self._parked or len(self._queue):
+                return True
+            self._close_empty()
+            self._thread = None
+            return False
+
+    def _wait(self) -> None:
+        """Wait for a change: all jobs in the queue wait for the owner of a stream to take its results."""
+        with self._changed:
+            self._changed.wait(_POLL_S)
+
+    def _end_hopeless(self) -> None:
+        """End the jobs in the queue that were cancelled, or whose time is over."""
+        for item in self._queued():
+            handle = item.handle
+            try:
+                cancelled = self._stopping or handle.is_cancelled()
+            except Exception as error:  # of the caller's own function
+                self._end_queued(item, error)
+                continue
+            if cancelled:
+                self._end_queued(item, None, cancelled=True)
+            elif handle.deadline is not None and time.monotonic() >= handle.deadline:
+                limit_s = handle.job.settings.timeout_s
+                self._end_queued(item, ImpastoError(f"the run could not start: {limit_s:g} s passed while it waited"))
+
+    def _queued(self) -> list[Queued]:
+        with self._changed:
+            return self._queue.in_order()
+
+    def _admit(self) -> None:
+        """Let jobs begin while there is room for them."""
+        while not self._parked:
+            item = self._next()
+            if item is None:
+                return
+            with self._changed:
+                self._queue.begin(item)
+            try:
+                self._begin(item)
+            except Exception as error:
+                self._finish(item.handle, error=error)
+
+    def _next(self) -> Queued | None:
+        """Return the first job that can begin."""
+        units = self._units()
+        if units >= self._concurrency and not any(group.has_place or group.may_grow for group in self._groups):
+            return None
+        for item in self._queued()[:LOOK_AHEAD]:
+            if item.must_wait:
+                continue
+            if self._read(item) and self._can_begin(item, units):
+                return item
+            item.prepared = None
+        return None
+
+    def _units(self) -> int:
+        """Return how many single jobs or batches are under way."""
+        return sum(len(group.members) if group.takes_turns else bool(group.members) for group in self._groups)
+
+    def _read(self, item: Queued) -> bool:
+        """Read a job's images and find its key, once; return False where that fails, which ends the job."""
+        if item.key is not None:
+            return True
+        try:
+            prepared = self._prepared(item)
+            compiler = self._workshop.compiler
+            item.key = compiler.batch_key(prepared.settings, prepared.scene, from_noise=prepared.from_noise)
+            item.painting, item.prepared = outline(prepared.painting), prepared
+        except Exception as error:
+            self._end_queued(item, error)
+            return False
+        return True
+
+    @staticmethod
+    def _prepared(item: Queued) -> Prepared:
+        if item.prepared is not None:
+            return item.prepared
+        job = item.handle.job
+        if job.state is not None:
+            return prepare_again(job.state, job.settings, called_s=item.handle.submitted_s)
+        return prepare(job.content, job.style, job.settings, job.start, called_s=item.handle.submitted_s)
+
+    def _can_begin(self, item: Queued, units: int) -> bool:
+        """Return whether a job can begin now, in a group that is there or in one of its own."""
+        assert item.key is not None  # noqa: S101 - the caller has read it
+        running = item.handle.stream.running if item.handle.stream is not None else []
+        if running and running[0] != item.key:
+            return False
+        if self._place_for(item, item.key, units) is not None:
+            return True
+        if running or units >= self._concurrency:
+            return False
+        memory = self._workshop.compiler.memory
+        return not self._active or memory.fits(item.key.spec, item.settings, item.weighed, self._promised())
+
+    def _place_for(self, item: Queued, key: BatchKey, units: int) -> Group | None:
+        """Return a group that a job can join, which may have grown for it; None where there is none."""
+        for group in self._groups:
+            if (group.key, group.asked_most) != (key, item.most):
+                continue
+            if group.takes_turns and group.members and units >= self._concurrency:
+                continue
+            if (group.has_place or self._grown(group, item)) and self._has_room(group, item):
+                return group
+        return None
+
+    def _has_room(self, group: Group, item: Queued) -> bool:
+        """Return whether a job fits next to what is under way; the first members were weighed as a whole."""
+        memory = self._workshop.compiler.memory
+        own = group.loop is None
+        return not group.evaluated or memory.has_room(group.key.spec, item.settings, item.weighed, own_optimiser=own)
+
+    def _grown(self, group: Group, item: Queued) -> bool:
+        """Let a full group grow if that pays and fits; return whether it has."""
+        if group.takes_turns or not group.may_grow:
+            return False
+        larger = dataclasses.replace(group.key.spec, batch=group.next_size)
+        if self._workshop.compiler.memory.fits(larger, item.settings, item.weighed, self._promised()):
+            group.grow()
+        return group.has_place
+
+    def _promised(self) -> int:
+        """Return the bytes that groups are about to take that have not made an evaluation yet."""
+        memory = self._workshop.compiler.memory
+        return sum(
+            memory.estimate(group.spec, member.prepared.settings, member.prepared.painting).total
+            for group in self._groups
+            if not group.evaluated
+            for member in group.members[:1]
+        )
+
+    def _begin(self, item: Queued) -> None:
+        """Load a job into its group, and start it."""
+        handle, prepared = item.handle, self._prepared(item)
+        assert item.key is not None  # noqa: S101 - it has been read
+        group = self._place_for(item, item.key, self._units())
+        if group is not None:
+            targets = self._workshop.compiler.targets(prepared.settings, prepared.scene, prepared.painting)
+        else:
+            group, targets = self._open(item, item.key, prepared)
+        state = handle.job.state
+        iterations = prepared.settings.iterations - (0 if state is None else state.optimiser_from[0])
+        around, conversion = self._loaded(group, prepared, targets, prepared.x, iterations, state)
+        run = Run(
+            prepared,
+            around,
+            state=state,
+            deadline=handle.deadline,
+            cancelled=lambda: self._stopping or handle.is_cancelled(),
+            lock=self._image_lock,
+        )
+        active = Active(handle, prepared, run, self._workshop.provider, self._turns)
+        if handle.stream is not None:
+            handle.stream.running.append(item.key)
+        self._join(active, group)
+        handle.begin(run)
+        handle.tell(self._started(prepared, conversion))
+        run.start()
+        self._settle(active)
+
+    def _open(self, item: Queued, key: BatchKey, prepared: Prepared) -> tuple[Group, Targets]:
+        """Open a group for a job and those in the queue that can join it at once; return the job's targets, too."""
+        self._close_empty()
+        compiler = self._workshop.compiler
+        settings, painting = prepared.settings, prepared.painting
+        others = self._companions(item, key)
+        wanted = 1 + len(others)
+        if not self._active:
+            whole = dataclasses.replace(key.spec, batch=wanted if item.batch_is_given else 1)
+            compiler.check_memory(whole, settings, painting)
+        places = wanted
+        if not item.batch_is_given and wanted > 1:
+            fit = compiler.memory.places_that_fit
+            of_others = ((other.settings, other.weighed) for other in others)
+            places = min(fit(key.spec, *pair, wanted) for pair in ((settings, painting), *of_others))
+        spec = dataclasses.replace(key.spec, batch=places)
+        evaluator, targets = compiler.open_with_targets(spec, settings, prepared.scene, painting)
+        try:
+            group = Group(compiler, key, evaluator, places=places, asked_most=item.most, lock=self._image_lock)
+        except ImpastoError:
+            compiler.put_back(spec, evaluator)
+            raise
+        if places < wanted:
+            group.most = places  # no more fit
+        self._groups.append(group)
+        return group, targets
+
+    def _companions(self, item: Queued, key: BatchKey) -> list[Queued]:
+        """Return the jobs in the queue that can share a job's evaluations from the start."""
+        found: list[Queued] = []
+        for other in self._queued()[:LOOK_AHEAD] if item.most > 1 else ():
+            alike = (other.most, other.handle.stream) == (item.most, item.handle.stream)
+            if len(found) < item.most - 1 and alike and self._read(other) and other.key == key:
+                other.prepared = self._prepared(other)
+                found.append(other)
+        return found
+
+    def _loaded(
+        self, group: Group, prepared: Prepared, targets: Targets, x: Vector, iterations: int, state: RunState | None
+    ) -> tuple[Surroundings, str]:
+        """Load a run into a free sample of a group; return where it is evaluated, and its weights in words."""
+        workshop = self._workshop
+        sample = group.free_sample()
+        conversion = workshop.compiler.load(group.evaluator, sample, prepared.settings, targets)
+        origin = workshop.provenance(prepared.scene, prepared.painting)
+        around = Surroundings(workshop.provider.numbers.loss_noise, origin, sample)
+        return group.enter(sample, x, iterations, around, state), conversion
+
+    def _started(self, prepared: Prepared, conversion: str) -> Started:
+        workshop = self._workshop
+        return Started(
+            height=prepared.scene.height,
+            width=prepared.scene.width,
+            model=workshop.network.name,
+            provider=workshop.provider.name,
+            precision=workshop.provider.precision,
+            conversion=conversion,
+            setup_s=time.perf_counter() - prepared.called_s,
+        )
+
+    def _join(self, active: Active, group: Group) -> None:
+        active.sample = active.run.surroundings.sample
+        group.members.append(active)
+        self._active[active] = group
+
+    def _take_turn(self) -> None:
+        """Let the job that has had the least of its share make an evaluation, with those that share it."""
+        chosen = min(self._active, key=lambda active: (active.turns, active.run.evaluations))
+        self._turns = chosen.turns
+        group = self._active[chosen]
+        try:
+            members = group.take_turn(chosen)
+        except Exception as error:
+            members = list(group.members)
+            for member in members:
+                member.run.fail(error)
+        for member in members:
+            member.turns = max(member.turns, self._turns) + 1 / member.weight
+            self._settle(member)
+
+    def _settle(self, active: Active) -> None:
+        """Tell of a job's events, and end or park it where it does not continue."""
+        run = active.run
+        while run.events:
+            active.handle.tell(run.events.popleft())
+        if run.ended:
+            self._leave(active)
+            if active.handle.stream is not None:
+                active.handle.stream.running.pop()
+            self._finish(active.handle, run.result, run.error)
+        elif isinstance(run.request, SaferPrecision):
+            self._leave(active)
+            self._parked.append(active)
+
+    def _leave(self, active: Active) -> None:
+        group = self._active.pop(active, None)
+        if group is not None:
+            group.leave(active)
+
+    def _continue_safer(self, active: Active) -> None:
+        """Continue a job in a safer precision, which the engine then keeps; where there is none, the job ends."""
+        workshop, run, prepared = self._workshop, active.run, active.prepared
+        try:
+            if active.handle.is_cancelled() or not (workshop.provider != active.provider or workshop.make_safer()):
+                run.advance(None)
+            else:
+                before, after = active.provider.precision, workshop.provider.precision
+                active.handle.tell(PrecisionChanged(before, after, run.iterations_done))
+                active.provider = workshop.provider
+                key = workshop.compiler.batch_key(prepared.settings, prepared.scene, from_noise=run.is_at_noise)
+                item = Queued(active.handle, 1, batch_is_given=True, number=0, key=key, prepared=prepared)
+                group, targets = self._open(item, key, prepared)
+                around, _ = self._loaded(group, prepared, targets, run.x, run.iterations_left, None)
+                run.advance(around)
+                if not run.ended:
+                    self._join(active, group)
+        except Exception as error:
+            run.fail(error)
+        self._settle(active)
+
+    def _close_empty(self) -> None:
+        """Give up the groups without members."""
+        for group in [group for group in self._groups if not group.members]:
+            self._groups.remove(group)
+            group.close()
+
+    def _end_queued(self, item: Queued, error: Exception | None, *, cancelled: bool = False) -> None:
+        with self._changed:
+            self._queue.remove(item)
+        self._finish(item.handle, error=error, cancelled=cancelled)
+
+    def _finish(
+        self, handle: Handle, result: Result | None = None, error: Exception | None = None, *, cancelled: bool = False
+    ) -> None:
+        with self._changed:
+            self._unfinished -= 1
+        if handle.stream is not None:
+            handle.stream.unclaimed += 1
+        handle.end(result, error, cancelled=cancelled)
+
+    def _end_all(self, error: BaseException) -> None:
+        """End everything after a mistake in this program, so that nobody waits for ever."""
+        reason = error if isinstance(error, Exception) else ImpastoError("the engine's thread was ended")
+        handles = [active.handle for active in (*self._active, *self._parked)]
+        with self._changed:
+            handles += [item.handle for item in self._queue.in_order()]
+            self._queue = JobQueue()
+            self._thread = None
+        self._active, self._parked, self._groups = {}, [], []
+        for handle in handles:
+            self._finish(handle, error=reason)
+
+
+_working: weakref.WeakSet[Scheduler] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    """End what runs before the interpreter goes: the runtime must not be torn down under a thread that uses it."""
+    for scheduler in list(_working):
+        scheduler.stop()

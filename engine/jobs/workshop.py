@@ -1,0 +1,67 @@
+"""A network on a provider: what every job of an engine is made with."""
+
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+from impasto.engine.compile.compiler import Compiler
+from impasto.engine.compile.network import Network
+from impasto.engine.device.placement import LoopPlacement
+from impasto.engine.images import Picture
+from impasto.engine.inputs.pictures import Painting
+from impasto.engine.runtime import providers
+from impasto.engine.runtime.providers import Provider
+from impasto.models.version import VERSION
+
+
+class Workshop:
+    """The network, and the provider and compiler in use: others after a change to a safer precision.
+
+    Attributes:
+        network: of all jobs.
+        provider: in use.
+        compiler: makes evaluators on that provider.
+        placement: where optimisers run.
+        threads: of the CPU; 0 is one per core.
+    """
+
+    def __init__(
+        self, network: Network, provider: Provider, threads: int, placement: LoopPlacement, *, checks_memory: bool
+    ) -> None:
+        """Take over what is the same for all jobs; nothing is compiled yet."""
+        self.network, self.provider, self.threads, self.placement = network, provider, threads, placement
+        self._checks_memory = checks_memory
+        self.compiler = self._compiler()
+
+    def make_safer(self) -> bool:
+        """Change to the next safer precision that the provider has; return whether there is one."""
+        safer = providers.safer(self.provider)
+        if safer is None:
+            return False
+        self.compiler.close()
+        self.provider = safer
+        self.compiler = self._compiler(after=self.compiler.precisions)
+        return True
+
+    def provenance(self, scene: Picture, painting: Painting) -> Mapping[str, Any]:
+        """Return what a result says of its origin: nothing of time or place, so that equal runs give equal files."""
+        return {
+            "impasto": VERSION,
+            "model": self.network.name,
+            "model_sha256": self.network.sha256,
+            "content": scene.name or None,
+            "style": painting.name or None,
+            "provider": self.provider.name,
+            "precision": self.provider.precision,
+            "versions": {"onnxruntime": self.provider.runtime_version(), "numpy": metadata.version("numpy")},
+        }
+
+    def _compiler(self, after: Sequence[str] = ()) -> Compiler:
+        return Compiler(
+            self.network,
+            self.provider,
+            self.threads,
+            after=after,
+            placement=self.placement,
+            checks_memory=self._checks_memory,
+        )
