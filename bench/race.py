@@ -8,11 +8,9 @@ the clock.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from impasto.bench.clock import Clock
-from impasto.bench.contender import Contender
-from impasto.bench.sampling import timed
+from impasto.bench.contenders.contender import Contender
+from impasto.bench.sampling import WALL_CLOCK, Clock, Watch, timed
 from impasto.bench.series import Point
-from impasto.bench.watch import Watch
 from impasto.engine.outcome import Vector
 
 SNAPSHOTS = 40  # in a run as long as the baseline's, which sets the resolution of the time to a loss
@@ -70,8 +68,8 @@ def race(
     evaluations: int,
     *,
     rest_s: float,
-    clock: Clock,
     watch: Watch,
+    clock: Clock = WALL_CLOCK,
 ) -> tuple[list[Course], list[Finish], float]:
     """Run all of them, and say when each reached the lowest loss of the first, which is the baseline.
 
@@ -81,8 +79,8 @@ def race(
         evaluations: of each optimiser; one that has not reached the baseline's loss by then goes on, up to `LONGEST`
             times as many.
         rest_s: before each step.
-        clock: of the steps.
         watch: asked before every round.
+        clock: of the steps.
 
     Returns:
         Courses, finishes, and the loss that was to be reached.
@@ -133,17 +131,14 @@ class Turns:
     def until(self, evaluations: int, courses: Sequence[Course]) -> None:
         """Let each take a step in turn until all have made so many evaluations or have ended."""
         while not self.watch.stopped():
-            behind = [course for course in courses if _goes_on(course) and course.contender.evaluations < evaluations]
+            racing = (course for course in courses if not course.contender.finished)
+            behind = [course for course in racing if course.contender.evaluations < evaluations]
             if not behind:
                 return
             for course in behind:
                 self.clock.sleep_until(self.clock.now() + self.rest_s)
                 course.step(self.clock, self.every)
             self.watch.done(min(course.contender.evaluations for course in behind))
-
-
-def _goes_on(course: Course) -> bool:
-    return not course.contender.finished
 
 
 def _there(course: Course, bar: float, judge: Callable[[Vector], float]) -> bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from impasto.engine.render import Engine
     from impasto.engine.result import Result
 
+GPU_PROVIDERS = ("cuda", "tensorrt")
 SIZES_PX = (256, 512)
 LARGEST_PX = 4096
 LARGEST_BATCH = 64
