@@ -3,14 +3,10 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from impasto.engine import memory
-from impasto.engine.memory import Demand
 from impasto.engine.preparation import read_pictures
-from impasto.export.graph_memory import graph_memory
 
 if TYPE_CHECKING:
     import numpy as np
-    import onnx_ir as ir
 
     from impasto.engine.form import Form
     from impasto.engine.images import Picture
@@ -56,17 +52,3 @@ def check_transfers(
         scene, painting = read_pictures(*pictures, settings)
         form = replace(engine.compiler.form(settings, scene), batch=batch)
         engine.compiler.check_memory(form, settings, painting)
-
-
-def check_graph(model: "ir.Model", side_px: int) -> None:
-    """Refuse a graph that is opened without an engine on the CPU.
-
-    Args:
-        model: with static shapes.
-        side_px: of its square image, px.
-
-    Raises:
-        ImpastoError: it does not fit.
-    """
-    demand = Demand(side_px, side_px, 0, optimizer="")
-    memory.check(memory.estimate(graph_memory(model), demand), demand, memory.available())

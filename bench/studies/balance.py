@@ -26,9 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from impasto.bench.conditions import conditions
-from impasto.bench.record import check_place, write
-from impasto.bench.studies.study import as_script
+from impasto.bench.record import write
+from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine import Engine, Settings
 from impasto.engine.images import fit_long_side, read_image, resize, write_image
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
@@ -119,21 +118,14 @@ def errors(judge: Engine, picture: Path, content: Path, style: Path, size_px: in
 
 def main() -> None:
     """Paint, judge, write; the file is whole after every picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("content", type=Path)
-    parser.add_argument("style", type=Path)
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the pictures")
-    parser.add_argument("--json", type=Path, required=True)
+    parser = command_line(__doc__, "content", "style", painted=True)
     parser.add_argument("--sheet", type=Path, help="all pictures as one, labelled")
     parser.add_argument("--model", action="append", help=f"repeatable; default: {', '.join(NETWORKS)}")
     parser.add_argument("--size", action="append", type=int, help=f"px, repeatable; default: {SIZES_PX}")
     parser.add_argument("--pool", action="append", choices=POOLINGS, help="repeatable; default: both")
     parser.add_argument("--judge", default=FULL)
     parser.add_argument("--evaluations", type=int, default=60)
-    parser.add_argument("--threads", type=int, default=0, help="of one operator; 0 takes every core")
     arguments = parser.parse_args()
-    check_place(arguments.json)
-    arguments.output.mkdir(parents=True, exist_ok=True)
     cells = grid(arguments.model or NETWORKS, arguments.size or SIZES_PX, arguments.pool or POOLINGS)
     record = begun(arguments)
     with Engine(arguments.judge, provider="cpu", precision="fp32", threads=arguments.threads) as judge:
@@ -158,7 +150,7 @@ def begun(arguments: argparse.Namespace) -> dict[str, Any]:
         "alpha": ALPHAS,
         "judge": arguments.judge,
     }
-    record = {"what": (__doc__ or "").strip(), "conditions": conditions(arguments.threads), **asked, "rows": []}
+    record = {**begin(__doc__, arguments), **asked, "rows": []}
     if not arguments.json.is_file():
         return record
     found: dict[str, Any] = json.loads(arguments.json.read_bytes())

@@ -5,15 +5,12 @@
 FOLDER is what `impasto figure 3` wrote, on this machine. Both losses are without alpha and beta (equations 1 and 5).
 """
 
-import argparse
 import itertools
 import json
-from pathlib import Path
 from typing import Any
 
-from impasto.bench.conditions import conditions
 from impasto.bench.record import write
-from impasto.bench.studies.study import as_script
+from impasto.bench.studies.study import as_script, begin, command_line
 
 
 def trend(cells: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -37,11 +34,8 @@ def trend(cells: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Read, judge, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("figure", type=Path)
-    parser.add_argument("--threads", type=int, default=0, help="as `impasto figure` was told")
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__, "figure").parse_args()  # --threads as `impasto figure` was told
+    found = begin(__doc__, arguments)
     record = json.loads(arguments.figure.read_text())
     asked = {name: value for name, value in record["asked"].items() if name != "settings"}
     rows = trend(record["cells"])
@@ -51,8 +45,7 @@ def main() -> None:
         print(f"{'':>7}  style {style} (rises: {row['style_rises']})")
     settings = next(iter(record["cells"].values()))["settings"]
     limits = {name: settings[name] for name in ("size", "evaluations", "init", "seed", "pool")}
-    here = conditions(arguments.threads)
-    write(arguments.output, {"what": __doc__, "conditions": here, "asked": asked, "limits": limits, "rows": rows})
+    write(arguments.output, {**found, "asked": asked, "limits": limits, "rows": rows})
 
 
 def _row(cell: dict[str, Any]) -> int:

@@ -27,7 +27,7 @@ from PIL import Image
 
 from impasto.bench import record
 from impasto.bench.conditions import conditions
-from impasto.bench.studies.study import as_script
+from impasto.bench.studies.study import as_script, begin, command_line, require_positive
 from impasto.engine import Engine, Settings
 from impasto.engine.images import check_writable, read_image, write_image
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
@@ -48,14 +48,12 @@ Series = dict[str, Any]
 def main() -> None:
     """Paint, score, write, draw."""
     arguments = _parser().parse_args()
-    record.check_place(arguments.json)
+    require_positive(arguments, "every")
+    begin(__doc__, arguments)
     if arguments.sheet:
         check_writable(arguments.sheet)
-    if arguments.every < 1:
-        raise ImpastoError(f"bad --every {arguments.every}: allowed are whole numbers of 1 or more")
     found = pairs(arguments.content, arguments.style, arguments.size)
     found = dict(list(found.items())[:: arguments.every])
-    arguments.output.mkdir(parents=True, exist_ok=True)
     written = earlier(arguments.json, arguments.size)
     labels = []
     with Engine(arguments.judge, provider="cpu", precision="fp32", threads=arguments.threads) as judge:
@@ -275,11 +273,9 @@ def sheet(found: Mapping[str, Pair], written: Mapping[str, Any], labels: list[st
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, painted=True)
     parser.add_argument("--content", nargs="+", required=True, help="pictures: files, or skimage:NAME")
     parser.add_argument("--style", nargs="+", required=True, help="likewise")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the pictures")
-    parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--sheet", type=Path, help="draw the pictures beside each other")
     parser.add_argument("--model", action="append", help=f"repeatable; default: {EMBEDDED} and {FULL}")
     parser.add_argument("--judge", default=FULL, metavar="MODEL", help=f"default: {FULL}")
@@ -289,7 +285,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, default=256, help="side, px")
     parser.add_argument("--evaluations", type=int, default=300)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th pair")
-    parser.add_argument("--threads", type=int, default=0, help="of one operator; 0 takes every core")
     return parser
 
 

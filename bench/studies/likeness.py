@@ -15,18 +15,15 @@ VGG-19's up to a rotation: that is fitted (orthogonal Procrustes) on photographs
 training data, and is not changed for the pictures.
 """
 
-import argparse
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from impasto.bench.conditions import conditions
-from impasto.bench.record import check_place, write
+from impasto.bench.record import write
 from impasto.bench.studies.imitation import geometric_mean, photograph, squared, stem
-from impasto.bench.studies.study import as_script
+from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine import Engine, Settings
 from impasto.engine.graph import Graph
 from impasto.engine.session import Session
@@ -47,22 +44,18 @@ Features = Mapping[str, np.ndarray]
 
 def main() -> None:
     """Measure with both poolings and write it down."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, model=EMBEDDED)
     parser.add_argument("--content", nargs="+", required=True, help="pictures: files, or skimage:NAME")
     parser.add_argument("--style", nargs="+", required=True, help="likewise")
-    parser.add_argument("--model", default=EMBEDDED)
     parser.add_argument("--full", default=FULL, metavar="MODEL", help="what it is compared with")
     parser.add_argument("--crops", type=int, default=CROPS, help="of each picture")
-    parser.add_argument("--threads", type=int, default=0, help="of one operator; 0 takes every core")
-    parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
-    check_place(arguments.output)
+    record = begin(__doc__, arguments)
     engines = [
         Engine(name, provider="cpu", precision="fp32", threads=arguments.threads)
         for name in (arguments.model, arguments.full)
     ]
     held_out = [*arguments.content, *arguments.style]
-    record: dict[str, Any] = {"what": __doc__, "conditions": conditions(arguments.threads)}
     record |= {"networks": {engine.network.name: engine.network.sha256 for engine in engines}}
     record |= {"fitted_on": FITTED_ON, "pictures": [stem(source) for source in held_out], "poolings": {}}
     pairs = list(itertools.product(arguments.content, arguments.style))

@@ -12,7 +12,6 @@ History 10 and full, pixels within 0..1, both kinds of initial inverse, in turn.
                   iterations less as many times the evaluation's own seconds, timed in the same round.
 """
 
-import argparse
 import statistics
 import time
 from contextlib import ExitStack
@@ -20,13 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from impasto.bench.conditions import conditions
-from impasto.bench.record import check_place, write
-from impasto.bench.studies.study import as_script
+from impasto.bench.record import write
+from impasto.bench.studies.study import as_script, begin, command_line, require_positive
 from impasto.bench.subject import Subject, engine_facts
-from impasto.engine import Engine, Settings
+from impasto.engine import Settings
 from impasto.engine.descent import Descent
-from impasto.models.errors import ImpastoError
 
 LOOPS = {"cpu": ("host", "device"), "openvino": ("host",)}  # by provider; on GPUs it is no question
 OPTIMIZERS = ("lbfgs", "plain-lbfgs")
@@ -37,10 +34,12 @@ ENDLESS = 10**6
 class Course:
     """A run that goes on from round to round."""
 
-    def __init__(self, engine: Engine, subject: Subject, size_px: int) -> None:
-        """Start, and fill the history."""
-        self._objective, self._x = engine.objective(*subject.pictures(size_px), subject.settings)
-        self._descent = Descent(self._objective, engine.provider.numbers.loss_noise, self._x, subject.settings)
+    def __init__(self, subject: Subject, optimizer: str, loop: str, size_px: int, stack: ExitStack) -> None:
+        """Start, and fill the history; the stack closes the engine."""
+        engine = stack.enter_context(replace(subject, loop=loop).open())
+        settings = replace(subject.settings, optimizer=optimizer, iterations=ENDLESS)
+        self._objective, self._x = engine.objective(*subject.pictures(size_px), settings)
+        self._descent = Descent(self._objective, engine.provider.numbers.loss_noise, self._x, settings)
         self._steps = iter(self._descent)
         for _ in range(WARM_UP):
             next(self._steps)
@@ -82,10 +81,7 @@ class Course:
 def share(subject: Subject, size_px: int, rounds: int) -> dict[str, Any]:
     """Return samples and medians of a transfer's iterations, by optimiser."""
     with ExitStack() as stack:
-        courses = {
-            optimizer: Course(stack.enter_context(_open(subject, "host")), _with(subject, optimizer), size_px)
-            for optimizer in OPTIMIZERS
-        }
+        courses = {optimizer: Course(subject, optimizer, "host", size_px, stack) for optimizer in OPTIMIZERS}
         samples: dict[str, list[tuple[float, float]]] = {optimizer: [] for optimizer in OPTIMIZERS}
         for _ in range(rounds):
             for optimizer, course in courses.items():
@@ -109,10 +105,7 @@ def beside(subject: Subject, size_px: int, rounds: int, iterations: int) -> dict
     loops = LOOPS[str(subject.provider)]
     for optimizer in OPTIMIZERS:
         with ExitStack() as stack:
-            courses = {
-                loop: Course(stack.enter_context(_open(alone, loop)), _with(alone, optimizer), size_px)
-                for loop in loops
-            }
+            courses = {loop: Course(alone, optimizer, loop, size_px, stack) for loop in loops}
             samples: dict[str, list[float]] = {loop: [] for loop in loops}
             for _ in range(rounds):
                 for loop, course in courses.items():
@@ -122,34 +115,19 @@ def beside(subject: Subject, size_px: int, rounds: int, iterations: int) -> dict
     return found
 
 
-def _open(subject: Subject, loop: str) -> Engine:
-    return Engine(
-        subject.model, provider=subject.provider, precision=subject.precision, threads=subject.threads, loop=loop
-    )
-
-
-def _with(subject: Subject, optimizer: str) -> Subject:
-    return replace(subject, settings=replace(subject.settings, optimizer=optimizer, iterations=ENDLESS))
-
-
 def main() -> None:
     """Measure and write down."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, model="auto")
     parser.add_argument("--content", type=Path, help="default: a drawn one")
     parser.add_argument("--style", type=Path, help="default: a drawn one")
-    parser.add_argument("--model", default="auto")
     parser.add_argument("--provider", choices=tuple(LOOPS), default="cpu")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--size", type=int, action="append", help="side of the square pictures, px; default 512")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--iterations", type=int, default=10, help="in one round of optimiser_s")
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
-    for name in ("rounds", "iterations"):
-        if getattr(arguments, name) < 1:
-            raise ImpastoError(f"bad --{name} {getattr(arguments, name)}: allowed are whole numbers of 1 or more")
-    check_place(arguments.output)
+    require_positive(arguments, "rounds", "iterations")
+    record = begin(__doc__, arguments)
     subject = Subject(
         model=arguments.model,
         provider=arguments.provider,
@@ -162,8 +140,7 @@ def main() -> None:
     )
     with subject.open() as engine:
         facts = engine_facts(engine)
-    record: dict[str, Any] = {"what": __doc__, "conditions": conditions(arguments.threads), **facts}
-    record |= {"asked": subject.as_dict(), "share": {}, "optimiser_s": {}}
+    record |= {**facts, "asked": subject.as_dict(), "share": {}, "optimiser_s": {}}
     for size_px in subject.sizes:
         record["share"][f"{size_px}"] = found = share(subject, size_px, arguments.rounds)
         said = ", ".join(f"{name} {row['share']:.1%} of an evaluation" for name, row in found.items())

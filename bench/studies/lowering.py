@@ -8,29 +8,23 @@ are taken round by round against the neutral graph. Rewrites are measured in eve
 that one get them.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from impasto.bench.conditions import conditions
-from impasto.bench.fitting import check_graph
-from impasto.bench.record import check_place, write
-from impasto.bench.studies.study import as_script
+from impasto.bench.record import write
+from impasto.bench.studies.graphs import check_graph, default_objective, fill
+from impasto.bench.studies.study import as_script, begin, command_line, in_turn
 from impasto.engine import providers
 from impasto.engine.graph import Graph
-from impasto.engine.network import load_network
 from impasto.engine.providers import Provider
 from impasto.engine.session import Session
-from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS
 from impasto.export.lowering import REWRITES, lower_for_cpu, lower_for_openvino
-from impasto.export.objective import build_objective
 from impasto.export.serialised import whole
 
 Rewrite = Callable[[ir.Model], None]
@@ -41,7 +35,6 @@ SETS: Mapping[str, Mapping[str, Rewrite]] = {
     "cpu": {**_CPU, "all": lower_for_cpu},
     "openvino": {"gram_channels_last": lower_for_openvino},
 }
-WARM_UP = 1
 
 
 def evaluation(
@@ -56,21 +49,12 @@ def evaluation(
         threads: of the CPU; 0 is one per core.
         rewrite: None leaves the graph as it was built.
     """
-    graph = build_objective(
-        load_network(model).model,
-        content_taps=CONTENT_TAPS,
-        style_taps=STYLE_TAPS,
-        height=size,
-        width=size,
-        pool="avg",
-    ).model
+    graph = default_objective(model, size)
     if rewrite is not None:
         rewrite(graph)
     check_graph(graph, size)
     session = Session(Graph(whole(graph)), provider, threads)
-    rng = np.random.default_rng(0)
-    for name, array in session.inputs.items():
-        session.set(name, np.asarray(rng.random(array.shape, np.float32)))
+    fill(session)
     return lambda: session.run()["d_image"]
 
 
@@ -83,13 +67,7 @@ def measure(model: str, size: int, provider: Provider, threads: int, rounds: int
         runs[name] = evaluation(model, size, provider, threads, rewrite)
         gradients[name] = runs[name]().copy()  # now, so that the next one is asked to fit beside it
     norm = float(np.linalg.norm(gradients[NEUTRAL]))
-    samples: dict[str, list[float]] = {name: [] for name in runs}
-    for round_number in range(rounds + WARM_UP):
-        for name, run in runs.items():
-            start = time.process_time()
-            run()
-            if round_number >= WARM_UP:
-                samples[name].append(time.process_time() - start)
+    samples = in_turn(runs, rounds, now=time.process_time)
     return {
         "size_px": size,
         "samples_s": samples,
@@ -106,19 +84,15 @@ def measure(model: str, size: int, provider: Provider, threads: int, rounds: int
 
 def main() -> None:
     """Measure at every size and write it down."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="vgg19")
+    parser = command_line(__doc__, threads=1, model="vgg19")
     parser.add_argument("--provider", choices=tuple(SETS), default="cpu")
     parser.add_argument("--precision", default="auto", help="auto, or one that the provider has here")
     parser.add_argument("--size", type=int, action="append", help="px, repeatable; default 256 and 512")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
-    check_place(arguments.output)
+    record = begin(__doc__, arguments)
     provider = providers.choose(arguments.provider, arguments.precision)
-    record: dict[str, Any] = {"what": __doc__, "conditions": conditions(arguments.threads), "model": arguments.model}
-    record |= {"provider": provider.name, "precision": provider.precision, "sizes": []}
+    record |= {"model": arguments.model, "provider": provider.name, "precision": provider.precision, "sizes": []}
     for size in arguments.size or (256, 512):
         row = measure(arguments.model, size, provider, arguments.threads, arguments.rounds)
         record["sizes"].append(row)

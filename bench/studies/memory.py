@@ -14,11 +14,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from impasto.bench.conditions import conditions
 from impasto.bench.record import write
-from impasto.bench.studies.study import as_script
+from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine.network import load_network
 from impasto.models.errors import ImpastoError
 from impasto.models.store import CACHE_VARIABLE
@@ -37,12 +35,8 @@ _MAIN = "from impasto.engine.cli import main; main()"
 
 def main() -> None:
     """Measure and write down."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("content", type=Path)
-    parser.add_argument("style", type=Path)
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    arguments = parser.parse_args()
-    record: dict[str, Any] = {"what": __doc__, "conditions": conditions(0), "unit": "MiB", "runs": []}
+    arguments = command_line(__doc__, "content", "style").parse_args()
+    record = {**begin(__doc__, arguments), "unit": "MiB", "runs": []}
     for model in MODELS:
         for case, options in CASES.items():
             found = _measured(model, [*options, "--iterations", max(ITERATIONS, _history(options) + 2)], arguments)

@@ -21,11 +21,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from impasto.bench.conditions import conditions
 from impasto.bench.pictures import square
-from impasto.bench.record import check_place, write
+from impasto.bench.record import write
 from impasto.bench.studies import rounding
-from impasto.bench.studies.study import as_script
+from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine import Engine, Settings, providers
 from impasto.engine.evaluator import Evaluator
 from impasto.engine.graph import Graph
@@ -198,23 +197,16 @@ def stay_wide(record: Mapping[str, Any]) -> list[str]:
 
 def main() -> None:
     """Measure; the file is whole after every choice."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("content", type=Path)
+    parser = command_line(__doc__, "content", model="vgg19")
     parser.add_argument("styles", type=Path, nargs="+")
-    parser.add_argument("--model", default="vgg19")
     parser.add_argument("--size", type=int, default=192, help="side of the square images, px")
     parser.add_argument("--iterations", type=int, default=100, help="of the descent in float32")
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
-    check_place(arguments.output)
-    before = conditions(arguments.threads)
+    record = begin(__doc__, arguments)
     subject = Subject(arguments)
     units = subject.units()
     subject.descend(arguments.model, arguments.iterations)
-    record: dict[str, Any] = {
-        "what": __doc__,
-        "conditions": before,
+    record |= {
         "size_px": arguments.size,
         "images": [arguments.content.name, *(path.name for path in arguments.styles)],
         "content_weight": ALPHA,

@@ -7,11 +7,9 @@ Beside it the floating point operations of the convolutions and products, the ra
 two large square matrices, and their quotient: the seconds of an evaluation that did nothing else, as fast as that.
 """
 
-import argparse
 import json
 import statistics
 import tempfile
-import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -21,15 +19,12 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 
-from impasto.bench.conditions import conditions
-from impasto.bench.fitting import check_graph
-from impasto.bench.record import check_place, write
-from impasto.bench.studies.study import as_script
+from impasto.bench.record import write
+from impasto.bench.studies.graphs import check_graph, default_objective
+from impasto.bench.studies.study import as_script, begin, command_line, in_turn
 from impasto.engine.network import load_network
 from impasto.engine.session import quiet_options
-from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS
 from impasto.export.lowering import lower_for_cpu
-from impasto.export.objective import build_objective
 from impasto.export.preparation import infer_shapes
 from impasto.export.serialised import whole
 
@@ -40,26 +35,19 @@ _KERNEL = "_kernel_time"
 
 def main() -> None:
     """Profile and write down."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="vgg19")
+    parser = command_line(__doc__, model="vgg19")
     parser.add_argument("--size", type=int, default=512, help="px")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
-    check_place(arguments.output)
-    record: dict[str, Any] = {"what": (__doc__ or "").strip(), "conditions": conditions(arguments.threads)}
-    network, side = load_network(arguments.model), arguments.size
-    model = build_objective(
-        network.model, content_taps=CONTENT_TAPS, style_taps=STYLE_TAPS, height=side, width=side, pool="avg"
-    ).model
+    record = begin(__doc__, arguments)
+    model = default_objective(arguments.model, arguments.size)
     lower_for_cpu(model)
-    check_graph(model, side)
+    check_graph(model, arguments.size)
     operations = floating_point_operations(model)
     rate = product_rate(arguments.threads)
     record |= {
-        "network": network.name,
-        "size_px": side,
+        "network": load_network(arguments.model).name,
+        "size_px": arguments.size,
         **profiled(whole(model), arguments.threads, arguments.rounds),
         "operations": operations,
         "product_rate_per_s": rate,
@@ -92,12 +80,7 @@ def product_rate(threads: int, rounds: int = 5) -> float:
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
     session = _session(model.SerializeToString(), threads)
     values = {"a": np.random.default_rng(0).random((SQUARE, SQUARE), np.float32)}
-    samples = []
-    for _ in range(WARM_UP + rounds):
-        start_s = time.perf_counter()
-        session.run(None, values)
-        samples.append(time.perf_counter() - start_s)
-    return float(2 * SQUARE**3 / min(samples[WARM_UP:]))
+    return float(2 * SQUARE**3 / min(_timed(session, values, rounds)))
 
 
 def profiled(content: bytes, threads: int, rounds: int) -> dict[str, Any]:
@@ -106,11 +89,7 @@ def profiled(content: bytes, threads: int, rounds: int) -> dict[str, Any]:
         session = _session(content, threads, profile=Path(folder) / "profile")
         random = np.random.default_rng(0)
         values = {item.name: np.asarray(random.random(item.shape, np.float32)) for item in session.get_inputs()}
-        samples = []
-        for _ in range(WARM_UP + rounds):
-            start_s = time.perf_counter()
-            session.run(None, values)
-            samples.append(time.perf_counter() - start_s)
+        samples = _timed(session, values, rounds)
         events = json.loads(Path(session.end_profiling()).read_bytes())
     nodes: dict[tuple[str, str], list[float]] = defaultdict(list)
     for event in events:
@@ -120,10 +99,14 @@ def profiled(content: bytes, threads: int, rounds: int) -> dict[str, Any]:
     for (operator, _), seconds in nodes.items():
         operators[operator] += statistics.median(seconds[WARM_UP:])
     return {
-        "samples_s": samples[WARM_UP:],
-        "median_s": statistics.median(samples[WARM_UP:]),
+        "samples_s": samples,
+        "median_s": statistics.median(samples),
         "operators_s": dict(sorted(operators.items(), key=lambda item: -item[1])),
     }
+
+
+def _timed(session: Any, values: dict[str, np.ndarray], rounds: int) -> list[float]:
+    return in_turn({"": lambda: session.run(None, values)}, rounds, warm_up=WARM_UP)[""]
 
 
 def _session(content: bytes, threads: int, profile: Path | None = None) -> Any:

@@ -8,20 +8,16 @@ very same ONNX Runtime objective, so that nothing but the optimiser differs. A c
 evaluation.
 """
 
-import argparse
 import contextlib
 import math
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from impasto.bench.conditions import conditions
 from impasto.bench.pictures import square
 from impasto.bench.record import write
 from impasto.bench.studies.recorded import HISTORY, PIXEL, BudgetSpent, Recorded, run_torch
-from impasto.bench.studies.study import as_script
+from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine import Engine, Settings
 from impasto.engine.lbfgs import LbfgsSettings, lbfgs
 from impasto.engine.outcome import Budget, Vector
@@ -65,18 +61,12 @@ RIVALS: dict[str, Callable[[Recorded, Vector, int], None]] = {
 
 def main() -> None:
     """Run the comparison and write its curves."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("content", type=Path)
-    parser.add_argument("style", type=Path)
-    parser.add_argument("--model", default="auto")
+    parser = command_line(__doc__, "content", "style", model="auto")
     parser.add_argument("--side", type=int, default=256, help="both images are resized to side x side px")
     parser.add_argument("--evaluations", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
-
-    record: dict[str, Any] = {"what": __doc__, "conditions": conditions(arguments.threads), "runs": []}
+    record = {**begin(__doc__, arguments), "runs": []}
     content, style = (square(path, arguments.side) for path in (arguments.content, arguments.style))
     with Engine(arguments.model, provider="cpu", threads=arguments.threads) as engine:
         record["network"] = {"name": engine.network.name, "sha256": engine.network.sha256}

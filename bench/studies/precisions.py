@@ -19,11 +19,12 @@ from typing import Any
 
 from PIL import Image
 
-from impasto.bench.conditions import conditions
+from impasto.bench.record import write
 from impasto.bench.studies import rounding
+from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine import Engine, Settings
 from impasto.engine.providers import Provider, choose
-from impasto.models.store import FULL, atomic_file
+from impasto.models.store import FULL
 
 REFERENCE = "cpu:fp32"
 SIZES_PX = (256, 512)
@@ -32,26 +33,14 @@ STARTS = ("content", "noise")
 
 def main() -> None:
     """Paint, score, write; the file is whole after every picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("content", type=Path)
-    parser.add_argument("style", type=Path)
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the pictures")
-    parser.add_argument("--json", type=Path, required=True)
+    parser = command_line(__doc__, "content", "style", model=FULL, painted=True)
     parser.add_argument("--way", action="append", metavar="PROVIDER:PRECISION", help="repeatable")
     parser.add_argument("--size", action="append", type=int, help=f"px, repeatable; default: {SIZES_PX}")
-    parser.add_argument("--model", default=FULL)
     parser.add_argument("--iterations", type=int, default=200)
     parser.add_argument("--content-weight", type=float, default=1e-3)
-    parser.add_argument("--threads", type=int, default=0, help="of one operator; 0 takes every core")
     arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
     settings = Settings(size=0, content_weight=arguments.content_weight, iterations=arguments.iterations)
-    record: dict[str, Any] = {
-        "what": (__doc__ or "").strip(),
-        "conditions": conditions(arguments.threads),
-        "settings": settings.as_dict(),
-        "runs": [],
-    }
+    record = {**begin(__doc__, arguments), "settings": settings.as_dict(), "runs": []}
     for size in arguments.size or SIZES_PX:
         content, style = (squared(path, size, arguments.output) for path in (arguments.content, arguments.style))
         for start in STARTS:
@@ -65,8 +54,7 @@ def main() -> None:
                 run |= {"size_px": size, "start": start, "way": way, "loss": loss, "above_fp32": loss / reference - 1}
                 record["runs"].append(run)
                 print(f"{size} px from {start}, {way}: {loss:.6g}, {run['above_fp32']:+.2%} of fp32's", flush=True)
-                with atomic_file(arguments.json) as part:
-                    part.write_text(json.dumps(record, indent=1) + "\n")
+                write(arguments.json, record)
 
 
 def squared(path: Path, size: int, folder: Path) -> Path:
@@ -110,4 +98,4 @@ def score(picture: Path, content: Path, style: Path, settings: Settings, argumen
 
 
 if __name__ == "__main__":
-    main()
+    as_script(main)

@@ -15,16 +15,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from impasto.bench.conditions import conditions, load
-from impasto.bench.record import check_place, write
-from impasto.bench.studies.study import as_script
+from impasto.bench.conditions import load
+from impasto.bench.record import write
+from impasto.bench.studies.study import as_script, begin, command_line, require_positive
 from impasto.engine import Engine, Event, Settings
 from impasto.engine.preview import Pace, Preview
 from impasto.engine.preview.pace import SHARE
 from impasto.engine.preview.place import TerminalSize
-from impasto.models.errors import ImpastoError
 from impasto.models.store import EMBEDDED
 
 OFF = "off"
@@ -71,23 +70,15 @@ def measured(engine: Engine, arguments: argparse.Namespace, way: str) -> dict[st
 
 def main() -> None:
     """Run in turn, write after every round."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("content", type=Path)
-    parser.add_argument("style", type=Path)
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--model", default=EMBEDDED)
+    parser = command_line(__doc__, "content", "style", model=EMBEDDED)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--evaluations", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--way", action="append", choices=WAYS[1:], help="repeatable, beside the run without; all")
     arguments = parser.parse_args()
-    check_place(arguments.output)
-    if arguments.rounds < 1:
-        raise ImpastoError(f"bad --rounds {arguments.rounds}: allowed are whole numbers of 1 or more")
-    before = conditions(arguments.threads)
+    require_positive(arguments, "rounds")
     asked = {name: value.name if isinstance(value, Path) else value for name, value in vars(arguments).items()}
-    record: dict[str, Any] = {"what": (__doc__ or "").strip(), "conditions": before, "asked": asked}
+    record = {**begin(__doc__, arguments), "asked": asked}
     ways = (OFF, *(arguments.way or WAYS[1:]))
     runs: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     with Engine(arguments.model, provider="cpu", precision="fp32", threads=arguments.threads) as engine:

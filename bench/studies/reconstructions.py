@@ -19,7 +19,6 @@ A fraction is the lowest loss so far over the loss of the noise. The error of a 
 What the output file has already is not run again; a file of another machine or other versions is refused.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import json
@@ -30,9 +29,9 @@ from typing import Any
 
 import numpy as np
 
-from impasto.bench.conditions import conditions
+from impasto.bench.record import write
 from impasto.bench.studies.recorded import HISTORY, PIXEL, BudgetSpent, Recorded, run_torch
-from impasto.bench.studies.study import as_script
+from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine import Engine, Settings
 from impasto.engine.descent import PIXEL_RANGE, lbfgs_settings
 from impasto.engine.images import Picture, read_image
@@ -41,7 +40,6 @@ from impasto.engine.objective import Objective
 from impasto.engine.outcome import Budget, Vector
 from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
 from impasto.models.errors import ImpastoError
-from impasto.models.store import atomic_file
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 MARKS = (1, 50, 100, 200, 300, 500)
@@ -144,20 +142,15 @@ def fitted(path: Path, side_px: int) -> Picture:
 
 def main() -> None:
     """Run the reconstructions and write them down."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("content", type=Path)
-    parser.add_argument("style", type=Path)
-    parser.add_argument("--model", default="vgg19")
+    parser = command_line(__doc__, "content", "style", model="vgg19")
     parser.add_argument("--content-side", type=int, default=128, help="long side, px")
     parser.add_argument("--style-side", type=int, default=192, help="long side, px")
     parser.add_argument("--optimizer", action="append", choices=list(OPTIMIZERS), help="repeatable; default all")
     parser.add_argument("--case", default="", help="only those whose name begins so: content, content relu4_1, style")
     parser.add_argument("--evaluations", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0, help="of the noise; one other than 0 is named in the case")
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
-    record: dict[str, Any] = {"what": __doc__, "conditions": conditions(arguments.threads), "runs": {}}
+    record = {**begin(__doc__, arguments), "runs": {}}
     if arguments.output.is_file():
         before = json.loads(arguments.output.read_text())
         check_same(before["conditions"], record["conditions"], arguments.output)
@@ -187,8 +180,7 @@ def main() -> None:
                     start = Start(x, objective.image_shape, arguments.evaluations, settings)
                     rows[name] = run_one(name, objective, start, image)
                     print(case, name, json.dumps(rows[name]), flush=True)
-                    with atomic_file(arguments.output) as part:
-                        part.write_text(json.dumps(record, indent=1) + "\n")
+                    write(arguments.output, record)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from impasto.bench.conditions import conditions, load
+from impasto.bench.conditions import load
 from impasto.bench.pictures import square
-from impasto.bench.record import check_place, write
-from impasto.bench.studies.study import as_script
+from impasto.bench.record import write
+from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine import Engine, Event, Iteration, Picture, Settings, Started
 from impasto.engine.network import load_network
 from impasto.models.errors import ImpastoError
@@ -63,24 +63,17 @@ class Descent:
 
 def main() -> None:
     """Measure, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, threads=1)
     parser.add_argument("pictures", type=Path, help=f"a folder with {', '.join(_files())}")
     parser.add_argument("--size", type=int, default=160, help="side of the square images, px")
     parser.add_argument("--evaluations", type=int, default=ALONE, help="of VGG-19 alone")
     parser.add_argument("--draft", type=int, action="append", help=f"iterations, repeatable; default: {DRAFTS}")
     parser.add_argument("--refine", type=int, action="append", help=f"evaluations, repeatable; default: {REFINEMENTS}")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
     drafts, refinements = tuple(arguments.draft or DRAFTS), tuple(arguments.refine or REFINEMENTS)
     if min(arguments.evaluations, *drafts, *refinements) < 1:
         raise ImpastoError("bad --evaluations, --draft or --refine: allowed are whole numbers of 1 or more")
-    check_place(arguments.output)
-    record: dict[str, Any] = {
-        "what": __doc__,
-        "conditions": conditions(arguments.threads),
-        "asked": asked(arguments, drafts, refinements),
-    }
+    record = {**begin(__doc__, arguments), "asked": asked(arguments, drafts, refinements)}
     found = measured_before(arguments.output, record["asked"])
     for names in PAIRS:
         pair = " ".join(names)

@@ -6,14 +6,12 @@ Run it in a clone. Each revision's own code builds its own graph for the CPU pro
 process evaluates both in turn, A B A B. Ratios are taken round by round; both gradients are compared.
 """
 
-import argparse
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,10 +20,10 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from impasto.bench.conditions import conditions
-from impasto.bench.fitting import check_graph
-from impasto.bench.record import check_place, write
-from impasto.bench.studies.study import as_script
+from impasto.bench.record import write
+from impasto.bench.sampling import REST_ON_CPU_S
+from impasto.bench.studies.graphs import check_graph, fill
+from impasto.bench.studies.study import as_script, begin, command_line, in_turn
 from impasto.engine import providers
 from impasto.engine.graph import Graph
 from impasto.engine.network import load_network
@@ -35,7 +33,6 @@ from impasto.models.errors import ImpastoError
 
 FOLDERS = ("models", "export", "engine", "bench")
 WARM_UP = 2
-REST_S = 0.02
 _BUILD = """
 import sys
 from pathlib import Path
@@ -53,16 +50,12 @@ Path(output).write_bytes(whole(lowering.lower(model, providers.choose("cpu"))))
 
 def main() -> None:
     """Build, count, measure, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, model="vgg19")
     parser.add_argument("revision", help="of git, such as a tag or HEAD~10")
-    parser.add_argument("--model", default="vgg19")
     parser.add_argument("--size", type=int, default=512, help="px")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
-    check_place(arguments.output)
-    record: dict[str, Any] = {"what": (__doc__ or "").strip(), "conditions": conditions(arguments.threads)}
+    record = begin(__doc__, arguments)
     network = load_network(arguments.model).path.resolve()
     with tempfile.TemporaryDirectory(prefix="impasto-revisions-") as name:
         graphs = {}
@@ -103,18 +96,10 @@ def measured(graphs: dict[str, Path], threads: int, rounds: int) -> dict[str, An
         key: Session(Graph(path.read_bytes()), providers.choose("cpu"), threads) for key, path in graphs.items()
     }
     for session in sessions.values():
-        random = np.random.default_rng(0)
-        for name, array in sorted(session.inputs.items()):
-            session.set(name, np.asarray(random.random(array.shape, np.float32)))
+        fill(session)
     gradients = [session.run()["d_image"].copy() for session in sessions.values()]
-    samples: dict[str, list[float]] = {key: [] for key in sessions}
-    for number in range(WARM_UP + rounds):
-        for key, session in sessions.items():
-            time.sleep(REST_S)
-            start_s = time.perf_counter()
-            session.run()
-            if number >= WARM_UP:
-                samples[key].append(time.perf_counter() - start_s)
+    runs = {key: session.run for key, session in sessions.items()}
+    samples = in_turn(runs, rounds, warm_up=WARM_UP, rest_s=REST_ON_CPU_S)
     older, newer = samples.values()
     ratios = [a / b for a, b in zip(older, newer, strict=True)]
     return {

@@ -11,14 +11,14 @@ import argparse
 import json
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from impasto.bench.conditions import conditions
 from impasto.bench.record import write
-from impasto.bench.studies.study import as_script
+from impasto.bench.studies.study import as_script, begin, command_line, in_turn
 from impasto.engine import Engine, style_reconstruction
 from impasto.engine.images import read_image, write_image
 
@@ -39,17 +39,13 @@ def seam(pixels: np.ndarray) -> dict[str, float]:
 
 def main() -> None:
     """Make both textures, measure, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("style", type=Path)
-    parser.add_argument("--model", default="vgg19")
+    parser = command_line(__doc__, "style", model="vgg19")
     parser.add_argument("--side", type=int, default=128, help="of the square texture, px; a multiple of 16")
     parser.add_argument("--evaluations", type=int, default=150)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--picture", type=Path, help="write both tilings beside each other here")
-    parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
-    record: dict[str, Any] = {"what": __doc__, "conditions": conditions(arguments.threads), "textures": {}}
+    record = {**begin(__doc__, arguments), "textures": {}}
     limit, side = arguments.evaluations, arguments.side
     settings = {
         name: style_reconstruction(canvas=(side, side), iterations=limit, evaluations=limit, seamless=seamless)
@@ -80,13 +76,8 @@ def timed(arguments: argparse.Namespace, settings: dict[str, Any]) -> dict[str, 
         name: Engine(arguments.model, provider="cpu", precision="fp32", threads=arguments.threads) for name in settings
     }
     objectives = {name: engines[name].objective(None, arguments.style, chosen) for name, chosen in settings.items()}
-    samples: dict[str, list[float]] = {name: [] for name in settings}
-    for round_number in range(arguments.rounds + 1):
-        for name, (objective, x) in objectives.items():
-            start_s = time.process_time()
-            objective(x)
-            if round_number:
-                samples[name].append(time.process_time() - start_s)
+    runs = {name: partial(objective, x) for name, (objective, x) in objectives.items()}
+    samples = in_turn(runs, arguments.rounds, now=time.process_time)
     return {"samples": samples, "median": {name: statistics.median(values) for name, values in samples.items()}}
 
 
