@@ -8,19 +8,19 @@ very same ONNX Runtime objective, so that nothing but the optimiser differs. A c
 evaluation.
 """
 
-import contextlib
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from impasto.bench.pictures import square
 from impasto.bench.record import write
-from impasto.bench.studies.recorded import HISTORY, PIXEL, BudgetSpent, Recorded, run_torch
+from impasto.bench.studies.recorded import HISTORY, PIXEL, Recorded, run_lbfgs, run_torch
 from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine import Engine, Settings
-from impasto.engine.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.outcome import Budget, Vector
+from impasto.engine.lbfgs import LbfgsSettings
+from impasto.engine.outcome import Vector
 
 ALPHA = 1e-3
 
@@ -28,15 +28,12 @@ ALPHA = 1e-3
 def run_impasto(objective: Recorded, x: Vector, evaluations: int) -> None:
     """Minimise with this project's L-BFGS; the image is square."""
     side = math.isqrt(x.size // 3)
-    settings = LbfgsSettings(history_size=HISTORY, image_shape=(3, side, side))
-    for _ in lbfgs(objective, x, settings, Budget(evaluations=evaluations)):
-        pass
+    run_lbfgs(objective, x, evaluations, LbfgsSettings(history_size=HISTORY, image_shape=(3, side, side)))
 
 
 def run_impasto_plain(objective: Recorded, x: Vector, evaluations: int) -> None:
     """Minimise with this project's L-BFGS without the spectral initial inverse."""
-    for _ in lbfgs(objective, x, LbfgsSettings(history_size=HISTORY), Budget(evaluations=evaluations)):
-        pass
+    run_lbfgs(objective, x, evaluations, LbfgsSettings(history_size=HISTORY))
 
 
 def run_scipy(objective: Recorded, x: Vector, evaluations: int) -> None:
@@ -51,7 +48,7 @@ def run_scipy(objective: Recorded, x: Vector, evaluations: int) -> None:
     scipy.optimize.minimize(function, x.astype(np.float64) * PIXEL, jac=True, method="L-BFGS-B", options=options)
 
 
-RIVALS: dict[str, Callable[[Recorded, Vector, int], None]] = {
+RIVALS: dict[str, Callable[..., None]] = {
     "impasto": run_impasto,
     "impasto plain": run_impasto_plain,
     "torch.optim.LBFGS": run_torch,
@@ -76,9 +73,7 @@ def main() -> None:
             finals = {}
             for name, run in RIVALS.items():
                 recorded = Recorded(objective, arguments.evaluations)
-                with contextlib.suppress(BudgetSpent):
-                    run(recorded, x, arguments.evaluations)
-                curve = np.minimum.accumulate(recorded.losses).tolist()
+                curve = recorded.lowest(partial(run, x=x, evaluations=arguments.evaluations)).tolist()
                 finals[name] = curve[-1]
                 record["runs"].append(
                     {"init": init, "optimizer": name, "final": curve[-1], "last": recorded.losses[-1], "curve": curve}

@@ -17,10 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from impasto.bench.record import write
 from impasto.bench.studies import rounding
+from impasto.bench.studies.imitation import squared
 from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine import Engine, Settings
 from impasto.engine.providers import Provider, choose
@@ -42,7 +41,7 @@ def main() -> None:
     settings = Settings(size=0, content_weight=arguments.content_weight, iterations=arguments.iterations)
     record = {**begin(__doc__, arguments), "settings": settings.as_dict(), "runs": []}
     for size in arguments.size or SIZES_PX:
-        content, style = (squared(path, size, arguments.output) for path in (arguments.content, arguments.style))
+        content, style = (square_file(path, size, arguments.output) for path in (arguments.content, arguments.style))
         for start in STARTS:
             chosen = replace(settings, init=start)
             reference = None
@@ -57,11 +56,11 @@ def main() -> None:
                 write(arguments.json, record)
 
 
-def squared(path: Path, size: int, folder: Path) -> Path:
+def square_file(path: Path, size: int, folder: Path) -> Path:
     """Write an image as a square of a size, and return where."""
     target = folder / f"{path.stem}-{size}.png"
     if not target.is_file():
-        Image.open(path).convert("RGB").resize((size, size), Image.Resampling.LANCZOS).save(target)
+        squared(str(path), size).save(target)
     return target
 
 

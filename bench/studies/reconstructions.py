@@ -19,25 +19,25 @@ A fraction is the lowest loss so far over the loss of the noise. The error of a 
 What the output file has already is not run again; a file of another machine or other versions is refused.
 """
 
-import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from impasto.bench.record import write
-from impasto.bench.studies.recorded import HISTORY, PIXEL, BudgetSpent, Recorded, run_torch
+from impasto.bench.studies.recorded import HISTORY, PIXEL, Recorded, run_lbfgs, run_torch
 from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine import Engine, Settings
 from impasto.engine.descent import PIXEL_RANGE, lbfgs_settings
-from impasto.engine.images import Picture, read_image
-from impasto.engine.lbfgs import LbfgsSettings, lbfgs
+from impasto.engine.images import Picture, fit_long_side, read_image
+from impasto.engine.lbfgs import LbfgsSettings
 from impasto.engine.objective import Objective
-from impasto.engine.outcome import Budget, Vector
+from impasto.engine.outcome import Vector
 from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
 from impasto.models.errors import ImpastoError
 
@@ -62,53 +62,31 @@ class Start:
     settings: Settings
 
 
-def _minimise(objective: Recorded, start: Start, **changes: Any) -> None:
+def _own(objective: Recorded, start: Start, **changes: Any) -> None:
+    """Minimise with this project's L-BFGS, as `impasto reconstruct` does but for the changes."""
     settings = dataclasses.replace(start.settings, **changes)
     chosen = lbfgs_settings(settings, start.image_shape, LbfgsSettings.loss_noise, from_noise=True)
-    for _ in lbfgs(objective, start.x, chosen, Budget(evaluations=start.evaluations)):
-        pass
+    run_lbfgs(objective, start.x, start.evaluations, chosen)
 
 
-def run_impasto(objective: Recorded, start: Start) -> None:
-    """Minimise with this project's L-BFGS, as `impasto reconstruct` does."""
-    _minimise(objective, start)
+def _torch(objective: Recorded, start: Start, line_search: str | None = None) -> None:
+    run_torch(objective, start.x, start.evaluations, line_search)
 
 
-def run_impasto_short(objective: Recorded, start: Start) -> None:
-    """Minimise with this project's L-BFGS and the rival's history."""
-    _minimise(objective, start, history=HISTORY)
-
-
-def run_impasto_plain(objective: Recorded, start: Start) -> None:
-    """Minimise with this project's L-BFGS without the spectral initial inverse."""
-    _minimise(objective, start, optimizer="plain-lbfgs")
-
-
-def run_torch_plain(objective: Recorded, start: Start) -> None:
-    """Minimise with torch.optim.LBFGS."""
-    run_torch(objective, start.x, start.evaluations)
-
-
-def run_torch_wolfe(objective: Recorded, start: Start) -> None:
-    """Minimise with torch.optim.LBFGS and its line search."""
-    run_torch(objective, start.x, start.evaluations, "strong_wolfe")
-
-
-OPTIMIZERS: Mapping[str, Callable[[Recorded, Start], None]] = {
-    "impasto": run_impasto,
-    "impasto history 10": run_impasto_short,
-    "impasto plain": run_impasto_plain,
-    "torch": run_torch_plain,
-    "torch strong_wolfe": run_torch_wolfe,
+OPTIMIZERS: Mapping[str, Callable[..., None]] = {
+    "impasto": _own,
+    "impasto history 10": partial(_own, history=HISTORY),
+    "impasto plain": partial(_own, optimizer="plain-lbfgs"),
+    "torch": _torch,
+    "torch strong_wolfe": partial(_torch, line_search="strong_wolfe"),
 }
 
 
 def run_one(name: str, objective: Objective, start: Start, image: Vector | None) -> dict[str, Any]:
     """Return what one optimiser comes to on one objective."""
     recorded = Recorded(objective, start.evaluations)
-    with contextlib.suppress(BudgetSpent):
-        OPTIMIZERS[name](recorded, start)
-    curve = np.minimum.accumulate(recorded.losses) / recorded.losses[0]
+    curve = recorded.lowest(partial(OPTIMIZERS[name], start=start))
+    curve = curve / curve[0]
     row: dict[str, Any] = {
         "evaluations": len(curve),
         "fraction": float(curve[-1]),
@@ -134,8 +112,6 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) ->
 
 def fitted(path: Path, side_px: int) -> Picture:
     """Return an image with its long side so many px."""
-    from impasto.engine.images import fit_long_side
-
     picture = read_image(path)
     return picture.resized(*fit_long_side(picture.height, picture.width, side_px))
 

@@ -1,15 +1,20 @@
-"""An objective held to a number of evaluations, and PyTorch's optimiser on it: nothing but the optimiser differs."""
+"""An objective held to a number of evaluations, and optimisers on it: nothing but the optimiser differs."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Self
 
 import numpy as np
 
+from impasto.engine.lbfgs import LbfgsSettings, lbfgs
 from impasto.engine.objective import Objective
-from impasto.engine.outcome import Vector
+from impasto.engine.outcome import Budget, Vector
 
 HISTORY = 10  # of torch.optim.LBFGS in most programs for style transfer
 PIXEL = np.float32(255.0)
 
 
-class BudgetSpent(Exception):  # noqa: N818 - ends an optimiser that has no exact budget of its own
+class _BudgetSpent(Exception):  # noqa: N818 - ends an optimiser that has no exact budget of its own
     """The objective was run as often as allowed."""
 
 
@@ -32,15 +37,27 @@ class Recorded:
         """Return loss and gradient at x.
 
         Raises:
-            BudgetSpent: no evaluation is left.
+            _BudgetSpent: no evaluation is left.
         """
         if len(self.losses) == self._evaluations:
-            raise BudgetSpent
+            raise _BudgetSpent
         loss, gradient = self._objective(x)
         if not self.losses or loss < min(self.losses):
             self.best = x.copy()
         self.losses.append(loss)
         return loss, gradient
+
+    def lowest(self, minimise: Callable[[Self], None]) -> Vector:
+        """Let an optimiser run, and return the lowest loss seen after each evaluation."""
+        with contextlib.suppress(_BudgetSpent):
+            minimise(self)
+        return np.asarray(np.minimum.accumulate(self.losses))
+
+
+def run_lbfgs(objective: Recorded, x: Vector, evaluations: int, settings: LbfgsSettings) -> None:
+    """Minimise with this project's L-BFGS."""
+    for _ in lbfgs(objective, x, settings, Budget(evaluations=evaluations)):
+        pass
 
 
 def run_torch(objective: Recorded, x: Vector, evaluations: int, line_search: str | None = None) -> None:
