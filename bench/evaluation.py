@@ -70,8 +70,8 @@ def _series(
 ) -> Series:
     batch = one.facts["batch"]
     facts: dict[str, Any] = {**one.facts, "setup_s": one.setup_s - one.first_s, "first_s": one.first_s}
-    if len(opened) > 1:
-        first = next(iter(opened))
+    first = next(iter(opened))
+    if name != first:
         pairs = zip(samples[name], samples[first], strict=True)
         shares = [own / batch / (other / opened[first].facts["batch"]) for own, other in pairs]
         median = statistics.median(shares)

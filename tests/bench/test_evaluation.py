@@ -37,7 +37,7 @@ def test_ratios_are_of_seconds_per_picture_round_by_round(
         expected = {"median": statistics.median(shares), "min": min(shares), "max": max(shares)}
         assert item["per_picture"].pop("to") == names[0]
         assert item["per_picture"] == pytest.approx(expected)
-    assert first["per_picture"] == {"to": names[0], "median": 1, "min": 1, "max": 1}
+    assert "per_picture" not in first
     said = [line for line in ended.out.splitlines() if line.startswith(f"64 px, {names[3]}: ")]
     assert len(said) == 1
     assert said[0].endswith(f" of the time per picture of {names[0]}")
