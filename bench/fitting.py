@@ -3,15 +3,15 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from impasto.engine.preparation import read_pictures
+from impasto.engine.inputs.pictures import read_pictures
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from impasto.engine.form import Form
+    from impasto.engine.compile.graph_spec import Form
     from impasto.engine.images import Picture
-    from impasto.engine.preparation import Painting
-    from impasto.engine.render import Engine
+    from impasto.engine.inputs.pictures import Painting
+    from impasto.engine.jobs.engine import Engine
     from impasto.engine.settings import Settings
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from impasto.bench.contenders.contender import Contender
 from impasto.bench.sampling import WALL_CLOCK, Clock, Watch, timed
 from impasto.bench.series import Point
-from impasto.engine.outcome import Vector
+from impasto.engine.optimisers.outcome import Vector
 
 SNAPSHOTS = 40  # in a run as long as the baseline's, which sets the resolution of the time to a loss
 LONGEST = 1.5  # times the baseline's evaluations, for a contender that is not there yet

@@ -20,12 +20,12 @@ from impasto.bench.scenarios import OFFLINE, SCENARIOS, SINGLE_STREAM, Begun, In
 from impasto.bench.series import Series, summarise
 from impasto.bench.subject import Subject, engine_facts, engine_name, loop_facts
 from impasto.bench.transfer import CANCELLED, limited, result_of, stopping
-from impasto.engine.many import Job
+from impasto.engine.jobs.many import Job
 from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
     from impasto.engine.result import Result
 
 PICTURES = 8

@@ -12,8 +12,8 @@ from impasto.bench.contenders.own import OwnBatch, OwnContender
 from impasto.bench.contenders.variants import Variant
 from impasto.bench.sampling import Watch
 from impasto.bench.subject import Subject
-from impasto.engine import precision as precisions
-from impasto.engine import providers
+from impasto.engine.runtime import precision as precisions
+from impasto.engine.runtime import providers
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:

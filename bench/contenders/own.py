@@ -10,13 +10,13 @@ import numpy as np
 from impasto.bench.fitting import checked_form
 from impasto.bench.sampling import timed
 from impasto.bench.subject import Subject, engine_facts, engine_name
-from impasto.engine.descent import Descent
-from impasto.engine.evaluator import Score
-from impasto.engine.outcome import Vector
-from impasto.engine.preparation import initial_image, read_pictures
+from impasto.engine.inputs.pictures import initial_image, read_pictures
+from impasto.engine.jobs.descent import Descent
+from impasto.engine.optimisers.outcome import Vector
+from impasto.engine.runtime.evaluator import Score
 
 if TYPE_CHECKING:
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
 
 
 class OwnBatch:

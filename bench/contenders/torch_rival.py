@@ -16,7 +16,7 @@ import torch
 from impasto.bench.contenders.torch_objective import PIXEL, TorchObjective
 from impasto.bench.contenders.torch_running import Compiled, Eager, Run, Tf32, captured
 from impasto.bench.contenders.variants import Variant
-from impasto.engine.outcome import Vector
+from impasto.engine.optimisers.outcome import Vector
 from impasto.engine.settings import Settings
 
 _LARGEST_SCALE = 24  # powers of two that a gradient in float16 may need

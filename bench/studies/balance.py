@@ -29,10 +29,10 @@ import numpy as np
 from impasto.bench.record import write
 from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine import Engine, Settings
+from impasto.engine.compile.normalising import normalise_network
 from impasto.engine.images import fit_long_side, read_image, resize, write_image
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
-from impasto.engine.normalising import normalise_network
-from impasto.engine.preparation import read_style
+from impasto.engine.inputs.pictures import read_style
 from impasto.engine.settings import POOLINGS
 from impasto.models.errors import ImpastoError
 from impasto.models.store import EMBEDDED, FULL

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.engine import memory
-from impasto.engine.memory import Demand
-from impasto.engine.network import load_network
+from impasto.engine.compile import memory
+from impasto.engine.compile.memory import Demand
+from impasto.engine.compile.network import load_network
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS
 from impasto.export.graph_memory import graph_memory
 from impasto.export.objective import build_objective
@@ -14,7 +14,7 @@ from impasto.export.objective import build_objective
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from impasto.engine.session import Session
+    from impasto.engine.runtime.session import Session
 
 
 def default_objective(model: str, side_px: int) -> "ir.Model":

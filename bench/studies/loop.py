@@ -23,7 +23,7 @@ from impasto.bench.record import write
 from impasto.bench.studies.study import as_script, begin, command_line, require_positive
 from impasto.bench.subject import Subject, engine_facts
 from impasto.engine import Settings
-from impasto.engine.descent import Descent
+from impasto.engine.jobs.descent import Descent
 
 LOOPS = {"cpu": ("host", "device"), "openvino": ("host",)}  # by provider; on GPUs it is no question
 OPTIMIZERS = ("lbfgs", "plain-lbfgs")

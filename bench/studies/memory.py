@@ -17,7 +17,7 @@ from pathlib import Path
 
 from impasto.bench.record import write
 from impasto.bench.studies.study import as_script, begin, command_line
-from impasto.engine.network import load_network
+from impasto.engine.compile.network import load_network
 from impasto.models.errors import ImpastoError
 from impasto.models.store import CACHE_VARIABLE
 

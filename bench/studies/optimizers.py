@@ -19,8 +19,8 @@ from impasto.bench.record import write
 from impasto.bench.studies.recorded import HISTORY, PIXEL, Recorded, run_lbfgs, run_torch
 from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine import Engine, Settings
-from impasto.engine.lbfgs import LbfgsSettings
-from impasto.engine.outcome import Vector
+from impasto.engine.optimisers.lbfgs import LbfgsSettings
+from impasto.engine.optimisers.outcome import Vector
 
 ALPHA = 1e-3
 

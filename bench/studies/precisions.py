@@ -22,7 +22,7 @@ from impasto.bench.studies import rounding
 from impasto.bench.studies.imitation import squared
 from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine import Engine, Settings
-from impasto.engine.providers import Provider, choose
+from impasto.engine.runtime.providers import Provider, choose
 from impasto.models.store import FULL
 
 REFERENCE = "cpu:fp32"

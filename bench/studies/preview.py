@@ -21,9 +21,9 @@ from impasto.bench.conditions import load
 from impasto.bench.record import write
 from impasto.bench.studies.study import as_script, begin, command_line, require_positive
 from impasto.engine import Engine, Event, Settings
-from impasto.engine.preview import Pace, Preview
-from impasto.engine.preview.pace import SHARE
-from impasto.engine.preview.place import TerminalSize
+from impasto.engine.watch.preview import Pace, Preview
+from impasto.engine.watch.preview.pace import SHARE
+from impasto.engine.watch.preview.place import TerminalSize
 from impasto.models.store import EMBEDDED
 
 OFF = "off"

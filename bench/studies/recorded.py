@@ -6,9 +6,9 @@ from typing import Self
 
 import numpy as np
 
-from impasto.engine.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.objective import Objective
-from impasto.engine.outcome import Budget, Vector
+from impasto.engine.device.objective import Objective
+from impasto.engine.optimisers.lbfgs import LbfgsSettings, lbfgs
+from impasto.engine.optimisers.outcome import Budget, Vector
 
 HISTORY = 10  # of torch.optim.LBFGS in most programs for style transfer
 PIXEL = np.float32(255.0)

@@ -24,10 +24,10 @@ from impasto.bench.record import write
 from impasto.bench.sampling import REST_ON_CPU_S
 from impasto.bench.studies.graphs import check_graph, fill
 from impasto.bench.studies.study import as_script, begin, command_line, in_turn
-from impasto.engine import providers
-from impasto.engine.graph import Graph
-from impasto.engine.network import load_network
-from impasto.engine.session import Session
+from impasto.engine.compile.network import load_network
+from impasto.engine.runtime import providers
+from impasto.engine.runtime.graph import Graph
+from impasto.engine.runtime.session import Session
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS
 from impasto.models.errors import ImpastoError
 
@@ -36,8 +36,9 @@ WARM_UP = 2
 _BUILD = """
 import sys
 from pathlib import Path
-from impasto.engine import lowering, providers
-from impasto.engine.network import load_network
+from impasto.engine.runtime import lowering
+from impasto.engine.runtime import providers
+from impasto.engine.compile.network import load_network
 from impasto.export.objective import build_objective
 from impasto.export.serialised import whole
 network, content, style, size, output = sys.argv[1:]

@@ -17,7 +17,7 @@ from impasto.bench.contenders.torch_objective import TorchObjective
 from impasto.bench.contenders.variants import BASELINE, VARIANTS, choose
 from impasto.bench.subject import Subject
 from impasto.engine import Engine, Settings
-from impasto.engine.providers import openvino
+from impasto.engine.runtime.providers import openvino
 from impasto.models.errors import ImpastoError
 from tests.bench.command import ON_CPU, interrupt_at, measured
 from tests.small_network import features_model

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx_ir as ir
 import pytest
 
-from impasto.engine import memory
+from impasto.engine.compile import memory
 from tests.bench.command import ON_CPU, bench, measured
 from tests.small_network import VGG_WIDTHS, features_model
 
