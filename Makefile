@@ -26,12 +26,14 @@ demo: $(VENV)/usable
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
 
-# mypy reads an installed copy: the folders' own names are not the import names.
+# mypy reads an installed copy: the folders' own names are not the import names. To it come the parts of bench/ that the
+# wheel leaves out.
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	rm -rf build/typecheck
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/typecheck .
+	cp -r bench/studies bench/gpu build/typecheck/impasto/bench
 	cd build/typecheck && ../../$(BIN)/mypy --config-file ../../pyproject.toml \
 	  -p impasto.models -p impasto.export -p impasto.engine -p impasto.bench
 	MYPYPATH=build/typecheck $(BIN)/mypy tests examples

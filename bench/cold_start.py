@@ -7,7 +7,8 @@ is empty at first:
     another style   the size is known, the style image is not
     second start    the same command again
 
-The operating system's file cache is warm in all of them: the network's file is read once before, and rounds that do
+Of each the file also has the seconds of the whole process, for a transfer of as many iterations as are asked for. The
+operating system's file cache is warm in all of them: the network's file is read once before, and rounds that do
 not count warm it up for the rest.
 """
 
@@ -16,18 +17,17 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from impasto.bench.clock import Clock, WallClock
-from impasto.bench.effort import Effort
+from impasto.bench.sampling import Effort, Watch
 from impasto.bench.series import Series
 from impasto.bench.subject import Subject
-from impasto.bench.watch import Watch
 from impasto.engine.compile.network import load_network
 from impasto.engine.images import write_image
 from impasto.engine.run_cache import DISABLE_VARIABLE
@@ -66,7 +66,7 @@ def check(subject: Subject, warm_up: int) -> None:
 
 
 def measure(
-    subject: Subject, effort: Effort, watch: Watch, *, warm_up: int = 0, clock: Clock | None = None
+    subject: Subject, effort: Effort, watch: Watch, *, warm_up: int = 0, iterations: int = 1
 ) -> Iterator[Series]:
     """Yield a series per size and kind of start.
 
@@ -75,41 +75,41 @@ def measure(
         effort: its duration and least number of rounds; its warm-up is of evaluations, and not asked.
         watch: asked before every round.
         warm_up: rounds before anything counts, once and not at every size.
-        clock: None is the machine's.
+        iterations: of each start's transfer.
 
     Raises:
         ImpastoError: as `check`; or the command failed, its own line.
     """
     check(subject, warm_up)
-    clock = clock or WallClock()
+    subject = replace(subject, settings=replace(subject.settings, iterations=iterations))
     network = load_network(subject.model)
     network.path.read_bytes()
     if warm_up:
         watch.stage("starts that do not count", warm_up)
     for number in range(warm_up):
         if not watch.stopped():
-            _round(subject, network.path, subject.sizes[0], clock)
+            _round(subject, network.path, subject.sizes[0])
             watch.done(number + 1)
     for size in subject.sizes:
         starts: dict[str, list[Start]] = {kind: [] for kind in KINDS}
         watch.stage(f"{size} px, starts", 1)
-        begin_s, rounds = clock.now(), 0
-        while not watch.stopped() and (rounds < effort.least or clock.now() - begin_s < effort.duration_s):
-            for kind, start in _round(subject, network.path, size, clock).items():
+        begin_s, rounds = time.perf_counter(), 0
+        while not watch.stopped() and effort.lasts(rounds, begin_s):
+            for kind, start in _round(subject, network.path, size).items():
                 starts[kind].append(start)
             rounds += 1
-            watch.done(min(rounds / effort.least, (clock.now() - begin_s) / effort.duration_s, 1.0))
+            watch.done(min(rounds / effort.least, (time.perf_counter() - begin_s) / effort.duration_s, 1.0))
         for kind, found in starts.items():
             if found:
                 yield _series(kind, size, found)
 
 
-def _round(subject: Subject, network: Path, size: int, clock: Clock) -> dict[str, Start]:
+def _round(subject: Subject, network: Path, size: int) -> dict[str, Start]:
     """Return one start of each kind, in their order, with a cache that is empty at first."""
     with tempfile.TemporaryDirectory(prefix="impasto-bench-") as name:
         folder = Path(name)
         _write_pictures(subject, size, folder)
-        return {kind: _start(subject, network, folder, style, clock) for kind, style in KINDS.items()}
+        return {kind: _start(subject, network, folder, style) for kind, style in KINDS.items()}
 
 
 def _write_pictures(subject: Subject, size: int, folder: Path) -> None:
@@ -118,11 +118,11 @@ def _write_pictures(subject: Subject, size: int, folder: Path) -> None:
         write_image(folder / name, pixels.astype(np.float32) / np.float32(255))
 
 
-def _start(subject: Subject, network: Path, folder: Path, style: str, clock: Clock) -> Start:
+def _start(subject: Subject, network: Path, folder: Path, style: str) -> Start:
     """Run one process in a folder that holds its pictures and its cache."""
     environment = {name: value for name, value in os.environ.items() if name != DISABLE_VARIABLE}
     environment[CACHE_VARIABLE] = str(folder / "cache")
-    begin_s = clock.now()
+    begin_s = time.perf_counter()
     ended = subprocess.run(  # noqa: S603 - this very program
         [sys.executable, "-c", _MAIN, *_arguments(subject, network, style)],
         cwd=folder,
@@ -131,7 +131,7 @@ def _start(subject: Subject, network: Path, folder: Path, style: str, clock: Clo
         text=True,
         check=False,
     )
-    process_s = clock.now() - begin_s
+    process_s = time.perf_counter() - begin_s
     if ended.returncode:
         said = ended.stderr.strip().splitlines() or ["it said nothing"]
         raise ImpastoError(f"`impasto transfer` ended with {ended.returncode}: {said[-1].removeprefix('error: ')}")
@@ -153,7 +153,7 @@ def _arguments(subject: Subject, network: Path, style: str) -> list[str]:
         "--pool": settings.pool,
         "--init": settings.init,
         "--size": 0,
-        "--iterations": 1,
+        "--iterations": settings.iterations,
         "--optimizer": settings.optimizer,
         "--history": settings.history,
         "--loop": subject.loop,

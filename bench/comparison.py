@@ -15,24 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from impasto.bench.clock import Clock, WallClock
-from impasto.bench.contender import Contender, Evaluating
-from impasto.bench.effort import Effort
-from impasto.bench.entries import Absent, Own, Way, at_size, own_entries, possible, rival_entries
+from impasto.bench.contenders.contender import Contender, Evaluating
+from impasto.bench.contenders.entries import Absent, Own, Way, own_entries, possible, rival_entries
+from impasto.bench.contenders.variants import BASELINE, choose
 from impasto.bench.race import Course, Finish, race
-from impasto.bench.rivals.variants import BASELINE, choose
-from impasto.bench.sampling import interleaved
+from impasto.bench.sampling import REST_ON_CPU_S, Effort, Watch, interleaved
 from impasto.bench.series import Series
-from impasto.bench.subject import Subject
-from impasto.bench.watch import Watch
+from impasto.bench.subject import GPU_PROVIDERS, Subject
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
-    from impasto.bench.rivals.torch_rival import TorchRival
-
-GPU_PROVIDERS = ("cuda", "tensorrt")
-# Threads of a pool go on spinning for a moment after their work, and would slow down whoever is next.
-REST_ON_CPU_S = 0.02
+    from impasto.bench.contenders.torch_rival import TorchRival
 
 
 @dataclass(frozen=True)
@@ -42,7 +35,7 @@ class Field:
     Attributes:
         subject: what is measured; its provider and precision are replaced by those below, and its pixels are unbounded.
         ways: of the project; of those that a provider lacks it is said that they did not run, as long as one is left.
-        against: names of `impasto.bench.rivals.variants`; none is all that can run.
+        against: names of `impasto.bench.contenders.variants`; none is all that can run.
         evaluations: of the baseline's descent; 0 leaves the descents out.
     """
 
@@ -103,7 +96,7 @@ class Compared:
     absent: tuple[dict[str, Any], ...]
 
 
-def measure(field: Field, effort: Effort, watch: Watch, *, clock: Clock | None = None) -> Iterator[Compared]:
+def measure(field: Field, effort: Effort, watch: Watch) -> Iterator[Compared]:
     """Yield what came of each size.
 
     Raises:
@@ -111,13 +104,12 @@ def measure(field: Field, effort: Effort, watch: Watch, *, clock: Clock | None =
             the rivals lack.
     """
     _require_torch()
-    clock = clock or WallClock()
     ways, lacking = possible(field.ways, build_engines=field.subject.build_engines)
     for size in field.subject.sizes:
         if watch.stopped():
             return
         with ExitStack() as stack:
-            found = _at_size(field, ways, lacking, size, effort, watch, clock, stack)
+            found = _at_size(field, ways, lacking, size, effort, watch, stack)
         if found is not None:
             yield found
 
@@ -129,22 +121,13 @@ def _at_size(
     size: int,
     effort: Effort,
     watch: Watch,
-    clock: Clock,
     stack: ExitStack,
 ) -> Compared | None:
     watch.stage(f"{size} px, setting up", 1)
-    own = own_entries(field.subject, ways, size, clock, stack)
+    own = own_entries(field.subject, ways, size, stack)
     gpu = _on_gpu(own)
-    baseline, rivals, absent = rival_entries(
-        field.subject,
-        choose(field.against, gpu=gpu),
-        size,
-        own[0],
-        watch,
-        clock,
-        stack,
-        device="cuda" if gpu else "cpu",
-    )
+    variants, device = choose(field.against, gpu=gpu), "cuda" if gpu else "cpu"
+    baseline, rivals, absent = rival_entries(field.subject, variants, size, own[0], watch, stack, device)
     everyone: list[Evaluating] = [baseline, *rivals, *own]
     watch.stage(f"{size} px, one evaluation of each in turn", 1)
     for contender in everyone:
@@ -152,7 +135,7 @@ def _at_size(
             contender.evaluate()
     rest_s = 0.0 if gpu else REST_ON_CPU_S
     runs = {contender.name: contender.evaluate for contender in everyone}
-    samples = interleaved(runs, effort, watch, clock, rest_s=rest_s)
+    samples = interleaved(runs, effort, watch, rest_s=rest_s)
     if not samples[baseline.name]:
         return None
     batch = field.subject.batch
@@ -161,15 +144,13 @@ def _at_size(
     if field.evaluations and not watch.stopped():
         watch.stage(f"{size} px, descents in turn", field.evaluations)
         racers = [contender for contender in everyone if isinstance(contender, Contender)]
-        courses, found, loss = race(
-            racers, baseline.loss_of, field.evaluations, rest_s=rest_s, clock=clock, watch=watch
-        )
+        courses, found, loss = race(racers, baseline.loss_of, field.evaluations, rest_s=rest_s, watch=watch)
         finishes = dict(zip(runs, found, strict=bool(found)))  # none where it was stopped on the way
         series += [
             _descent(course, size, finishes.get(course.contender.name), loss) for course in courses if course.curve
         ]
     ratios = [_ratio(mine, other, samples, finishes, size) for mine in own for other in (baseline, *rivals)]
-    return Compared(tuple(series), tuple(ratios), tuple(at_size([*lacking, *absent], size)))
+    return Compared(tuple(series), tuple(ratios), tuple({**item, "size_px": size} for item in (*lacking, *absent)))
 
 
 def _require_torch() -> None:

@@ -3,22 +3,19 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from impasto.engine.compile import memory
-from impasto.engine.compile.memory import Demand
 from impasto.engine.inputs.pictures import read_pictures
-from impasto.export.graph_memory import graph_memory
 
 if TYPE_CHECKING:
     import numpy as np
-    import onnx_ir as ir
 
+    from impasto.engine.compile.graph_spec import GraphSpec
     from impasto.engine.images import Picture
     from impasto.engine.inputs.pictures import Painting
     from impasto.engine.jobs.engine import Engine
     from impasto.engine.settings import Settings
 
 
-def checked_form(engine: "Engine", settings: "Settings", scene: "Picture", painting: "Painting", batch: int) -> "Form":
+def checked_form(engine: "Engine", settings: "Settings", scene: "Picture", painting: "Painting", batch: int) -> "GraphSpec":
     """Return the form of evaluations of so many pictures, without an optimiser.
 
     Args:
@@ -55,17 +52,3 @@ def check_transfers(
         scene, painting = read_pictures(*pictures, settings)
         form = replace(engine.compiler.form(settings, scene), batch=batch)
         engine.compiler.check_memory(form, settings, painting)
-
-
-def check_graph(model: "ir.Model", side_px: int) -> None:
-    """Refuse a graph that is opened without an engine on the CPU.
-
-    Args:
-        model: with static shapes.
-        side_px: of its square image, px.
-
-    Raises:
-        ImpastoError: it does not fit.
-    """
-    demand = Demand(side_px, side_px, 0, optimizer="")
-    memory.check(memory.estimate(graph_memory(model), demand), demand, memory.available())

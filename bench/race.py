@@ -5,14 +5,13 @@ contender's images are kept at intervals, and the first one that is good enough 
 the clock.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from impasto.bench.clock import Clock
-from impasto.bench.contender import Contender
-from impasto.bench.sampling import timed
+from impasto.bench.contenders.contender import Contender
+from impasto.bench.sampling import WALL_CLOCK, Clock, Watch, timed
 from impasto.bench.series import Point
-from impasto.bench.watch import Watch
 from impasto.engine.optimisers.solution import Vector
 
 SNAPSHOTS = 40  # in a run as long as the baseline's, which sets the resolution of the time to a loss
@@ -70,8 +69,8 @@ def race(
     evaluations: int,
     *,
     rest_s: float,
-    clock: Clock,
     watch: Watch,
+    clock: Clock = WALL_CLOCK,
 ) -> tuple[list[Course], list[Finish], float]:
     """Run all of them, and say when each reached the lowest loss of the first, which is the baseline.
 
@@ -81,16 +80,28 @@ def race(
         evaluations: of each optimiser; one that has not reached the baseline's loss by then goes on, up to `LONGEST`
             times as many.
         rest_s: before each step.
-        clock: of the steps.
         watch: asked before every round.
+        clock: of the steps.
 
     Returns:
         Courses, finishes, and the loss that was to be reached.
     """
     every = max(1, evaluations // SNAPSHOTS)
     courses = [Course(contender) for contender in contenders]
-    turns = Turns(every, rest_s, clock, watch)
-    turns.until(evaluations, courses)
+
+    def take_turns(limit: int, racing: Sequence[Course]) -> None:
+        """Let each take a step in turn until all have made so many evaluations or have ended."""
+        while not watch.stopped():
+            left = (course for course in racing if not course.contender.finished)
+            behind = [course for course in left if course.contender.evaluations < limit]
+            if not behind:
+                return
+            for course in behind:
+                clock.sleep_until(clock.now() + rest_s)
+                course.step(clock, every)
+            watch.done(min(course.contender.evaluations for course in behind))
+
+    take_turns(evaluations, courses)
     if not all(course.curve for course in courses) or watch.stopped():
         return courses, [], 0.0
     best = min(courses[0].curve, key=lambda point: point.loss)
@@ -100,7 +111,7 @@ def race(
         waiting = [course for course in waiting if not _there(course, bar, judge)]
         if not waiting or watch.stopped():
             break
-        turns.until(limit, waiting)
+        take_turns(limit, waiting)
     finishes = [Finish(best, judge(courses[0].contender.image()))]
     finishes += [Finish(first_below(course, bar, judge), judge(course.contender.image())) for course in courses[1:]]
     return courses, finishes, best.loss
@@ -111,39 +122,7 @@ def first_below(course: Course, loss: float, judge: Callable[[Vector], float]) -
     points = [*course.snapshots, (course.curve[-1], course.contender.image())]
     if not judge(points[-1][1]) <= loss:
         return None
-    low, high = 0, len(points) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if judge(points[middle][1]) <= loss:
-            high = middle
-        else:
-            low = middle + 1
-    return points[low][0]
-
-
-@dataclass(frozen=True)
-class Turns:
-    """Steps in turn."""
-
-    every: int
-    rest_s: float
-    clock: Clock
-    watch: Watch
-
-    def until(self, evaluations: int, courses: Sequence[Course]) -> None:
-        """Let each take a step in turn until all have made so many evaluations or have ended."""
-        while not self.watch.stopped():
-            behind = [course for course in courses if _goes_on(course) and course.contender.evaluations < evaluations]
-            if not behind:
-                return
-            for course in behind:
-                self.clock.sleep_until(self.clock.now() + self.rest_s)
-                course.step(self.clock, self.every)
-            self.watch.done(min(course.contender.evaluations for course in behind))
-
-
-def _goes_on(course: Course) -> bool:
-    return not course.contender.finished
+    return points[bisect_left(points, True, key=lambda point: judge(point[1]) <= loss)][0]
 
 
 def _there(course: Course, bar: float, judge: Callable[[Vector], float]) -> bool:

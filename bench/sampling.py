@@ -1,17 +1,104 @@
-"""Samples taken in turn: A B A B, so that a change of the machine's speed meets all."""
+"""How samples are taken: for how long, by which clock, in turn (A B A B, so that a change of speed meets all)."""
 
+import math
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
-from impasto.bench.clock import Clock, WallClock
-from impasto.bench.effort import Effort
-from impasto.bench.watch import Watch
+from impasto.models.errors import ImpastoError
+
+# Threads of a pool on the processor spin for a moment after their work, and would slow down whoever is next.
+REST_ON_CPU_S = 0.02
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        duration_s: for each thing that is measured; the samples begun within it count.
+        warm_up: evaluations before anything counts.
+        least: samples at least, however long they take.
+    """
+
+    duration_s: float = 10.0
+    warm_up: int = 3
+    least: int = 5
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ImpastoError: a value is out of range.
+        """
+        if not (math.isfinite(self.duration_s) and self.duration_s > 0):
+            raise ImpastoError(f"bad --duration {self.duration_s:g}: allowed are seconds above 0")
+        if self.warm_up < 1:
+            raise ImpastoError(f"bad --warm-up {self.warm_up}: allowed are whole numbers of 1 or more")
+
+    def lasts(self, samples: int, begin_s: float) -> bool:
+        """Return whether to measure on, with so many samples since so many seconds of `time.perf_counter`."""
+        return samples < self.least or time.perf_counter() - begin_s < self.duration_s
+
+
+class Clock(Protocol):
+    """Seconds that only go forward."""
+
+    def now(self) -> float:
+        """Return the time, s."""
+
+    def sleep_until(self, time_s: float) -> None:
+        """Return at that time, or at once where it has passed."""
+
+
+class WallClock:
+    """The machine's own clock."""
+
+    def now(self) -> float:
+        """Return `time.perf_counter()`."""
+        return time.perf_counter()
+
+    def sleep_until(self, time_s: float) -> None:
+        """Sleep what is left."""
+        time.sleep(max(0.0, time_s - self.now()))
+
+
+WALL_CLOCK = WallClock()
+
+
+class Watch(Protocol):
+    """Follows a benchmark from stage to stage."""
+
+    def stage(self, text: str, total: float) -> None:
+        """Go on to a stage that is done when so much is."""
+
+    def done(self, amount: float) -> None:
+        """Take over how much of the stage is done."""
+
+    def stopped(self) -> bool:
+        """Return whether to end with what there is; asked before every sample."""
+
+
+class Unwatched:
+    """Nobody looks, nobody stops it."""
+
+    def stage(self, text: str, total: float) -> None:
+        """Take no notice."""
+
+    def done(self, amount: float) -> None:
+        """Take no notice."""
+
+    def stopped(self) -> bool:
+        """Return False."""
+        return False
 
 
 def interleaved(
     runs: Mapping[str, Callable[[], object]],
     effort: Effort,
     watch: Watch,
-    clock: Clock | None = None,
+    clock: Clock = WALL_CLOCK,
     *,
     rest_s: float = 0.0,
 ) -> dict[str, list[float]]:
@@ -23,10 +110,9 @@ def interleaved(
         runs: by name; each returns when its device has finished.
         effort: whose warm-up the caller has done.
         watch: asked before every round.
-        clock: None is the machine's.
+        clock: of the samples.
         rest_s: before each run.
     """
-    clock = clock or WallClock()
     samples: dict[str, list[float]] = {name: [] for name in runs}
     budget_s, rounds, spent_s = effort.duration_s * len(runs), 0, 0.0
     while (rounds < effort.least or spent_s < budget_s) and not watch.stopped():
@@ -39,7 +125,7 @@ def interleaved(
     return samples
 
 
-def timed(run: Callable[[], object], clock: Clock) -> float:
+def timed(run: Callable[[], object], clock: Clock = WALL_CLOCK) -> float:
     """Return the seconds that a run takes."""
     start_s = clock.now()
     run()

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from impasto.bench.clock import Clock
-from impasto.bench.watch import Watch
+from impasto.bench.sampling import Clock, Watch
 
 SINGLE_STREAM, OFFLINE, SERVER = SCENARIOS = ("single-stream", "offline", "server")
 

@@ -1,7 +1,6 @@
 """What is measured: a network on a provider, with an objective, on two square pictures."""
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from impasto.engine.result import Result
     from impasto.engine.runtime.providers import Provider
 
+GPU_PROVIDERS = ("cuda", "tensorrt")
 SIZES_PX = (256, 512)
 LARGEST_PX = 4096
 LARGEST_BATCH = 64
@@ -97,10 +97,9 @@ class Subject:
 
     def pictures(self, side_px: int) -> tuple[np.ndarray, np.ndarray]:
         """Return content and style at side x side px, uint8 H x W x 3."""
-        return (
-            _picture(self.content, pictures.drawn_content)(side_px),
-            _picture(self.style, pictures.drawn_style)(side_px),
-        )
+        content = pictures.square(self.content, side_px) if self.content else pictures.drawn_content(side_px)
+        style = pictures.square(self.style, side_px) if self.style else pictures.drawn_style(side_px)
+        return content, style
 
     def pairs(self, side_px: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Return content and style for each place of the batch: the same pictures, rolled sideways to other ones.
@@ -155,7 +154,3 @@ def engine_facts(engine: "Engine", batch: int = 1) -> dict[str, Any]:
 def loop_facts(subject: Subject, result: "Result") -> dict[str, Any]:
     """Return where the optimiser was asked to run, and where a run of it did."""
     return {"loop_asked": subject.loop, "loop": result.loop}
-
-
-def _picture(path: Path | None, draw: Callable[[int], np.ndarray]) -> Callable[[int], np.ndarray]:
-    return draw if path is None else functools.partial(pictures.square, path)

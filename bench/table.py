@@ -1,13 +1,13 @@
 """What a person sees at the end."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from impasto.bench.series import Series
-from impasto.bench.summary import summarise
+from impasto.bench.series import Series, summarise
 
 WIDE = 1000  # where the output is no terminal, nothing needs to be cut off or folded
 
@@ -17,12 +17,8 @@ def show_series(series: Sequence[Series]) -> None:
     columns = ("px", "of", "n", "median", "IQR", "p50", "p90", "p95", "p99", "evaluations", "loss")
     show(("what", *columns), ([item.name, *_cells(item)] for item in series), left=1)
     for item in series:
-        if "throughput_per_s" in item.facts:
-            waited = item.facts["queueing_summary_s"]
-            print(
-                f"{item.size_px} px, {item.name}: {item.facts['throughput_per_s']:.4g} queries/s; "
-                f"in the queue {seconds(waited['p50'])} (p50), {seconds(waited['p99'])} (p99)"
-            )
+        for note in _notes(item.facts):
+            print(f"{item.size_px} px, {item.name}: {note}")
 
 
 def show_ratios(ratios: Sequence[Mapping[str, Any]], absent: Sequence[Mapping[str, Any]]) -> None:
@@ -66,6 +62,19 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int) ->
 def seconds(value: float) -> str:
     """Say a time with three digits, in s or ms."""
     return f"{value:.3g} s" if value >= 0.9995 else f"{value * 1e3:.3g} ms"
+
+
+def _notes(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a series has besides its samples."""
+    if "throughput_per_s" in facts:
+        times = [seconds(facts["queueing_summary_s"][rank]) for rank in ("p50", "p99")]
+        yield f"{facts['throughput_per_s']:.4g} queries/s; in the queue {times[0]} (p50), {times[1]} (p99)"
+    if "per_picture" in facts:
+        share = facts["per_picture"]
+        low, median, high = (f"{share[name]:.2f}" for name in ("min", "median", "max"))
+        yield f"{median} ({low} to {high}) of the time per picture of {share['to']}"
+    if "process_s" in facts:
+        yield f"the whole process takes {seconds(statistics.median(facts['process_s']))} (median)"
 
 
 def _cells(item: Series) -> list[str]:

@@ -14,17 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from impasto.bench import scenarios
-from impasto.bench.clock import Clock, WallClock
-from impasto.bench.effort import Effort
 from impasto.bench.fitting import check_transfers
-from impasto.bench.sampling import timed
+from impasto.bench.sampling import WALL_CLOCK, Clock, Effort, Watch, timed
 from impasto.bench.scenarios import OFFLINE, SCENARIOS, SINGLE_STREAM, Begun, Interrupted, Query
-from impasto.bench.series import Series
+from impasto.bench.series import Series, summarise
 from impasto.bench.subject import Subject, engine_facts, engine_name, loop_facts
-from impasto.bench.summary import summarise
 from impasto.bench.transfer import CANCELLED, limited, result_of, stopping
-from impasto.bench.watch import Watch
-from impasto.engine.jobs.many import Job
+from impasto.engine.jobs.job import Job
 from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
 
@@ -118,15 +114,12 @@ class Worker:
         self.last = result
 
 
-def measure(
-    subject: Subject, effort: Effort, watch: Watch, load: Load, *, clock: Clock | None = None
-) -> Iterator[Series]:
+def measure(subject: Subject, effort: Effort, watch: Watch, load: Load) -> Iterator[Series]:
     """Yield a series per size and scenario; samples are latencies.
 
     Raises:
         ImpastoError: as `limited`, or a transfer failed.
     """
-    clock = clock or WallClock()
     settings, warm_up = limited(subject.settings, load.evaluations), limited(subject.settings, effort.warm_up)
     for size in subject.sizes:
         content, style = subject.pictures(size)
@@ -135,7 +128,7 @@ def measure(
             watch.stage(f"{size} px, warming up", 1)
             try:
                 Worker(engine, contents, style, warm_up, watch)(0)
-                query_s = timed(partial(Worker(engine, contents, style, settings, watch), 1), clock)
+                query_s = timed(partial(Worker(engine, contents, style, settings, watch), 1))
             except Interrupted:
                 return
             for name in load.names:
@@ -147,7 +140,7 @@ def measure(
                 list(warming.all(lambda _: None, count=batch, batch=batch))  # compiles where the batch changes
                 worker = Worker(engine, contents, style, settings, watch)
                 run, facts = _scenario(name, effort, load, query_s, batch)
-                queries = run(worker, clock=clock, watch=watch)
+                queries = run(worker, clock=WALL_CLOCK, watch=watch)
                 if queries and worker.last is not None:
                     said = {
                         **engine_facts(engine, batch),

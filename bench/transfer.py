@@ -4,19 +4,18 @@ The network is open and the graph compiled before, by a transfer of as many eval
 process needs besides is the matter of `cold-start`.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from impasto.bench.clock import Clock, WallClock
-from impasto.bench.effort import Effort
 from impasto.bench.fitting import check_transfers
+from impasto.bench.sampling import Effort, Watch
 from impasto.bench.series import Point, Series
 from impasto.bench.subject import Subject, engine_facts, engine_name, loop_facts
-from impasto.bench.watch import Watch
 from impasto.engine.events import Event, Iteration
-from impasto.engine.jobs.many import Finished, Job
+from impasto.engine.jobs.job import Finished, Job
 from impasto.engine.optimisers.solution import Outcome
 from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
@@ -61,9 +60,7 @@ def stopping(watch: Watch) -> Callable[[], bool]:
     return lambda: next(asked, True) and watch.stopped()
 
 
-def measure(
-    subject: Subject, effort: Effort, watch: Watch, *, evaluations: int, clock: Clock | None = None
-) -> Iterator[Series]:
+def measure(subject: Subject, effort: Effort, watch: Watch, *, evaluations: int) -> Iterator[Series]:
     """Yield one series per size; a transfer that was interrupted does not count.
 
     Args:
@@ -71,12 +68,10 @@ def measure(
         effort: of it.
         watch: asked before every evaluation.
         evaluations: of one transfer.
-        clock: None is the machine's.
 
     Raises:
         ImpastoError: as `limited`, or a transfer failed.
     """
-    clock = clock or WallClock()
     settings, warm_up = limited(subject.settings, evaluations), limited(subject.settings, effort.warm_up)
     for size in subject.sizes:
         watch.stage(f"{size} px, warming up", effort.warm_up)
@@ -84,19 +79,19 @@ def measure(
         with subject.open() as engine:
             name = engine_name(engine, subject.batch)
             check_transfers(engine, settings, (content, style), subject.batch)
-            _run(engine, [Job(content, style, warm_up)] * subject.batch, watch, clock)
+            _run(engine, [Job(content, style, warm_up)] * subject.batch, watch)
             runs: list[TransferRun] = []
-            start_s = clock.now()
+            start_s = time.perf_counter()
             watch.stage(f"{size} px, {name}, one transfer after another", evaluations)
-            while not watch.stopped() and (len(runs) < effort.least or clock.now() - start_s < effort.duration_s):
-                run = _run(engine, [Job(content, style, settings)] * subject.batch, watch, clock)
+            while not watch.stopped() and effort.lasts(len(runs), start_s):
+                run = _run(engine, [Job(content, style, settings)] * subject.batch, watch)
                 if run is not None:
                     runs.append(run)
             if runs:
                 yield _series(name, size, runs, engine_facts(engine, subject.batch), subject)
 
 
-def _run(engine: "Engine", jobs: list[Job], watch: Watch, clock: Clock) -> TransferRun | None:
+def _run(engine: "Engine", jobs: list[Job], watch: Watch) -> TransferRun | None:
     """Run as many transfers at once as there are jobs; None where they were stopped."""
     curve: list[Point] = []
 
@@ -105,7 +100,7 @@ def _run(engine: "Engine", jobs: list[Job], watch: Watch, clock: Clock) -> Trans
             curve.append(Point(event.evaluations, event.seconds, event.loss))
             watch.done(event.evaluations)
 
-    begin_s = clock.now()
+    begin_s = time.perf_counter()
     cancel = stopping(watch)
     if len(jobs) == 1:
         job = jobs[0]
@@ -115,7 +110,7 @@ def _run(engine: "Engine", jobs: list[Job], watch: Watch, clock: Clock) -> Trans
             jobs, batch=len(jobs), on_event=lambda number, _, event: on_event(number, event), cancel=cancel
         )
         results = [result_of(finished) for finished in many]
-    seconds = clock.now() - begin_s
+    seconds = time.perf_counter() - begin_s
     stopped = any(result.outcome == CANCELLED for result in results) or len(results) < len(jobs)
     return None if stopped else TransferRun(seconds, results[0], (*_start(results[0]), *curve))
 

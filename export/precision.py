@@ -57,7 +57,7 @@ def after_the_first(convolution: Convolution) -> bool:
 
 RULE: Rule = after_the_first
 """A stretch between two taps stays float32 where it alone causes a tenth or more of the gradient's squared error for a
-hundredth or less of the multiplications (`impasto.bench.narrowing`, bench/results/narrowing.json)."""
+hundredth or less of the multiplications (`impasto.bench.studies.narrowing`, bench/results/narrowing.json)."""
 
 
 def narrow_convolutions(model: ir.Model, dtype: ir.DataType, rule: Rule = RULE) -> ir.Model:

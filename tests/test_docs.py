@@ -79,18 +79,18 @@ def test_there_are_command_lines_to_check() -> None:
 
 def test_every_measurement_that_is_documented_can_be_run() -> None:
     text = (REPOSITORY / "docs" / "benchmarks.md").read_text()
-    rows = text.split("| `python -m impasto.bench.` |")[1].split("\n\n")[0]
+    rows = text.split("| `python -m impasto.bench.studies.` |")[1].split("\n\n")[0]
     modules = re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE)
     assert len(modules) > 8
-    assert [module for module in modules if not is_runnable(f"impasto.bench.{module}")] == []
+    assert [module for module in modules if not is_runnable(f"impasto.bench.studies.{module}")] == []
 
 
 @pytest.mark.parametrize(
     "line",
     [
         "    python -m impasto.bench.evaluation CONTENT STYLE --weights FILE -o FILE.json",  # was in measurements.md
-        "    python -m impasto.bench.seams STYLE",
-        "    python -m impasto.bench.seams STYLE --nothing -o FILE.json",
+        "    python -m impasto.bench.studies.seams STYLE",
+        "    python -m impasto.bench.studies.seams STYLE --nothing -o FILE.json",
         "    python -m impasto.nothing",
         "    impasto bench evaluate",
         "    impasto bench plot A.json",

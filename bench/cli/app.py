@@ -23,14 +23,28 @@ _ONE = 1  # a transfer is long, and one that is longer than the duration is enou
 
 
 @bench_app.command("evaluation")
-@with_shared(*_OF_OPTIMISERS)
-def evaluation(common: Common) -> None:
-    """Time single evaluations of loss and gradient, the device's end included."""
+@with_shared(*_OF_OPTIMISERS, "model", "batch")
+def evaluation(
+    common: Common,
+    model: Annotated[list[str] | None, typer.Option(help="A network or its file, repeatable. (default: auto)")] = None,
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(help="Pictures in one evaluation, repeatable: each network takes each. (default: 1)"),
+    ] = None,
+) -> None:
+    """Time single evaluations of loss and gradient, the device's end included.
+
+    Several networks and batches take turns in one run, and the seconds per picture of each are compared with those of
+    the first.
+    """
     from impasto.bench import evaluation as benchmark
     from impasto.bench.cli.running import run
 
     what = "seconds for one evaluation of loss and gradient at the start, copies to and from the device included"
-    run("evaluation", what, common, partial(benchmark.measure, common.subject, common.effort))
+    models, batches = model or ["auto"], batch or [1]
+    subjects = [replace(common.subject, model=name, batch=count) for name, count in product(models, batches)]
+    measure = partial(benchmark.measure, subjects, common.effort)
+    run("evaluation", what, replace(common, subject=subjects[0]), measure, models=models, batches=batches)
 
 
 @bench_app.command("transfer")
@@ -79,6 +93,9 @@ def throughput(
 def cold_start(
     common: Common,
     warm_up: Annotated[int, typer.Option(help="Rounds of starts before anything counts; 0 is none.")] = 1,
+    iterations: Annotated[
+        int, typer.Option(help="Iterations of each start's transfer; its whole process is timed as well.")
+    ] = 1,
 ) -> None:
     """Time processes from their start to the first iteration: with an empty cache, another style, and once more.
 
@@ -90,8 +107,8 @@ def cold_start(
     what = "seconds from the start of a process to its first iteration; the file cache of the system is warm"
     benchmark.check(common.subject, warm_up)
     effort = replace(common.effort, least=3)
-    measure = partial(benchmark.measure, common.subject, effort, warm_up=warm_up)
-    run("cold-start", what, replace(common, effort=effort), measure, warm_up=warm_up)
+    measure = partial(benchmark.measure, common.subject, effort, warm_up=warm_up, iterations=iterations)
+    run("cold-start", what, replace(common, effort=effort), measure, warm_up=warm_up, iterations=iterations)
 
 
 @bench_app.command("compare")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from impasto.bench.effort import Effort
+from impasto.bench.sampling import Effort
 from impasto.bench.subject import LARGEST_PX, SIZES_PX, Subject
 from impasto.engine.cli import options
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings

@@ -9,7 +9,7 @@ from rich.console import Console
 
 
 class Progress:
-    """A `impasto.bench.watch.Watch` with a bar on stderr, or a line per stage where stderr is no terminal."""
+    """A `impasto.bench.sampling.Watch` with a bar on stderr, or a line per stage where stderr is no terminal."""
 
     def __init__(self, interrupted: Sequence[bool], *, quiet: bool) -> None:
         """Take over where Ctrl-C is noted.

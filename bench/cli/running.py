@@ -9,8 +9,8 @@ from impasto.bench import record, table
 from impasto.bench.cli.options import Common
 from impasto.bench.cli.progress import Progress
 from impasto.bench.conditions import conditions
+from impasto.bench.sampling import Watch
 from impasto.bench.series import Series
-from impasto.bench.watch import Watch
 from impasto.engine.cli.job import INTERRUPTED, interruptible, say
 from impasto.engine.compile.network import load_network
 from impasto.engine.runtime import providers

@@ -79,9 +79,6 @@ class KnownContender:
     def image(self) -> Vector:
         return np.array([self._losses[max(0, self._taken - 1)]], np.float32)
 
-    def close(self) -> None:
-        pass
-
 
 def judge(image: Vector) -> float:
     """Return the loss of a known contender's image."""

@@ -9,10 +9,9 @@ from PIL import Image
 
 from impasto.bench import cold_start
 from impasto.bench.cold_start import KINDS, Start
-from impasto.bench.effort import Effort
+from impasto.bench.sampling import Effort, Unwatched
+from impasto.bench.series import summarise
 from impasto.bench.subject import Subject
-from impasto.bench.summary import summarise
-from impasto.bench.watch import Unwatched
 from impasto.engine.settings import Settings
 from tests.bench.command import ON_CPU, bench, interrupt_at, measured
 from tests.engine.command_line import run
@@ -148,6 +147,24 @@ def test_cold_start_from_the_command_line(
     assert [item["samples_s"] for item in found["series"]] == [[4.0, 7.0, 10.0], [5.0, 8.0, 11.0], [6.0, 9.0, 12.0]]
     assert "starts that do not count" in ended.err
     assert statistics.median([4.0, 7.0, 10.0]) == found["series"][0]["summary_s"]["median"]
+
+
+def test_a_whole_process_has_the_iterations_that_are_asked_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
+    summary = {"provider": "cpu", "precision": "fp32", "model": "vgg19-slim", "evaluations": 4, "loss": 5.0}
+
+    def start(subject: Subject, *_: object) -> Start:
+        given.append(subject.settings.iterations)
+        return Start(0.5, float(len(given)), summary)
+
+    monkeypatch.setattr(cold_start, "_start", start)
+    found, ended = measured(capsys, tmp_path, "cold-start", *ON_CPU, "--warm-up", 0, "--iterations", 3)
+    assert set(given) == {3}
+    assert found["asked"]["iterations"] == 3
+    assert found["series"][0]["process_s"][:3] == [1.0, 4.0, 7.0]
+    assert "64 px, impasto cpu fp32, first start: the whole process takes " in ended.out
 
 
 def test_a_start_that_fails_says_why(

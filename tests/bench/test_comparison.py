@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from impasto.bench.clock import WallClock
 from impasto.bench.comparison import Field
-from impasto.bench.entries import own_entries, possible
-from impasto.bench.own_contender import OwnContender
-from impasto.bench.rivals.torch_objective import TorchObjective
-from impasto.bench.rivals.variants import BASELINE, VARIANTS, choose
+from impasto.bench.contenders.entries import own_entries, possible
+from impasto.bench.contenders.own import OwnBatch, OwnContender
+from impasto.bench.contenders.torch_objective import TorchObjective
+from impasto.bench.contenders.variants import BASELINE, VARIANTS, choose
 from impasto.bench.subject import Subject
 from impasto.engine import Engine, Settings
 from impasto.engine.runtime.providers import openvino
@@ -156,7 +155,7 @@ def test_choosing_rivals() -> None:
 
 
 def test_a_network_that_pytorch_cannot_have_is_one_line() -> None:
-    from impasto.bench.rivals.torch_taps import TorchTaps
+    from impasto.bench.contenders.torch_taps import TorchTaps
 
     model = features_model()
     next(node for node in model.graph if node.op_type == "Relu").op_type = "Elu"
@@ -165,13 +164,12 @@ def test_a_network_that_pytorch_cannot_have_is_one_line() -> None:
 
 
 def test_a_batch_of_our_own_is_that_of_single_evaluations() -> None:
-    from impasto.bench.own_batch import Batch
-
     subject = Subject(model="vgg19-slim", provider="cpu", precision="fp32", threads=1, batch=2)
     with subject.open() as engine:
-        together = [
-            (score.loss, score.gradient.copy()) for score in Batch(engine, subject.settings, subject.pairs(64), 2)()
-        ]
+        own = OwnBatch(engine, subject, 64, begin_s=0.0)
+        total = own.evaluate()
+        together = [(score.loss, score.gradient.copy()) for score in own.scores]
+        assert total == sum(loss for loss, _ in together)
     with Engine("vgg19-slim", provider="cpu", precision="fp32", threads=1) as engine:
         for (content, style), (loss, gradient) in zip(subject.pairs(64), together, strict=True):
             objective, x = engine.objective(content, style, subject.settings)
@@ -216,7 +214,7 @@ def test_an_image_is_that_of_the_step_that_is_told_of() -> None:
     subject = Subject(model="vgg19-slim", provider="cpu", precision="fp32", threads=1, loop="device")
     subject = Field(subject).subject
     with ExitStack() as stack:
-        (own,) = own_entries(subject, [("cpu", "fp32")], 64, WallClock(), stack)
+        (own,) = own_entries(subject, [("cpu", "fp32")], 64, stack)
         assert isinstance(own, OwnContender)
         told, scored = told_and_scored(own, subject)
     assert scored == pytest.approx(told, rel=1e-4)
@@ -228,6 +226,6 @@ def test_an_image_is_that_of_the_step_that_is_told_of() -> None:
 def test_it_would_be_another_step_s_where_the_host_looks_seldom() -> None:
     subject = Subject(model="vgg19-slim", provider="cpu", precision="fp32", threads=1, loop="device")
     with subject.open() as engine:
-        own = OwnContender(engine, *subject.pictures(64), subject.settings, begin_s=0.0, clock=WallClock())
+        own = OwnContender(engine, subject, 64, begin_s=0.0)
         told, scored = told_and_scored(own, subject)
     assert scored[0] < 0.9 * told[0]

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from impasto.bench.effort import Effort
-from impasto.bench.sampling import interleaved, timed
+from impasto.bench.sampling import Effort, interleaved, timed
 from impasto.models.errors import ImpastoError
 from tests.bench.doubles import CountingWatch, ToldClock
 

@@ -1,0 +1,1 @@
+"""Who is measured: this project, and the same objective in PyTorch, whose modules only `compare` imports."""

@@ -1,0 +1,1 @@
+"""Everything to check and measure on a machine with an NVIDIA GPU: `python -m impasto.bench.gpu` in a checkout."""

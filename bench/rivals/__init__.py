@@ -1,1 +1,0 @@
-"""What a user would take instead: the same objective in PyTorch, in its usual ways. Imported only by `compare`."""

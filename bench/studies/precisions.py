@@ -1,0 +1,100 @@
+"""What a precision does to the end of a run.
+
+    python -m impasto.bench.studies.precisions CONTENT STYLE -o DIR --json FILE
+
+The same transfer in float32 on the CPU provider and in every other way asked for, with the same number of iterations,
+from the content image and from noise. What counts is the loss of the saved picture, scored in float32 whatever the run
+itself said. Both images are made square, so that literal sums compare. Finished pictures are found again.
+
+    python -m impasto.bench.studies.precisions CONTENT STYLE --way openvino:bf16 --way rounded:fp16 -o DIR --json FILE
+
+"rounded:fp16" is what fp16 on a GPU does to numbers, on the CPU provider (`impasto.bench.studies.rounding`).
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from impasto.bench.record import write
+from impasto.bench.studies import rounding
+from impasto.bench.studies.imitation import squared
+from impasto.bench.studies.study import as_script, begin, command_line
+from impasto.engine import Engine, Settings
+from impasto.engine.runtime.providers import Provider, choose
+from impasto.models.store import FULL
+
+REFERENCE = "cpu:fp32"
+SIZES_PX = (256, 512)
+STARTS = ("content", "noise")
+
+
+def main() -> None:
+    """Paint, score, write; the file is whole after every picture."""
+    parser = command_line(__doc__, "content", "style", model=FULL, painted=True)
+    parser.add_argument("--way", action="append", metavar="PROVIDER:PRECISION", help="repeatable")
+    parser.add_argument("--size", action="append", type=int, help=f"px, repeatable; default: {SIZES_PX}")
+    parser.add_argument("--iterations", type=int, default=200)
+    parser.add_argument("--content-weight", type=float, default=1e-3)
+    arguments = parser.parse_args()
+    settings = Settings(size=0, content_weight=arguments.content_weight, iterations=arguments.iterations)
+    record = {**begin(__doc__, arguments), "settings": settings.as_dict(), "runs": []}
+    for size in arguments.size or SIZES_PX:
+        content, style = (square_file(path, size, arguments.output) for path in (arguments.content, arguments.style))
+        for start in STARTS:
+            chosen = replace(settings, init=start)
+            reference = None
+            for way in (REFERENCE, *(arguments.way or ())):
+                picture = arguments.output / f"{size}-{start}-{way.replace(':', '-')}.png"
+                run = paint(picture, content, style, chosen, way, arguments)
+                loss = score(picture, content, style, chosen, arguments)
+                reference = reference or loss
+                run |= {"size_px": size, "start": start, "way": way, "loss": loss, "above_fp32": loss / reference - 1}
+                record["runs"].append(run)
+                print(f"{size} px from {start}, {way}: {loss:.6g}, {run['above_fp32']:+.2%} of fp32's", flush=True)
+                write(arguments.json, record)
+
+
+def square_file(path: Path, size: int, folder: Path) -> Path:
+    """Write an image as a square of a size, and return where."""
+    target = folder / f"{path.stem}-{size}.png"
+    if not target.is_file():
+        squared(str(path), size).save(target)
+    return target
+
+
+def paint(
+    picture: Path, content: Path, style: Path, settings: Settings, way: str, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Make a picture unless it is there, and return what the run said of itself."""
+    said = picture.with_suffix(".json")
+    if not (picture.is_file() and said.is_file()):
+        with Engine(arguments.model, provider=provider_of(way), threads=arguments.threads) as engine:
+            result = engine.transfer(content, style, settings)
+            result.save(picture)
+            told = {
+                "precision": engine.provider.precision,
+                "iterations": result.iterations,
+                "evaluations": result.evaluations,
+                "own_loss": result.loss,
+                "seconds": result.seconds,
+            }
+        said.write_text(json.dumps(told))
+    return dict(json.loads(said.read_text()))
+
+
+def provider_of(way: str) -> Provider:
+    """Return the provider of PROVIDER:PRECISION, "rounded" among them."""
+    name, _, precision = way.partition(":")
+    return rounding.provider(precision) if name == rounding.NAME else choose(name, precision or "auto")
+
+
+def score(picture: Path, content: Path, style: Path, settings: Settings, arguments: argparse.Namespace) -> float:
+    """Return a picture's loss in float32 on the CPU provider."""
+    with Engine(arguments.model, provider="cpu", precision="fp32", threads=arguments.threads) as judge:
+        return float(judge.evaluate(picture, content, style, settings).loss)
+
+
+if __name__ == "__main__":
+    as_script(main)
