@@ -42,7 +42,7 @@ class Case:
         self, state: State | None = None, before: Callable[[], None] = lambda: None, budget: Budget | None = None
     ) -> Minimisation:
         """Start the run, or resume it; `before` is called at every evaluation."""
-        evaluate, x0 = (rosenbrock, np.tile(np.float32([-1.2, 1]), 6)) if self.valley else gram_matching(SIZE)
+        evaluate, x0 = (rosenbrock, np.tile(np.array([-1.2, 1], np.float32), 6)) if self.valley else gram_matching(SIZE)
         done = [0 if state is None else counts_of(state)[1]]
 
         def counting(x: Vector) -> tuple[float, Vector]:

@@ -8,7 +8,7 @@ import pytest
 
 from impasto.engine.optimisers.adam import AdamSettings, adam
 from impasto.engine.optimisers.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.optimisers.solution import Optimiser, Outcome, Score, Step, Vector
+from impasto.engine.optimisers.solution import Budget, Optimiser, Outcome, Score, Step, Vector
 from tests.engine.optimisers import running
 from tests.oracles.problems import gram_matching, rosenbrock
 
@@ -172,7 +172,7 @@ def test_a_loss_of_numpys_float32_is_a_number_like_any_other(run: Callable[..., 
         loss, gradient = evaluate(x)
         return np.float32(loss), gradient
 
-    budget = running.Budget(evaluations=60)
+    budget = Budget(evaluations=60)
     expected = [(one.loss, one.x.tobytes()) for one in run(rounded, x0, budget=budget)]
     actual = [(one.loss, one.x.tobytes()) for one in run(float32, x0, budget=budget)]
     assert actual == expected
