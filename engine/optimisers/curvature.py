@@ -21,7 +21,7 @@ _LEAST_PRODUCT = 1e-30
 class CurvatureHistory:
     """The last so many curvature pairs over float32 vectors: a ring buffer, with the inner products in float64.
 
-    It follows the points that the optimiser accepts: `advance` is told of every move. Memory is
+    It follows the points that the optimiser accepts: every move is passed to `advance`. Memory is
     ``(2 * capacity + 1) * size`` float32, taken up as pairs come in.
     """
 
@@ -31,7 +31,7 @@ class CurvatureHistory:
         Args:
             capacity: pairs kept.
             size: of the vectors.
-            initial: what the pairs correct; one number for all variables if None.
+            initial: the matrix that the pairs correct; one number for all variables if None.
         """
         self._capacity = capacity
         self._initial: InitialInverse = initial or ScalarInverse()
@@ -52,7 +52,7 @@ class CurvatureHistory:
     def state(self) -> State:
         """Return copies of the pairs, their products and the initial inverse, as arrays by name."""
         filled = len(self._slots)
-        own = {
+        own: State = {
             "s": self._s[1 : filled + 1].copy(),
             "y": self._y[:filled].copy(),
             "slots": np.array(self._slots, np.int64),
@@ -79,8 +79,8 @@ class CurvatureHistory:
 
         Args:
             s: the change of x, float32 of the history's size.
-            y: the change of the gradient, likewise.
-            gradient: after the move, likewise.
+            y: the change of the gradient, of the same size.
+            gradient: after the move, of the same size.
             least_cosine: 0 or more.
 
         Returns:
@@ -93,8 +93,8 @@ class CurvatureHistory:
             return False
         slot = self._store(s, y)
         filled = len(self._slots)
-        # The products with y themselves: as a difference of products with two gradients they would lose their digits
-        # where gradients are long and change little, and with them the direction its worth.
+        # Computed from y, not as a difference of products with two gradients: where gradients are long and change
+        # little, that difference would lose its digits, and the direction would be wrong.
         s_dot_y = self._s[1 : filled + 1] @ y
         self._s_dot_gradient[:filled] += s_dot_y
         self._s_dot_gradient[slot] = np.dot(s, gradient)
@@ -112,9 +112,9 @@ class CurvatureHistory:
             H g = r + S w.
 
         Args:
-            gradient: g, the one that `advance` was told last.
+            gradient: g, the one that was passed to `advance` last.
             out: float32 of the history's size; must not be ``gradient``.
-            held: positions where g counts as 0; what out then holds there is of no use.
+            held: positions where g counts as 0; the values of out at these positions have no meaning.
         """
         slots, filled = np.array(self._slots), len(self._slots)
         pairs_s, pairs_y = self._s[1 : filled + 1], self._y[:filled]

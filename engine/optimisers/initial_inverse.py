@@ -1,10 +1,10 @@
 """The inverse Hessian that L-BFGS begins with in every iteration, before its curvature pairs correct it.
 
-One number, the curvature along the last step (Nocedal and Wright, Numerical Optimization, 2006, equation 7.20), is all
-that programs for style transfer use. But the objective is far from equally steep: an image is easily changed in its
-coarse luminance and hardly in its fine colour differences, by factors that depend on the taps. Those factors are told
-by the very pairs that L-BFGS looks at anyway, band by band of the spatial frequencies, for the price of two Fourier
-transforms an iteration.
+Other programs for style transfer use one number, the curvature along the last step (Nocedal and Wright, Numerical
+Optimization, 2006, equation 7.20). But the objective is far from equally steep: the coarse luminance of an image
+changes easily and its fine colour differences hardly, by factors that depend on the taps. The curvature pairs that
+L-BFGS keeps anyway show those factors for every band of spatial frequencies, at the price of two Fourier transforms an
+iteration.
 """
 
 import math
@@ -59,7 +59,7 @@ class ScalarInverse:
         return {"factor": np.array(self._factor)}
 
     def restore(self, state: State) -> None:
-        """Take the factor over."""
+        """Continue from what `state` returned."""
         self._factor = np.float32(state["factor"])
 
 
@@ -72,15 +72,15 @@ class SpectralInverse:
         h (|s_b| / (h |y_b|))^0.5, between h / 100 and 1000 h,
 
     where h is the scalar of the last pair. The mean is a long one, because a matrix that changes at every step would
-    devalue the pairs kept; once it has settled, every fourth pair is enough for it. The exponent shrinks towards one
-    factor for all, which bounds and a curvature that is not the same everywhere ask for. Measured on VGG-19, style of
-    The Starry Night at 192 px from noise, share of the loss left after 500 evaluations: exponent 0 9.6e-4, 0.4 8.3e-4,
-    0.5 7.6e-4, 0.6 8.1e-4, 0.7 1.0e-3; and with 0.7 and a mean of ten pairs 1.06e-3.
+    devalue the pairs kept; once it has settled, every fourth pair is enough for it. The exponent moves the factors
+    towards each other, as bounds and a curvature that varies over the image require. Measured on VGG-19, style of The
+    Starry Night at 192 px from noise, share of the loss left after 500 evaluations: exponent 0 9.6e-4, 0.4 8.3e-4, 0.5
+    7.6e-4, 0.6 8.1e-4, 0.7 1.0e-3; and with 0.7 and a mean of ten pairs 1.06e-3.
 
-    What is to come from noise and to be one certain image, a photograph, does better to change in the coarse first: the
-    mean then begins with so many prior pairs whose y is the same in every band and whose s falls as 1 / frequency, as
-    the amplitudes of natural images do (Field, Journal of the Optical Society of America A 4, 1987). Else fine patterns
-    settle around coarse colours that are wrong, and a spot that did holds most of the loss for hundreds of evaluations.
+    A run that reconstructs a photograph from noise does better when it changes the coarse first. The mean then begins
+    with a number of prior pairs. Their y is the same in every band, and their s falls as 1 / frequency, as the
+    amplitudes of natural images do (Field, Journal of the Optical Society of America A 4, 1987). Without them, fine
+    patterns settle around wrong coarse colours, and one such spot holds most of the loss for hundreds of evaluations.
 
     Differs from Gatys et al.: they descend along the gradient alone, and the L-BFGS of the CVPR version has one factor.
 
@@ -113,7 +113,7 @@ class SpectralInverse:
         self._power = np.empty(self._factors.shape, np.float32)
 
     def observe(self, s: Vector, y: Vector, s_dot_y: float, y_dot_y: float) -> None:
-        """Follow the pair's curvature, and add its energies to the mean unless enough like it were seen."""
+        """Follow the pair's curvature, and add its energies to the mean if it is one of the pairs that count."""
         if self._pairs < FIRST_PAIRS or self._pairs % EVERY == 0:
             self._learn(s, y, y_dot_y)
         self._pairs += 1
@@ -154,7 +154,7 @@ class SpectralInverse:
         }
 
     def restore(self, state: State) -> None:
-        """Take them over; without a pair all factors are 1."""
+        """Continue from what `state` returned; before the first pair all factors are 1."""
         self._energies, self._stretch = state["energies"].copy(), state["stretch"].copy()
         self._scalar, self._pairs = float(state["scalar"]), int(state["pairs"])
         if self._pairs:
@@ -166,7 +166,7 @@ class SpectralInverse:
         np.fft.rfft2(self._colour_image, norm="ortho", out=self._spectrum)
 
     def _energy(self, vector: Vector) -> NDArray[np.float64]:
-        """Return the sum of squares in every band, [channels, BANDS]; all of them make up that of the vector."""
+        """Return the sum of squares in every band, [channels, BANDS]; they add up to that of the vector."""
         self._transform(vector)
         np.square(np.abs(self._spectrum, out=self._power), out=self._power)
         self._power *= self._mirrored
@@ -183,8 +183,8 @@ def bands_of(vertical: NDArray[np.floating], horizontal: NDArray[np.floating], s
 
     Args:
         vertical: cycles per pixel, 0 to 0.5, [A].
-        horizontal: likewise, [B].
-        side: of the image, the longer one.
+        horizontal: cycles per pixel, 0 to 0.5, [B].
+        side: the longer side of the image, in pixels.
 
     Returns:
         [A, B].
@@ -196,18 +196,18 @@ def bands_of(vertical: NDArray[np.floating], horizontal: NDArray[np.floating], s
 
 
 def _frequency_range(side: int) -> tuple[float, float]:
-    """Return the least frequency that is told from none and the largest of all, in cycles per pixel."""
+    """Return the lowest frequency that counts as more than zero and the highest of all, in cycles per pixel."""
     return 1 / max(side, 2), math.sqrt(0.5)
 
 
 def prior_energies(shape: tuple[int, int, int]) -> NDArray[np.float64]:
-    """Return how s and y are spread over the bands before anything is known: |s| / |y| falls as 1 / frequency.
+    """Return how s and y are spread over the bands in a prior pair: |s| / |y| falls as 1 / frequency.
 
     Args:
         shape: channels, height and width of the image.
 
     Returns:
-        Shares, [2, channels, BANDS]; those of s sum to 1, and those of y.
+        Shares, [2, channels, BANDS]; those of s sum to 1, and those of y do too.
     """
     channels, height, width = shape
     lowest, highest = _frequency_range(max(height, width))

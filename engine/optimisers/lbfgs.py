@@ -1,8 +1,8 @@
 """L-BFGS over a flat float32 vector (Liu and Nocedal, Mathematical Programming 45, 1989), with numpy alone.
 
-One evaluation gives one iteration nearly always: the search tries the quasi-Newton step itself first, and asks little
-of it. No tolerance on the loss or the gradient can end a run early. A search that fails first drops the history and
-starts again along the negative gradient; only if that fails too does the run end.
+One evaluation nearly always gives one iteration: the search tries the quasi-Newton step itself first, and accepts it if
+the loss falls a little. No tolerance on the loss or the gradient can end a run early. Where a search fails, another one
+follows along the negative gradient; if it succeeds the history is dropped, and if it fails too the run ends.
 
 Between bounds the method is a projected one (Bertsekas, SIAM Journal on Control and Optimization 20, 1982): a variable
 that lies on a bound and would leave is held, the quasi-Newton step is that of the others, and every trial point is
@@ -10,28 +10,16 @@ brought back between the bounds.
 """
 
 import math
-from collections.abc import Generator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from impasto.engine.optimisers.base import Advance, Bounds, Descent, check_ranges
 from impasto.engine.optimisers.curvature import CurvatureHistory
 from impasto.engine.optimisers.initial_inverse import InitialInverse, ScalarInverse, SpectralInverse
 from impasto.engine.optimisers.line_search import Acceptance, Probe, Probing, Search, backtracking
-from impasto.engine.optimisers.solution import (
-    Optimiser,
-    Outcome,
-    Score,
-    State,
-    Step,
-    Vector,
-    evaluated,
-    largest_magnitude,
-    read_only,
-    starting_point,
-)
+from impasto.engine.optimisers.solution import Optimiser, Outcome, Score, State, Vector
 
 Indices = NDArray[np.intp]
 
@@ -51,11 +39,11 @@ class LbfgsSettings:
             loss summed up in float32; a network that runs in bfloat16 needs about 2e-3.
         least_cosine: between the s and y of a curvature pair, 0 or more; a pair with less is left out.
         max_search_evaluations: for one line search, 1 or more.
-        image_shape: channels, height and width of the image that x holds; curvature is then told apart by spatial
-            frequency and colour (`impasto.engine.optimisers.initial_inverse`). None is one number for all, as in the
-            textbook.
-        prior_pairs: what natural images are like counts as so many curvature pairs in that, 0 or more; without
-            image_shape it has no effect.
+        image_shape: channels, height and width of the image that x holds; the initial inverse Hessian then has a factor
+            for every band of spatial frequencies and colour (`impasto.engine.optimisers.initial_inverse`). With None it
+            has one factor for all variables, as in the textbook.
+        prior_pairs: how many curvature pairs the spectrum of natural images counts as in those factors, 0 or more;
+            without image_shape it has no effect.
         bounds: least and largest value of every variable; None is no bounds.
 
     Raises:
@@ -70,7 +58,7 @@ class LbfgsSettings:
     max_search_evaluations: int = 25
     image_shape: tuple[int, int, int] | None = None
     prior_pairs: int = 0
-    bounds: tuple[float, float] | None = None
+    bounds: Bounds | None = None
 
     def __post_init__(self) -> None:
         checks = {
@@ -83,9 +71,7 @@ class LbfgsSettings:
             "prior_pairs": (self.prior_pairs >= 0, "0 or more"),
             "bounds": (self.bounds is None or self.bounds[0] < self.bounds[1], "None or (least, largest)"),
         }
-        for name, (valid, allowed) in checks.items():
-            if not valid:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be {allowed}")
+        check_ranges(self, checks)
 
 
 def lbfgs(x0: Vector, settings: LbfgsSettings | None = None, state: State | None = None) -> Optimiser:
@@ -96,7 +82,7 @@ def lbfgs(x0: Vector, settings: LbfgsSettings | None = None, state: State | None
     Args:
         x0: where to start, flat float32; it is copied, and brought between the bounds.
         settings: the defaults if None.
-        state: of a step of an earlier run with the same settings. The steps after that one follow, and x0 gives the
+        state: of a step of an earlier run with the same settings. The run resumes after that step, and x0 gives the
             size alone. None begins at x0.
 
     Returns:
@@ -108,17 +94,14 @@ def lbfgs(x0: Vector, settings: LbfgsSettings | None = None, state: State | None
     shape = settings.image_shape if settings else None
     if shape is not None and math.prod(shape) != x0.size:
         raise ValueError(f"x0 has {x0.size} values; an image of {shape} has {math.prod(shape)}")
-    return _Lbfgs(starting_point(x0), settings or LbfgsSettings()).steps(state)
+    return _Lbfgs(x0, settings or LbfgsSettings()).steps(state)
 
 
-class _Lbfgs:
-    """The current point, its gradient, and the buffers of the step under way.
+class _Lbfgs(Descent):
+    """The loss and gradient at the current point, the curvature history, and the buffers of the step under way."""
 
-    Gradients are kept as multiples of the largest component of the first one, so that inner products in float32
-    neither overflow nor vanish whatever the units of the loss. From one step to the next, `state` stays as it is.
-    """
-
-    def __init__(self, x: Vector, settings: LbfgsSettings) -> None:
+    def __init__(self, x0: Vector, settings: LbfgsSettings) -> None:
+        super().__init__(x0, settings.bounds)
         self._settings = settings
         self._acceptance = Acceptance(
             sufficient_decrease=settings.sufficient_decrease,
@@ -127,69 +110,36 @@ class _Lbfgs:
         )
         shape = settings.image_shape
         initial: InitialInverse = ScalarInverse() if shape is None else SpectralInverse(shape, settings.prior_pairs)
-        self._history = CurvatureHistory(settings.history_size, x.size, initial)
-        self._x = x
-        self._gradient, self._direction, self._trial = np.empty_like(x), np.empty_like(x), np.empty_like(x)
-        self._gradient_scale = 1.0
-        self._trial_score = Score(math.inf, self._gradient)
+        self._history = CurvatureHistory(settings.history_size, self._x.size, initial)
         self._loss = math.inf
-        self._iteration = self._evaluations = 0
-        self._evaluations_at_step = 0
+        self._gradient, self._direction = np.empty_like(self._x), np.empty_like(self._x)
+        self._trial_score = Score(math.inf, self._gradient)
 
-    def steps(self, state: State | None) -> Optimiser:
-        """Yield points, the starting point as a step, and each accepted step."""
-        if state is None:
-            self._project(self._x)
-            score = yield from self._score(self._x)
-            if not math.isfinite(score.loss):
-                return Outcome.NON_FINITE_START
-            self._gradient_scale = 1 / max(largest_magnitude(score.gradient), float(np.finfo(np.float32).tiny))
-            np.multiply(score.gradient, self._gradient_scale, out=self._gradient)
-            self._loss = score.loss
-            yield self._step(0.0, score)
-        else:
-            self._restore(state)
-        while True:
-            found = yield from self._search()
-            if isinstance(found, Outcome):
-                return found
-            self._accept(found)
-            yield self._step(found.step_size, self._trial_score)
+    def _start(self, score: Score) -> None:
+        self._loss = score.loss
+        np.multiply(score.gradient, self._gradient_scale, out=self._gradient)
 
-    def _score(self, x: Vector) -> Generator[Vector, Score | None, Score]:
-        self._evaluations += 1
-        return (yield from evaluated(x))
-
-    def _step(self, step_size: float, score: Score) -> Step:
-        self._evaluations_at_step = self._evaluations
-        return Step(
-            iteration=self._iteration,
-            evaluations=self._evaluations,
-            loss=self._loss,
-            step_size=step_size,
-            terms=score.terms,
-            point=partial(read_only, self._x),
-            state=self._state,
-        )
+    def _advance(self) -> Advance:
+        found = yield from self._search()
+        if isinstance(found, Outcome):
+            return found
+        self._accept(self._trial_score)
+        return found.step_size, self._trial_score
 
     def _state(self) -> State:
-        counts = np.array([self._iteration, self._evaluations_at_step], np.int64)
-        numbers = np.array([self._loss, self._gradient_scale])
-        own = {"x": self._x.copy(), "gradient": self._gradient.copy(), "counts": counts, "numbers": numbers}
-        return own | self._history.state()
+        own = {"gradient": self._gradient.copy(), "loss": np.array(self._loss)}
+        return super()._state() | own | self._history.state()
 
     def _restore(self, state: State) -> None:
-        np.copyto(self._x, state["x"])
+        super()._restore(state)
         np.copyto(self._gradient, state["gradient"])
-        self._iteration, self._evaluations = (int(count) for count in state["counts"])
-        self._evaluations_at_step = self._evaluations
-        self._loss, self._gradient_scale = (float(number) for number in state["numbers"])
+        self._loss = float(state["loss"])
         self._history.restore(state)
 
     def _search(self) -> Search:
         """Find a step along the quasi-Newton direction or, where that fails, along the negative gradient.
 
-        A failure drops the history, but only once a step has been found without it: until then `state` has it.
+        A failure drops the history, but only after a step has been found without it: until then `_state` includes it.
         """
         held = self._held()
         if len(self._history):
@@ -200,7 +150,8 @@ class _Lbfgs:
                 return found
         self._descend_steepest(held)
         found = yield from self._search_along_direction()
-        self._history.clear()
+        if isinstance(found, Probe):
+            self._history.clear()
         return found
 
     def _descend_steepest(self, held: Indices) -> None:
@@ -219,11 +170,6 @@ class _Lbfgs:
         leaving |= (self._x >= largest) & (self._gradient < 0)
         return np.flatnonzero(leaving)
 
-    def _project(self, x: Vector) -> None:
-        """Bring a point between the bounds, in place."""
-        if self._settings.bounds is not None:
-            np.clip(x, *self._settings.bounds, out=x)
-
     def _search_along_direction(self) -> Search:
         slope = float(np.dot(self._direction, self._gradient)) / self._gradient_scale
         if not -math.inf < slope < 0:
@@ -241,20 +187,19 @@ class _Lbfgs:
         slope = float(np.dot(self._direction, score.gradient)) if math.isfinite(score.loss) else math.nan
         return Probe(step_size, score.loss, slope)
 
-    def _accept(self, probe: Probe) -> None:
-        """Move to the trial point and learn from the way there.
+    def _accept(self, score: Score) -> None:
+        """Move to the trial point, whose score this is, and learn from the changes of x and the gradient.
 
-        The direction and the trial point are no longer needed, so that their buffers hold s and y.
+        The direction and the trial point are no longer needed: their buffers take s and y.
         """
-        gradient = self._trial_score.gradient
+        gradient = score.gradient
         s = np.subtract(self._trial, self._x, out=self._direction)
         np.copyto(self._x, self._trial)
         y = np.multiply(gradient, self._gradient_scale, out=self._trial)
         y -= self._gradient
         np.multiply(gradient, self._gradient_scale, out=self._gradient)
         self._history.advance(s, y, self._gradient, least_cosine=self._settings.least_cosine)
-        self._loss = probe.loss
-        self._iteration += 1
+        self._loss = score.loss
 
 
 def _equal(a: Vector, b: Vector, block: int = 1 << 14) -> bool:

@@ -29,7 +29,7 @@ class Acceptance:
     Args:
         sufficient_decrease: c1 in Nocedal and Wright (2006) 3.6a: the share of the decrease that the slope promises.
         loss_noise: relative error of the loss. A step may raise the loss by that much: near rounding, a search that
-            insists on a decrease can fail for ever.
+            insists on a decrease can fail at every step.
         max_evaluations: for one search.
     """
 

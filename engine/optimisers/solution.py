@@ -1,18 +1,19 @@
 """What every optimiser yields and is sent, what bounds it, and how it can end.
 
-An optimiser is a generator that is stepped from outside:
+An optimiser is a generator that its caller steps:
 
 - it yields a point, and is sent the `Score` of that point;
 - it yields a `Step` for each point that it accepts, the starting point included, and is sent nothing;
-- it returns the `Outcome` that ended it. A caller that has had enough closes it.
+- it returns the `Outcome` that ended it. To stop it earlier, the caller closes it.
+
+An optimiser that resumes from the state of a step yields the steps after that one.
 
 `minimise` steps one optimiser with a function. The engine steps many, and evaluates their points together.
 """
 
-import math
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Self
 
@@ -23,7 +24,10 @@ Vector = NDArray[np.float32]
 """A flat float32 array."""
 
 State = dict[str, NDArray[Any]]
-"""All that an optimiser needs to continue from its latest step, as arrays by name."""
+"""All that an optimiser needs to continue from its latest step, as arrays by name.
+
+Its ``counts`` are the iterations and evaluations of that step.
+"""
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,13 @@ class Step:
 
     Attributes:
         iteration: accepted steps so far.
-        evaluations: points that the optimiser has had evaluated so far, rejected ones included.
+        evaluations: points that were evaluated so far, rejected ones included.
         loss: at the accepted point.
         step_size: the multiple of the search direction that was taken; 0 at the starting point.
         terms: of the loss, by name.
         point: returns the accepted point.
-        state: returns a copy of all that the optimiser needs to continue from here.
+        state: returns a copy of all that the optimiser needs to continue from here. Call it before the next step is
+            yielded; it may be called while that step is searched, and after the optimiser has ended.
     """
 
     iteration: int
@@ -65,9 +70,9 @@ class Step:
 
     @property
     def x(self) -> Vector:
-        """The accepted point, flat and read-only. The next step overwrites it: copy what must last.
+        """The accepted point, flat and read-only. The next step overwrites it, so copy it to keep it.
 
-        Where the optimiser works in another memory, this fetches the latest point from there.
+        An optimiser that works in another memory fetches the latest point from there.
         """
         return self.point()
 
@@ -102,6 +107,7 @@ _MESSAGES = {
 }
 
 Optimiser = Generator[Vector | Step, Score | None, Outcome]
+Evaluate = Callable[[Vector], Score]
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,7 @@ class Budget:
         return None
 
     def allows_iteration_after(self, iterations: int) -> bool:
-        """Return whether another iteration may start after this many."""
+        """Return whether another iteration may start after this many; -1 is before the starting point."""
         return self.iterations is None or iterations < self.iterations
 
 
@@ -158,13 +164,15 @@ class Minimisation:
         last: the latest step, which is the result when the loop has ended; None before the first evaluation, and for
             good where the starting point is not finite.
         outcome: why it ended; None while it has not.
-        evaluations: runs of the objective so far, those after the latest step included.
+        evaluations: runs of the objective so far, those after the latest step and before a resume included.
     """
 
-    def __init__(self, optimiser: Optimiser, evaluate: Callable[[Vector], Score], budget: Budget | None = None) -> None:
+    def __init__(
+        self, optimiser: Optimiser, evaluate: Evaluate, budget: Budget | None = None, state: State | None = None
+    ) -> None:
         self.last: Step | None = None
         self.outcome: Outcome | None = None
-        self.evaluations = 0
+        self._iteration, self.evaluations = (-1, 0) if state is None else counts_of(state)
         self._optimiser, self._evaluate, self._budget = optimiser, evaluate, budget or Budget()
 
     def __iter__(self) -> Self:
@@ -172,7 +180,7 @@ class Minimisation:
 
     def __next__(self) -> Step:
         reply: Score | None = None
-        if self.last is not None and not self._budget.allows_iteration_after(self.last.iteration):
+        if not self._budget.allows_iteration_after(self._iteration):
             self._end(Outcome.ITERATIONS_DONE)
         while self.outcome is None:
             try:
@@ -181,7 +189,7 @@ class Minimisation:
                 self.outcome = end.value
                 break
             if isinstance(request, Step):
-                self.last = request
+                self.last, self._iteration = request, request.iteration
                 return request
             spent = self._budget.spent(self.evaluations)
             if spent is not None:
@@ -196,34 +204,27 @@ class Minimisation:
         self.outcome = outcome
 
 
-def minimise(optimiser: Optimiser, evaluate: Callable[[Vector], Score], budget: Budget | None = None) -> Minimisation:
+def minimise(
+    optimiser: Optimiser, evaluate: Evaluate, budget: Budget | None = None, state: State | None = None
+) -> Minimisation:
     """Step one optimiser with a function.
 
     Args:
         optimiser: from `lbfgs` or `adam`.
         evaluate: returns the score of a point. The point is the optimiser's own: read it during the call only.
         budget: when to stop; no limit if None.
+        state: that the optimiser resumes from, if it does: the budget then includes what was done before.
 
     Returns:
         The steps to iterate over, the first being the starting point; then ``outcome`` says why they ended.
     """
-    return Minimisation(optimiser, evaluate, budget)
+    return Minimisation(optimiser, evaluate, budget, state)
 
 
-def evaluated(x: Vector) -> Generator[Vector, Score | None, Score]:
-    """Yield a point and return its score, checked: the loss is infinite where it or the gradient is not finite.
-
-    Raises:
-        ValueError: the gradient has not the type or shape of the point.
-    """
-    score = yield read_only(x)
-    if score is None:
-        raise ValueError("an optimiser that yields a point must be sent its Score")
-    gradient = score.gradient
-    if gradient.shape != x.shape or gradient.dtype != x.dtype:
-        raise ValueError(f"the gradient is {gradient.dtype} {gradient.shape}; it must be {x.dtype} {x.shape}, as x is")
-    finite = math.isfinite(score.loss) and math.isfinite(largest_magnitude(gradient))
-    return score if finite else replace(score, loss=math.inf)
+def counts_of(state: State) -> tuple[int, int]:
+    """Return the iterations and evaluations of the step that a state is of."""
+    iterations, evaluations = state["counts"]
+    return int(iterations), int(evaluations)
 
 
 def starting_point(x0: Vector) -> Vector:
@@ -242,8 +243,3 @@ def read_only(x: Vector) -> Vector:
     view = x.view()
     view.flags.writeable = False
     return view
-
-
-def largest_magnitude(x: Vector) -> float:
-    """Return max |x_i| without a temporary array; NaN where x holds a NaN."""
-    return float(np.maximum(x.max(), -x.min()))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class Code(IntEnum):
-    """How a sample stands; the names are those of `impasto.engine.optimisers.outcome.Outcome`."""
+    """How a sample stands; the names are those of `impasto.engine.optimisers.solution.Outcome`."""
 
     RUNNING = 0
     ITERATIONS_DONE = 1

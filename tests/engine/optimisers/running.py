@@ -6,18 +6,26 @@ from impasto.engine.optimisers import adam as adam_module
 from impasto.engine.optimisers import lbfgs as lbfgs_module
 from impasto.engine.optimisers.adam import AdamSettings
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
-from impasto.engine.optimisers.solution import Budget, Minimisation, Score, Vector, minimise
+from impasto.engine.optimisers.solution import Budget, Minimisation, Score, State, Vector, minimise
 
 Evaluate = Callable[[Vector], tuple[float, Vector]]
 
 
 def lbfgs(
-    evaluate: Evaluate, x0: Vector, settings: LbfgsSettings | None = None, budget: Budget | None = None
+    evaluate: Evaluate,
+    x0: Vector,
+    settings: LbfgsSettings | None = None,
+    budget: Budget | None = None,
+    state: State | None = None,
 ) -> Minimisation:
-    return minimise(lbfgs_module.lbfgs(x0, settings), lambda x: Score(*evaluate(x)), budget)
+    return minimise(lbfgs_module.lbfgs(x0, settings, state), lambda x: Score(*evaluate(x)), budget, state)
 
 
 def adam(
-    evaluate: Evaluate, x0: Vector, settings: AdamSettings | None = None, budget: Budget | None = None
+    evaluate: Evaluate,
+    x0: Vector,
+    settings: AdamSettings | None = None,
+    budget: Budget | None = None,
+    state: State | None = None,
 ) -> Minimisation:
-    return minimise(adam_module.adam(x0, settings), lambda x: Score(*evaluate(x)), budget)
+    return minimise(adam_module.adam(x0, settings, state), lambda x: Score(*evaluate(x)), budget, state)

@@ -13,7 +13,6 @@ from impasto.engine.optimisers.solution import Budget, Minimisation, Outcome, Ve
 from tests.engine.optimisers.running import Evaluate, lbfgs
 from tests.oracles.problems import gram_matching, rosenbrock
 
-SEARCHES: list[LineSearch] = ["backtracking", "strong_wolfe"]
 START = np.array([-1.2, 1, -1.2, 1], np.float32)
 
 
@@ -34,11 +33,10 @@ def counted(evaluate: Evaluate, calls: list[Vector]) -> Evaluate:
     return recording
 
 
-@pytest.mark.parametrize("line_search", SEARCHES)
 @pytest.mark.parametrize("evaluations", [1, 2, 3, 4, 5, 6, 7, 8, 20])
-def test_evaluations_are_never_exceeded_even_within_a_search(line_search: LineSearch, evaluations: int) -> None:
+def test_evaluations_are_never_exceeded_even_within_a_search(evaluations: int) -> None:
     calls: list[Vector] = []
-    settings = LbfgsSettings(line_search=line_search, first_step_mean_change=1.0)  # far too long: many are rejected
+    settings = LbfgsSettings(first_step_mean_change=1.0)  # far too long: many are rejected
     run = lbfgs(counted(rosenbrock, calls), START, settings, Budget(evaluations=evaluations))
     assert finish(run) is Outcome.EVALUATIONS_DONE
     assert len(calls) == run.evaluations == evaluations
@@ -122,8 +120,7 @@ def test_a_zero_gradient_at_the_start_is_stationary() -> None:
     assert run.last.iteration == 0
 
 
-@pytest.mark.parametrize("line_search", SEARCHES)
-def test_a_minimum_reached_to_rounding_is_stationary(line_search: LineSearch) -> None:
+def test_a_minimum_reached_to_rounding_is_stationary() -> None:
     minimum = 1000.00002  # between two float32 numbers, so that the gradient is never zero
 
     def bowl(x: Vector) -> tuple[float, Vector]:
@@ -131,7 +128,7 @@ def test_a_minimum_reached_to_rounding_is_stationary(line_search: LineSearch) ->
         return float(offset @ offset), (2 * offset).astype(np.float32)
 
     start = np.array([990, 1001, 1000.5], np.float32)
-    run = lbfgs(bowl, start, LbfgsSettings(line_search=line_search, loss_noise=0), Budget(1000))
+    run = lbfgs(bowl, start, LbfgsSettings(loss_noise=0), Budget(1000))
     assert finish(run) is Outcome.STATIONARY
     assert run.last is not None
     np.testing.assert_array_equal(run.last.x, np.full(3, minimum, np.float32))
@@ -171,13 +168,10 @@ def test_a_failed_search_drops_the_history_and_goes_on_downhill() -> None:
     assert points[-1][2] < 0.5 * points[0][2]
 
 
-@pytest.mark.parametrize("line_search", SEARCHES)
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("where", ["loss", "gradient", "both"])
 @pytest.mark.parametrize("at", [(2,), (7,), (7, 8, 9), (2, 3, 12)])
-def test_values_not_finite_are_stepped_back_from(
-    line_search: LineSearch, bad: float, where: str, at: tuple[int, ...]
-) -> None:
+def test_values_not_finite_are_stepped_back_from(bad: float, where: str, at: tuple[int, ...]) -> None:
     evaluate, x0 = gram_matching(size=60)
     calls = [0]
 
@@ -191,7 +185,7 @@ def test_values_not_finite_are_stepped_back_from(
                 gradient[17] = bad
         return loss, gradient
 
-    run = lbfgs(poisoned, x0, LbfgsSettings(line_search=line_search), Budget(evaluations=60))
+    run = lbfgs(poisoned, x0, budget=Budget(evaluations=60))
     losses = []
     for step in run:
         assert step.evaluations not in at
@@ -210,12 +204,11 @@ def test_a_start_that_is_not_finite_is_an_outcome(poison: Callable[[Vector], tup
     assert run.last is None
 
 
-@pytest.mark.parametrize("line_search", SEARCHES)
-def test_a_wall_all_around_is_an_outcome(line_search: LineSearch) -> None:
+def test_a_wall_all_around_is_an_outcome() -> None:
     def walled(x: Vector) -> tuple[float, Vector]:
         return (1.0 if np.array_equal(x, START) else math.nan), np.ones_like(x)
 
-    run = lbfgs(walled, START, LbfgsSettings(line_search=line_search))
+    run = lbfgs(walled, START)
     assert finish(run) is Outcome.NON_FINITE_STEP
     assert run.last is not None
     np.testing.assert_array_equal(run.last.x, START)
@@ -243,16 +236,15 @@ def test_noise_of_reduced_precision_does_not_stall_it(seed: int) -> None:
     assert evaluate(tolerant.last.x)[0] < 1.05 * exact.last.loss
 
 
-@pytest.mark.parametrize("line_search", SEARCHES)
 @pytest.mark.parametrize("noise", [0.0, 1e-5, 1e-2])
-def test_no_rise_beyond_the_tolerance_is_accepted(line_search: LineSearch, noise: float) -> None:
+def test_no_rise_beyond_the_tolerance_is_accepted(noise: float) -> None:
     rng = np.random.default_rng(0)
 
     def rough(x: Vector) -> tuple[float, Vector]:
         loss, gradient = rosenbrock(x)
         return (loss + 1) * (1 + rng.uniform(-0.05, 0.05)), gradient
 
-    run = lbfgs(rough, START, LbfgsSettings(line_search=line_search, loss_noise=noise), Budget(evaluations=200))
+    run = lbfgs(rough, START, LbfgsSettings(loss_noise=noise), Budget(evaluations=200))
     losses = [step.loss for step in run]
     assert all(after <= before * (1 + noise) for before, after in pairwise(losses))
 

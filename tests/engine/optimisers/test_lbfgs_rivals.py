@@ -69,22 +69,21 @@ def best_of_torch(evaluate: Evaluate, x0: Vector, evaluations: int) -> float:
     return min(losses)
 
 
-def best_of_impasto(evaluate: Evaluate, x0: Vector, evaluations: int, line_search: LineSearch) -> float:
-    settings = LbfgsSettings(history_size=HISTORY, line_search=line_search)
+def best_of_impasto(evaluate: Evaluate, x0: Vector, evaluations: int) -> float:
+    settings = LbfgsSettings(history_size=HISTORY)
     return min(step.loss for step in lbfgs(evaluate, x0, settings, Budget(evaluations=evaluations)))
 
 
 @pytest.mark.parametrize("rival", [best_of_scipy, best_of_torch])
-@pytest.mark.parametrize(("line_search", "allowed"), [("backtracking", 1.02), ("strong_wolfe", 1.1)])
 def test_gram_matching_is_no_worse_than_a_rival_in_the_mean(
-    rival: Callable[[Evaluate, Vector, int], float], line_search: LineSearch, allowed: float
+    rival: Callable[[Evaluate, Vector, int], float],
 ) -> None:
     """The paths part early, so that single runs differ by several percent either way."""
     ratios = []
     for seed in range(12):
         evaluate, x0 = gram_matching(seed=seed)
-        ratios.append(best_of_impasto(evaluate, x0, 100, line_search) / rival(evaluate, x0, 100))
-    assert np.exp(np.mean(np.log(ratios))) < allowed
+        ratios.append(best_of_impasto(evaluate, x0, 100) / rival(evaluate, x0, 100))
+    assert np.exp(np.mean(np.log(ratios))) < 1.02
     assert max(ratios) < 1.3
 
 
@@ -93,4 +92,4 @@ def test_the_valley_of_rosenbrock_is_followed_as_fast_as_by_a_rival(
     rival: Callable[[Evaluate, Vector, int], float],
 ) -> None:
     x0 = np.tile(np.array([-1.2, 1.0], np.float32), 20)
-    assert best_of_impasto(rosenbrock, x0, 80, "backtracking") < max(1e-6, 2 * rival(rosenbrock, x0, 80))
+    assert best_of_impasto(rosenbrock, x0, 80) < max(1e-6, 2 * rival(rosenbrock, x0, 80))
