@@ -31,7 +31,7 @@ test: $(VENV)/installed
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf build/typecheck
+	rm -rf build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/typecheck .
 	cp -r bench/studies bench/gpu build/typecheck/impasto/bench
 	cd build/typecheck && ../../$(BIN)/mypy --config-file ../../pyproject.toml \

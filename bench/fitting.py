@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from impasto.engine.inputs.pictures import read_pictures
+from impasto.engine.jobs.engine import workshop_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from impasto.engine.settings import Settings
 
 
-def checked_form(engine: "Engine", settings: "Settings", scene: "Picture", painting: "Painting", batch: int) -> "GraphSpec":
-    """Return the form of evaluations of so many pictures, without an optimiser.
+def checked_spec(
+    engine: "Engine", settings: "Settings", scene: "Picture", painting: "Painting", batch: int
+) -> "GraphSpec":
+    """Return the graph's spec for evaluations of so many pictures, without an optimiser.
 
     Args:
         engine: whose evaluations.
@@ -28,10 +31,11 @@ def checked_form(engine: "Engine", settings: "Settings", scene: "Picture", paint
     Raises:
         ImpastoError: they do not fit.
     """
-    form = replace(engine.compiler.form(settings, scene), batch=batch)
+    compiler = workshop_of(engine).compiler
+    spec = replace(compiler.spec(settings, scene), batch=batch)
     # No curvature pairs: adam's few vectors are what the pictures and their starts take on the host.
-    engine.compiler.check_memory(form, replace(settings, optimizer="adam"), painting)
-    return form
+    compiler.check_memory(spec, replace(settings, optimizer="adam"), painting)
+    return spec
 
 
 def check_transfers(
@@ -50,5 +54,5 @@ def check_transfers(
     """
     if batch > 1:
         scene, painting = read_pictures(*pictures, settings)
-        form = replace(engine.compiler.form(settings, scene), batch=batch)
-        engine.compiler.check_memory(form, settings, painting)
+        compiler = workshop_of(engine).compiler
+        compiler.check_memory(replace(compiler.spec(settings, scene), batch=batch), settings, painting)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.bench.fitting import checked_form
+from impasto.bench.fitting import checked_spec
 from impasto.bench.sampling import timed
 from impasto.bench.subject import Subject, engine_facts, engine_name
-from impasto.engine.inputs.pictures import initial_image, read_pictures
-from impasto.engine.jobs.descent import Descent
-from impasto.engine.optimisers.solution import Vector
-from impasto.engine.optimisers.solution import Score
+from impasto.engine.events import Iteration, Started
+from impasto.engine.inputs.pictures import as_vector, initial_image, read_pictures
+from impasto.engine.jobs.engine import workshop_of
+from impasto.engine.optimisers.solution import Score, Vector
 
 if TYPE_CHECKING:
     from impasto.engine.jobs.engine import Engine
@@ -49,10 +49,12 @@ class OwnBatch:
         self.features = engine.network.model
         read = (read_pictures(content, style, subject.settings) for content, style in subject.pairs(size_px))
         first = next(read)
-        self._evaluator = engine.compiler.evaluator(checked_form(engine, subject.settings, *first, subject.batch))
+        compiler = workshop_of(engine).compiler
+        self._evaluator = compiler.open(checked_spec(engine, subject.settings, *first, subject.batch))
         self._starts: dict[int, Vector] = {}
         for sample, (scene, painting) in enumerate(chain((first,), read)):
-            engine.compiler.load(self._evaluator, sample, subject.settings, scene, painting)
+            targets = compiler.targets(subject.settings, scene, painting)
+            compiler.load(self._evaluator, sample, subject.settings, targets)
             self._starts[sample] = initial_image(subject.settings, scene, painting)
         self.start = np.concatenate(list(self._starts.values()))
         self.scores: list[Score] = []
@@ -92,16 +94,16 @@ class OwnContender:
         self.evaluations, self.loss, self.finished = 0, math.nan, False
         self.features = engine.network.model
         self._objective, self.start = engine.objective(*subject.pictures(size_px), subject.settings)
-        noise = engine.provider.numbers.loss_noise
-        self._descent = Descent(self._objective, noise, self.start, subject.settings)
-        self._steps = iter(self._descent)
+        self._events = engine.steps(*subject.pictures(size_px), subject.settings)
+        self._last: Iteration | None = None
         self.evaluate()
         self.setup_s = time.perf_counter() - begin_s
 
     def evaluate(self) -> float:
         """Evaluate at the start; the session copies the results to the host, so that the device has finished."""
-        loss, self._gradient = self._objective(self.start)
-        return loss
+        score = self._objective(self.start)
+        self._gradient = score.gradient
+        return score.loss
 
     def gradient(self) -> np.ndarray:
         """Return the latest gradient."""
@@ -109,12 +111,14 @@ class OwnContender:
 
     def step(self) -> None:
         """Go on to the next accepted image."""
-        step = next(self._steps, None)
-        self.finished = step is None
-        if step is not None:
-            self.evaluations, self.loss = step.evaluations, step.loss
-            self.facts["loop"] = self._descent.loop
+        for event in self._events:
+            if isinstance(event, Started):
+                self.facts["loop"] = event.loop
+            if isinstance(event, Iteration):
+                self.evaluations, self.loss, self._last = event.evaluations, event.loss, event
+                return
+        self.finished = True
 
     def image(self) -> Vector:
         """Return where the optimiser is."""
-        return (self.start if self._descent.last is None else self._descent.last.x).copy()
+        return self.start if self._last is None else as_vector(self._last.snapshot())

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from impasto.bench.subject import Subject
+from impasto.engine.compile.optimiser_settings import PIXEL_RANGE
 from impasto.engine.device.lbfgs import step_form
-from impasto.engine.device.objective import OnDevice
+from impasto.engine.device.placement import OnDevice
 from impasto.engine.inputs.pictures import read_pictures
 from impasto.engine.jobs.checking import compare
-from impasto.engine.jobs.descent import PIXEL_RANGE
-from impasto.engine.jobs.engine import Engine
+from impasto.engine.jobs.engine import Engine, workshop_of
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
 from impasto.engine.result import Evaluation
 from impasto.engine.runtime.lowering import lower
@@ -73,7 +73,7 @@ def placement(subject: Subject, side_px: int) -> dict[str, Any]:
     with subject.open() as engine:
         provider = engine.provider
         scene, _ = read_pictures(content, style, subject.settings)
-        form = dataclasses.replace(engine.compiler.form(subject.settings, scene), batch=subject.batch)
+        form = dataclasses.replace(workshop_of(engine).compiler.spec(subject.settings, scene), batch=subject.batch)
         network = engine.network.model
     values = dataclasses.asdict(form)
     objective = build_objective(network, **values)
@@ -120,9 +120,9 @@ def replay(subject: Subject, side_px: int) -> dict[str, Any]:
     content, style = subject.pictures(side_px)
     with subject.open() as engine:
         objective, x = engine.objective(content, style, subject.settings)
-        first = objective(x)[0]
-        moved = [objective(np.clip(x + np.float32(0.01 * (n + 1)), 0, 1))[0] for n in range(_REPEATS)]
-        again = objective(x)[0]
+        first = objective(x).loss
+        moved = [objective(np.clip(x + np.float32(0.01 * (n + 1)), 0, 1)).loss for n in range(_REPEATS)]
+        again = objective(x).loss
     if len({first, *moved}) != _REPEATS + 1:
         raise CheckError(f"the loss does not follow the image: {first:g}, then {moved}")
     if not abs(again / first - 1) <= _REPLAYED:

@@ -12,10 +12,10 @@ from typing import Any
 from impasto.bench.sampling import Effort, Watch, interleaved, timed
 from impasto.bench.series import Series
 from impasto.bench.subject import Subject, engine_facts, engine_name
+from impasto.engine.compile.optimiser_settings import PIXEL_RANGE
 from impasto.engine.device.lbfgs import step_form
 from impasto.engine.device.loop import DeviceLoop
-from impasto.engine.jobs.descent import PIXEL_RANGE
-from impasto.engine.jobs.engine import Engine
+from impasto.engine.jobs.engine import Engine, workshop_of
 from impasto.engine.jobs.job import Job
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
 from impasto.engine.runtime.providers import beside
@@ -100,7 +100,7 @@ def batched_loop(subject: Subject, side_px: int) -> dict[str, Any]:
 def _started(engine: Engine, subject: Subject, size_px: int) -> tuple[DeviceLoop, Session]:
     """Return a loop at its start, and the session of its evaluations."""
     objective, x = engine.objective(*subject.pictures(size_px), subject.settings)
-    on_device = objective.on_device
+    on_device = workshop_of(engine).compiler.on_device(objective.evaluator)
     if on_device is None:
         raise ImpastoError(f"no loop on the device of {subject.label()}")
     history, shape = subject.settings.history, objective.image_shape

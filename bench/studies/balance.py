@@ -33,6 +33,7 @@ from impasto.engine.compile.normalising import normalise_network
 from impasto.engine.images import fit_long_side, read_image, resize, write_image
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
 from impasto.engine.inputs.pictures import read_style
+from impasto.engine.jobs.engine import workshop_of
 from impasto.engine.settings import POOLINGS
 from impasto.models.errors import ImpastoError
 from impasto.models.store import EMBEDDED, FULL
@@ -108,7 +109,7 @@ def errors(judge: Engine, picture: Path, content: Path, style: Path, size_px: in
     content_error = float(np.sqrt(judge.evaluate(picture, content, None, alone).loss))
     settings = Settings(size=size_px)
     reached, wanted = (
-        judge.compiler.saved_style(settings, painting, None).grams
+        workshop_of(judge).compiler.saved_style(settings, painting, None).grams
         for painting in (read_image(picture), read_style(style, settings))
     )
     by_tap = [np.linalg.norm(reached[tap] - gram) / np.linalg.norm(gram) for tap, gram in wanted.items()]

@@ -14,6 +14,7 @@ History 10 and full, pixels within 0..1, both kinds of initial inverse, in turn.
 
 import statistics
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,11 @@ from impasto.bench.record import write
 from impasto.bench.studies.study import as_script, begin, command_line, require_positive
 from impasto.bench.subject import Subject, engine_facts
 from impasto.engine import Settings
-from impasto.engine.jobs.descent import Descent
+from impasto.engine.compile.optimiser_settings import lbfgs_settings
+from impasto.engine.events import Iteration
+from impasto.engine.jobs.engine import workshop_of
+from impasto.engine.optimisers.lbfgs import lbfgs
+from impasto.engine.optimisers.solution import Step, minimise
 
 LOOPS = {"cpu": ("host", "device"), "openvino": ("host",)}  # by provider; on GPUs it is no question
 OPTIMIZERS = ("lbfgs", "plain-lbfgs")
@@ -39,43 +44,50 @@ class Course:
         engine = stack.enter_context(replace(subject, loop=loop).open())
         settings = replace(subject.settings, optimizer=optimizer, iterations=ENDLESS)
         self._objective, self._x = engine.objective(*subject.pictures(size_px), settings)
-        self._descent = Descent(self._objective, engine.provider.numbers.loss_noise, self._x, settings)
-        self._steps = iter(self._descent)
+        on_device = workshop_of(engine).compiler.on_device
+        self._on_device = on_device(self._objective.evaluator) if loop == "device" else None
+        self._evaluations = 0
+        if self._on_device is None:
+            shape, noise = self._objective.image_shape, engine.provider.numbers.loss_noise
+            optimiser = lbfgs(self._x, lbfgs_settings(settings, shape, noise, from_noise=settings.init == "noise"))
+            self._steps: Iterator[Step | Iteration] = iter(minimise(optimiser, self._objective))
+        else:
+            events = engine.steps(*subject.pictures(size_px), settings)
+            self._steps = (event for event in events if isinstance(event, Iteration))
         for _ in range(WARM_UP):
-            next(self._steps)
+            self._step()
 
     def iteration(self) -> tuple[float, float]:
         """Return the seconds of one iteration outside its evaluations, and of one of these; for a loop on the host."""
-        inside_s, evaluations = self._objective.seconds, self._evaluations()
+        inside_s, evaluations = self._objective.seconds, self._evaluations
         start_s = time.perf_counter()
-        next(self._steps)
+        self._step()
         whole_s = time.perf_counter() - start_s
         inside_s = self._objective.seconds - inside_s
-        return whole_s - inside_s, inside_s / (self._evaluations() - evaluations)
+        return whole_s - inside_s, inside_s / (self._evaluations - evaluations)
 
     def round(self, iterations: int) -> float:
         """Return the seconds of an iteration that are not the evaluation's, which is timed alone afterwards."""
-        before, start_s = self._evaluations(), time.perf_counter()
+        before, start_s = self._evaluations, time.perf_counter()
         for _ in range(iterations):
-            next(self._steps)
+            self._step()
         whole_s = time.perf_counter() - start_s
-        evaluations, alone = self._evaluations() - before, []
+        evaluations, alone = self._evaluations - before, []
         for _ in range(iterations):
             start_s = time.perf_counter()
             self._evaluate()
             alone.append(time.perf_counter() - start_s)
         return (whole_s - evaluations * statistics.median(alone)) / iterations
 
-    def _evaluations(self) -> int:
-        return self._descent.last.evaluations if self._descent.last else 0
+    def _step(self) -> None:
+        self._evaluations = next(self._steps).evaluations
 
     def _evaluate(self) -> None:
         """Run the objective once; on the device on the image that is there, so that the loop goes on undisturbed."""
-        on_device = self._objective.on_device
-        if on_device is None:
+        if self._on_device is None:
             self._objective(self._x)
         else:
-            on_device.session.run_bound()
+            self._on_device.session.run_bound()
 
 
 def share(subject: Subject, size_px: int, rounds: int) -> dict[str, Any]:

@@ -41,8 +41,8 @@ def run_scipy(objective: Recorded, x: Vector, evaluations: int) -> None:
     import scipy.optimize
 
     def function(pixels: np.ndarray) -> tuple[float, np.ndarray]:
-        loss, gradient = objective((pixels / PIXEL).astype(np.float32))
-        return loss, gradient.astype(np.float64) / PIXEL
+        score = objective((pixels / PIXEL).astype(np.float32))
+        return score.loss, score.gradient.astype(np.float64) / PIXEL
 
     options = {"maxcor": HISTORY, "maxiter": evaluations, "maxfun": evaluations, "ftol": 0.0, "gtol": 0.0}
     scipy.optimize.minimize(function, x.astype(np.float64) * PIXEL, jac=True, method="L-BFGS-B", options=options)

@@ -33,9 +33,9 @@ from impasto.bench.record import write
 from impasto.bench.studies.recorded import HISTORY, PIXEL, Recorded, run_lbfgs, run_torch
 from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine import Engine, Settings
-from impasto.engine.device.objective import Objective
+from impasto.engine.compile.objective import Objective
+from impasto.engine.compile.optimiser_settings import PIXEL_RANGE, lbfgs_settings
 from impasto.engine.images import Picture, fit_long_side, read_image
-from impasto.engine.jobs.descent import PIXEL_RANGE, lbfgs_settings
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
 from impasto.engine.optimisers.solution import Vector
 from impasto.engine.reconstruction import content_reconstruction, style_reconstruction

@@ -6,9 +6,9 @@ from typing import Self
 
 import numpy as np
 
-from impasto.engine.device.objective import Objective
+from impasto.engine.compile.objective import Objective
 from impasto.engine.optimisers.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.optimisers.solution import Budget, Vector
+from impasto.engine.optimisers.solution import Budget, Score, Vector, minimise
 
 HISTORY = 10  # of torch.optim.LBFGS in most programs for style transfer
 PIXEL = np.float32(255.0)
@@ -33,7 +33,7 @@ class Recorded:
         self.losses: list[float] = []
         self.best: Vector = np.empty(0, np.float32)
 
-    def __call__(self, x: Vector) -> tuple[float, Vector]:
+    def __call__(self, x: Vector) -> Score:
         """Return loss and gradient at x.
 
         Raises:
@@ -41,11 +41,11 @@ class Recorded:
         """
         if len(self.losses) == self._evaluations:
             raise _BudgetSpent
-        loss, gradient = self._objective(x)
-        if not self.losses or loss < min(self.losses):
+        score = self._objective(x)
+        if not self.losses or score.loss < min(self.losses):
             self.best = x.copy()
-        self.losses.append(loss)
-        return loss, gradient
+        self.losses.append(score.loss)
+        return score
 
     def lowest(self, minimise: Callable[[Self], None]) -> Vector:
         """Let an optimiser run, and return the lowest loss seen after each evaluation."""
@@ -56,7 +56,7 @@ class Recorded:
 
 def run_lbfgs(objective: Recorded, x: Vector, evaluations: int, settings: LbfgsSettings) -> None:
     """Minimise with this project's L-BFGS."""
-    for _ in lbfgs(objective, x, settings, Budget(evaluations=evaluations)):
+    for _ in minimise(lbfgs(x, settings), objective, Budget(evaluations=evaluations)):
         pass
 
 
@@ -76,8 +76,8 @@ def run_torch(objective: Recorded, x: Vector, evaluations: int, line_search: str
     )
 
     def closure() -> torch.Tensor:
-        loss, gradient = objective(np.asarray(pixels.detach().numpy() / PIXEL, np.float32))
-        pixels.grad = torch.tensor(gradient / PIXEL)
-        return torch.tensor(loss)
+        score = objective(np.asarray(pixels.detach().numpy() / PIXEL, np.float32))
+        pixels.grad = torch.tensor(score.gradient / PIXEL)
+        return torch.tensor(score.loss)
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]

@@ -3,8 +3,8 @@
 import dataclasses
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -141,7 +141,38 @@ class Engine:
             ImpastoError: an image cannot be read or is too small, the network lacks a tap, or the objective is not
                 finite at the start.
         """
-        return self._wait_for(Job(content, style, settings or Settings(), start), on_event, cancel)
+        return self._finish(self.steps(content, style, settings, start=start, cancel=cancel), on_event)
+
+    def steps(
+        self,
+        content: Source | None,
+        style: Style | None,
+        settings: Settings | None = None,
+        *,
+        start: Picture | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Generator[Event, None, Result]:
+        """Step a transfer from outside: the engine waits after each event until the next one is asked for.
+
+        Leaving the loop, or closing the generator, cancels the run.
+
+        Args:
+            content: as for `transfer`, as are the others.
+            style: the style image.
+            settings: what to do.
+            start: the image to start from.
+            cancel: called before every evaluation.
+
+        Yields:
+            What `transfer` tells `on_event`.
+
+        Returns:
+            The result.
+
+        Raises:
+            ImpastoError: as `transfer`.
+        """
+        return self._events(Job(content, style, settings or Settings(), start), cancel)
 
     def resume(
         self,
@@ -162,7 +193,7 @@ class Engine:
         Raises:
             ImpastoError: the state is of another network; or as `transfer`.
         """
-        return self._wait_for(self.continued(state, settings), on_event, cancel)
+        return self._finish(self._events(self.continued(state, settings), cancel), on_event)
 
     def continued(self, state: RunState, settings: Settings | None = None) -> Job:
         """Return the job that continues a run; see `resume`.
@@ -419,23 +450,34 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _wait_for(self, job: Job, on_event: OnEvent | None, cancel: Callable[[], bool] | None) -> Result:
-        """Submit a job, tell of its events, and return its result."""
+    def _events(self, job: Job, cancel: Callable[[], bool] | None) -> Generator[Event, None, Result]:
+        """Submit a job, yield its events while the engine waits, and return its result."""
         self._check_not_telling()
-        following = Following(events=on_event is not None)
+        following = Following(events=True)
         handle = Handle(job, cancelled=cancel, listener=following)
         self._scheduler.submit([handle], self._places(None), batch_is_given=False)
         try:
             while (event := following.next()[1]) is not None:
-                if on_event is not None:
-                    with self._telling_here():
-                        on_event(event)
+                yield event
                 following.handled()
         finally:
             following.leave()
             handle.cancel()
             self._scheduler.wait_for_end_of([handle])
         return handle.result()
+
+    def _finish(self, events: Generator[Event, None, Result], on_event: OnEvent | None) -> Result:
+        """Tell of events until the result is there."""
+        with closing(events):
+            while True:
+                try:
+                    event = next(events)
+                except StopIteration as end:
+                    result: Result = end.value
+                    return result
+                if on_event is not None:
+                    with self._telling_here():
+                        on_event(event)
 
     def _places(self, batch: int | None) -> int:
         """Return how many jobs share an evaluation at most.
@@ -478,6 +520,11 @@ class Engine:
                 "the engine waits for this function, which it told of an event: call `submit`, which returns at once, "
                 "or use another Engine"
             )
+
+
+def workshop_of(engine: Engine) -> Workshop:
+    """Return what an engine's jobs are made with, for benchmarks and tests; use it while no jobs are under way."""
+    return engine._workshop
 
 
 def _never() -> bool:

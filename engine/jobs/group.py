@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
+
 from impasto.engine.compile.compiler import Compiler
 from impasto.engine.compile.graph_spec import BatchKey, GraphSpec
 from impasto.engine.device.places import LoopPlaces, Steps
@@ -145,7 +147,7 @@ class Group:
         members = [chosen] if self.takes_turns else list(self.members)
         asked = {member: request for member in members if (request := member.run.ask()) is not None}
         steps = {member: request for member, request in asked.items() if isinstance(request, Steps)}
-        points = {member: request for member, request in asked.items() if member not in steps}
+        points = {member: request for member, request in asked.items() if isinstance(request, np.ndarray)}
         if steps and self.loop is not None:
             self._step(self.loop, steps, alone=not points)
         elif points:

@@ -18,7 +18,7 @@ from impasto.engine.jobs.active import Active
 from impasto.engine.jobs.group import Group
 from impasto.engine.jobs.handle import Handle
 from impasto.engine.jobs.queue import LOOK_AHEAD, JobQueue, Queued
-from impasto.engine.jobs.run import Run, SaferPrecision, Surroundings
+from impasto.engine.jobs.run import DEVICE, HOST, Run, SaferPrecision, Surroundings
 from impasto.engine.jobs.workshop import Workshop
 from impasto.engine.optimisers.solution import Vector
 from impasto.engine.result import Result
@@ -289,7 +289,7 @@ class Scheduler:
             handle.stream.running.append(item.key)
         self._join(active, group)
         handle.begin(run)
-        handle.tell(self._started(prepared, conversion))
+        handle.tell(self._started(prepared, around, conversion))
         run.start()
         self._settle(active)
 
@@ -341,7 +341,7 @@ class Scheduler:
         around = Surroundings(workshop.provider.numbers.loss_noise, origin, sample)
         return group.enter(sample, x, iterations, around, state), conversion
 
-    def _started(self, prepared: Prepared, conversion: str) -> Started:
+    def _started(self, prepared: Prepared, around: Surroundings, conversion: str) -> Started:
         workshop = self._workshop
         return Started(
             height=prepared.scene.height,
@@ -350,6 +350,7 @@ class Scheduler:
             provider=workshop.provider.name,
             precision=workshop.provider.precision,
             conversion=conversion,
+            loop=HOST if around.places is None else DEVICE,
             setup_s=time.perf_counter() - prepared.called_s,
         )
 
