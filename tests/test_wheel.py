@@ -49,6 +49,7 @@ def test_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
     assert {f"impasto/engine/figures/pictures/{name}.jpg" for name in PICTURES} <= set(names)
     for package in code:
         sources = {path.relative_to(REPOSITORY / package).as_posix() for path in (REPOSITORY / package).rglob("*.py")}
+        sources = {name for name in sources if not name.startswith("studies/")}  # are run in a clone
         assert (
             sources
             == {name.removeprefix(f"impasto/{package}/") for name in names if name.startswith(f"impasto/{package}/")}
