@@ -1,1 +1,1 @@
-"""One-off studies and comparisons of revisions: run in a clone as `python -m bench.studies.NAME`, not in the wheel."""
+"""Questions that were measured once, each a script of its own: `python -m impasto.bench.studies.NAME` in a checkout."""

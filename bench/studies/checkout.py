@@ -11,7 +11,8 @@ from impasto.models.errors import ImpastoError
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKING_TREE = "the working tree"
-FOLDERS = ("models", "export", "engine", "server", "bench")
+FOLDERS = ("models", "export", "engine", "server")  # and bench
+STUDIES = "impasto.bench.studies"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -46,7 +47,7 @@ class Checkout:
         """Run Python on the revision's code and return what it prints.
 
         Python is started with -S, so that it finds the other installed packages and not an editable install of impasto.
-        `bench.studies` is found in the working tree, whichever the revision.
+        `impasto.bench.studies` is the working tree's, whichever the revision.
 
         Args:
             words: the command line after `python`.
@@ -60,7 +61,7 @@ class Checkout:
         installed = [entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")]
         environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(self.packages), *installed, str(ROOT)]),
+            "PYTHONPATH": os.pathsep.join([str(self.packages), *installed]),
             **(dict.fromkeys(_THREADS, str(threads)) if threads else {}),
             **(variables or {}),
         }
@@ -101,22 +102,34 @@ def check_out(revision: str, folder: Path) -> Checkout:
             capture_output=True,
         ).stdout
         subprocess.run(["tar", "-x", "-C", str(tree)], input=archive, check=True)  # noqa: S603, S607
-    (packages / "impasto").mkdir(parents=True)
-    for name in FOLDERS:
-        if (tree / name).is_dir():
-            (packages / "impasto" / name).symlink_to(tree / name)
+    _link(tree, packages / "impasto")
     return Checkout(revision, commit, tree, packages)
 
 
+def _link(tree: Path, packages: Path) -> None:
+    """Make a folder that is imported as `impasto`: a revision's code, but for the studies, which measure it."""
+    (packages / "bench").mkdir(parents=True)
+    for name in FOLDERS:
+        if (tree / name).is_dir():
+            (packages / name).symlink_to(tree / name)
+    for path in (tree / "bench").iterdir():
+        (packages / "bench" / path.name).symlink_to(path)
+    studies = packages / "bench" / "studies"
+    studies.unlink(missing_ok=True)
+    studies.symlink_to(ROOT / "bench" / "studies")
+
+
 def check_imports(tree: Path) -> None:
-    """Refuse to go on in a process that imported code from outside a revision's files.
+    """Refuse to continue in a process that imported code from outside a revision's files.
 
     Raises:
         ImpastoError: a module of impasto lies elsewhere.
     """
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if name.startswith("impasto.") and file and not Path(file).resolve().is_relative_to(tree.resolve()):
+        if not name.startswith("impasto.") or name.startswith(STUDIES) or file is None:
+            continue
+        if not Path(file).resolve().is_relative_to(tree.resolve()):
             raise ImpastoError(f"the code of another revision was imported: {name} from {file}")
 
 

@@ -1,6 +1,6 @@
 """The runs whose numbers two revisions must share. One process runs one case, on either revision's code.
 
-    python -m bench.studies.fixed_runs CASE TREE FOLDER THREADS OUTPUT.npz
+    python -m impasto.bench.studies.fixed_runs CASE TREE FOLDER THREADS OUTPUT.npz
 
 So nothing here imports more of the engine than its public names, or gives an option that only one revision has.
 A case returns its pixels (float32, of files uint8), its losses (float64) and its counts, as arrays by name.
@@ -20,7 +20,7 @@ import onnx
 from onnx import numpy_helper
 from PIL import Image
 
-from bench.studies.checkout import ROOT, check_imports
+from impasto.bench.studies.checkout import ROOT, check_imports
 from impasto.engine import (
     Engine,
     Event,

@@ -1,9 +1,9 @@
 """Whether two revisions compute the same numbers, bit for bit, on the CPU provider.
 
-    python -m bench.studies.same_numbers [--base REVISION] [--new REVISION] [--reference FOLDER] [--json FILE]
+    python -m impasto.bench.studies.same_numbers [--base REVISION] [--new REVISION] [--reference FOLDER] [--json FILE]
 
-Run it in a clone. Each revision's own code runs every case of `bench.studies.fixed_runs` (vgg19-slim, 128 px), each
-case in a process of its own, and the arrays are compared by their bytes. The status is 1 where any differs.
+Run it in a clone. Each revision's own code runs every case of `fixed_runs` (vgg19-slim, 128 px), each case in a process
+of its own. The arrays are compared by their bytes. The status is 1 where a case differs or fails.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from bench.studies import fixed_runs
-from bench.studies.checkout import WORKING_TREE, Checkout, check_out
-from bench.studies.fixed_runs import CASES, Numbers, full_weights
 from impasto.bench.conditions import conditions
 from impasto.bench.record import check_place, write
 from impasto.bench.script import as_script
+from impasto.bench.studies import fixed_runs
+from impasto.bench.studies.checkout import WORKING_TREE, Checkout, check_out
+from impasto.bench.studies.fixed_runs import CASES, Numbers, full_weights
 from impasto.models.errors import ImpastoError
 
 BASE = "ad24494"
@@ -120,7 +120,7 @@ def _numbers(case: str, code: Checkout, threads: int, folder: Path, kept: Path |
     variables = {"IMPASTO_NO_CACHE": "1", "IMPASTO_CACHE": str(place / "cache"), "IMPASTO_MAX_PIXELS": ""}
     unfinished = output.with_suffix(".part.npz")
     unfinished.parent.mkdir(parents=True, exist_ok=True)
-    words = ("-m", "bench.studies.fixed_runs", case, code.tree, place, threads, unfinished.absolute())
+    words = ("-m", "impasto.bench.studies.fixed_runs", case, code.tree, place, threads, unfinished.absolute())
     code.python(*words, variables=variables, threads=threads)
     unfinished.replace(output)
     return _read(output) or {}

@@ -1,11 +1,11 @@
 """Whether two revisions take the same time: an evaluation, and the start of the command.
 
-    python -m bench.studies.same_speed -o FILE [--base REVISION] [--new REVISION] [--rounds N]
+    python -m impasto.bench.studies.same_speed -o FILE [--base REVISION] [--new REVISION] [--rounds N]
 
 Run it in a clone, on a machine that does nothing else. Every sample is a process of its own on one revision's code.
 The revisions take turns, A B B A, so that a change of the machine's speed meets both. A first round does not count.
 
-    evaluation    256 px, vgg19-slim, CPU provider: see `bench.studies.timed_runs`
+    evaluation    256 px, vgg19-slim, CPU provider: see `timed_runs`
     start         seconds of `impasto --version`, `impasto --help`, `impasto transfer --help` and `--dry-run`
     first step    seconds from the start of `impasto transfer` to its first iteration, with a warm cache
 
@@ -23,12 +23,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.studies.checkout import WORKING_TREE, Checkout, check_out
-from bench.studies.fixed_runs import COMMAND, HARBOUR, NETWORK, SWIRLS
-from bench.studies.same_numbers import BASE
 from impasto.bench.conditions import conditions, load
 from impasto.bench.record import check_place, write
 from impasto.bench.script import as_script
+from impasto.bench.studies.checkout import WORKING_TREE, Checkout, check_out
+from impasto.bench.studies.fixed_runs import COMMAND, HARBOUR, NETWORK, SWIRLS
+from impasto.bench.studies.same_numbers import BASE
 from impasto.models.errors import ImpastoError
 
 SIZE_PX, EVALUATIONS = 256, 30
@@ -65,7 +65,7 @@ class Side:
         return [self._evaluations, *(partial(self._start, name) for name in STARTS), self._first_step]
 
     def _evaluations(self) -> Samples:
-        words = ("-m", "bench.studies.timed_runs", self.code.tree, SIZE_PX, self.evaluations, self.threads)
+        words = ("-m", "impasto.bench.studies.timed_runs", self.code.tree, SIZE_PX, self.evaluations, self.threads)
         found: Samples = json.loads(self.code.python(*words, variables={"IMPASTO_NO_CACHE": "1"}))
         return found
 

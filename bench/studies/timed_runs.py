@@ -1,8 +1,8 @@
 """What is timed of a revision in one process: seconds per evaluation, alone, in a batch, and on the device.
 
-    python -m bench.studies.timed_runs TREE SIZE_PX EVALUATIONS THREADS
+    python -m impasto.bench.studies.timed_runs TREE SIZE_PX EVALUATIONS THREADS
 
-As in `bench.studies.fixed_runs`, only public names of the engine are used. It prints one line of JSON, seconds by kind.
+As in `fixed_runs`, only public names of the engine are used. It prints one line of JSON, seconds by kind.
 `whole` is the run's time from its first iteration to its end, divided by its evaluations. So it includes the optimiser
 and the driver.
 """
@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from bench.studies.checkout import check_imports
-from bench.studies.fixed_runs import HARBOUR, MOSAIC, NETWORK, SWIRLS, WOODCUT
+from impasto.bench.studies.checkout import check_imports
+from impasto.bench.studies.fixed_runs import HARBOUR, MOSAIC, NETWORK, SWIRLS, WOODCUT
 from impasto.engine import Engine, Job, Settings
 
 WARM_UP = 3  # evaluations, of every kind

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.studies.same_speed import Samples, in_turn, summary
+from impasto.bench.studies.same_speed import Samples, in_turn, summary
 
 
 def test_the_sides_take_turns_and_the_first_round_does_not_count() -> None:
