@@ -22,10 +22,10 @@ import numpy as np
 
 from impasto.bench.conditions import conditions
 from impasto.bench.record import check_place, write
-from impasto.bench.script import as_script
 from impasto.bench.studies import fixed_runs
 from impasto.bench.studies.checkout import WORKING_TREE, Checkout, check_out
 from impasto.bench.studies.fixed_runs import CASES, Numbers, full_weights
+from impasto.bench.studies.study import as_script
 from impasto.models.errors import ImpastoError
 
 BASE = "ad24494"

@@ -25,10 +25,10 @@ from typing import Any
 
 from impasto.bench.conditions import conditions, load
 from impasto.bench.record import check_place, write
-from impasto.bench.script import as_script
 from impasto.bench.studies.checkout import WORKING_TREE, Checkout, check_out
 from impasto.bench.studies.fixed_runs import COMMAND, HARBOUR, NETWORK, SWIRLS
 from impasto.bench.studies.same_numbers import BASE
+from impasto.bench.studies.study import as_script
 from impasto.models.errors import ImpastoError
 
 SIZE_PX, EVALUATIONS = 256, 30
