@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from impasto.bench.cli.options import Common, with_shared
+from impasto.bench.cli.options import BenchOptions, takes_shared
 from impasto.bench.scenarios import SCENARIOS
 
 bench_app = typer.Typer(
@@ -23,23 +23,25 @@ _ONE = 1  # a transfer is long, and one that is longer than the duration is enou
 
 
 @bench_app.command("evaluation")
-@with_shared(*_OF_OPTIMISERS)
-def evaluation(common: Common) -> None:
+@takes_shared(*_OF_OPTIMISERS)
+def evaluation(options: BenchOptions) -> None:
     """Time single evaluations of loss and gradient, the device's end included."""
     from impasto.bench import evaluation as benchmark
     from impasto.bench.cli.running import run
 
+    common = options.common()
     what = "seconds for one evaluation of loss and gradient at the start, copies to and from the device included"
     run("evaluation", what, common, partial(benchmark.measure, common.subject, common.effort))
 
 
 @bench_app.command("transfer")
-@with_shared()
-def transfer(common: Common, evaluations: Evaluations = 100) -> None:
+@takes_shared()
+def transfer(options: BenchOptions, evaluations: Evaluations = 100) -> None:
     """Time whole transfers, with the loss at the end and on the way there."""
     from impasto.bench import transfer as benchmark
     from impasto.bench.cli.running import run
 
+    common = options.common()
     what = "seconds for a whole transfer, as Engine.transfer does it; with a batch, for as many at once"
     effort = replace(common.effort, least=_ONE)
     measure = partial(benchmark.measure, common.subject, effort, evaluations=evaluations)
@@ -47,9 +49,9 @@ def transfer(common: Common, evaluations: Evaluations = 100) -> None:
 
 
 @bench_app.command("throughput")
-@with_shared()
+@takes_shared()
 def throughput(
-    common: Common,
+    options: BenchOptions,
     scenario: Annotated[
         list[str] | None, typer.Option(help=f"Of MLPerf, repeatable. (default: {' '.join(SCENARIOS)})")
     ] = None,
@@ -67,6 +69,7 @@ def throughput(
     from impasto.bench import throughput as benchmark
     from impasto.bench.cli.running import run
 
+    common = options.common()
     what = "latencies of queries from arrival to answer, a query being one transfer; queueing included"
     load = benchmark.Load(tuple(scenario or SCENARIOS), evaluations, rate, seed)
     measure = partial(benchmark.measure, common.subject, common.effort, load=load)
@@ -75,9 +78,9 @@ def throughput(
 
 
 @bench_app.command("cold-start")
-@with_shared("warm_up")
+@takes_shared("warm_up")
 def cold_start(
-    common: Common,
+    options: BenchOptions,
     warm_up: Annotated[int, typer.Option(help="Rounds of starts before anything counts; 0 is none.")] = 1,
 ) -> None:
     """Time processes from their start to the first iteration: with an empty cache, another style, and once more.
@@ -87,6 +90,7 @@ def cold_start(
     from impasto.bench import cold_start as benchmark
     from impasto.bench.cli.running import run
 
+    common = options.common()
     what = "seconds from the start of a process to its first iteration; the file cache of the system is warm"
     benchmark.check(common.subject, warm_up)
     effort = replace(common.effort, least=3)
@@ -95,9 +99,9 @@ def cold_start(
 
 
 @bench_app.command("compare")
-@with_shared("provider", "precision")
+@takes_shared("provider", "precision")
 def compare(
-    common: Common,
+    options: BenchOptions,
     provider: Annotated[
         list[str] | None,
         typer.Option(help="auto, tensorrt, cuda, openvino or cpu, repeatable: each takes part. (default: auto)"),
@@ -127,6 +131,7 @@ def compare(
     from impasto.bench.cli.running import collect, report, tell_choices
     from impasto.bench.conditions import conditions
 
+    common = options.common()
     ways = tuple(product(provider or ["auto"], precision or ["auto"]))
     field = comparison.Field(common.subject, ways, tuple(against or ()), evaluations)
     common = replace(common, subject=field.subject)  # with the settings that are run

@@ -4,7 +4,8 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from impasto.engine.cli.terminal import print_group
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
@@ -15,8 +16,5 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     if as_json:
         print(json.dumps(report, indent=2))
         return
-    console = Console(soft_wrap=True, highlight=False)
     for title, rows in report.items():
-        console.print(f"[bold]{title}[/bold]")
-        for name, text in rows.items():
-            console.print(f"  {name:<16} {text}", markup=False)
+        print_group(title, rows)
