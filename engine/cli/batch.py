@@ -4,7 +4,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,21 +22,15 @@ if TYPE_CHECKING:
 SOME_FAILED = 1
 
 
-@dataclass(frozen=True)
-class BatchOptions(Options):
-    """The shared options, with rows in place of iterations."""
-
-    as_json: bool = json_option("Print one JSON line per row on stdout, then a summary.")
-
-
-@takes("model", "bits", "dry_run", "quiet", "as_json", *ENGINE, "loop")
+@takes(
+    "model", "bits", "dry_run", "quiet", *ENGINE, "loop",
+    as_json=json_option("Print one JSON line per row on stdout, then a summary."),
+)  # fmt: skip
 def batch(
-    options: BatchOptions,
+    options: Options,
     manifest: Annotated[
         Path,
-        typer.Argument(
-            help="A .csv with a header, or a .jsonl: content, style, and whatever of output and settings differs."
-        ),
+        typer.Argument(help="A .csv with a header, or a .jsonl: content, style, and optional output and settings."),
     ],
     folder: Annotated[Path, typer.Option("--output", "-o", help="The folder of the results.")],
     common: Annotated[
@@ -49,9 +42,9 @@ def batch(
 ) -> None:
     """Run the transfers of MANIFEST. A row that fails does not stop the others; the status is 1 if any did.
 
-    Settings are named as `impasto show` prints them. A result that exists already, of the same images, network and
-    settings, is skipped: after an interruption, the same command continues. Ctrl-C keeps all finished results and
-    exits with 130.
+    Settings are named as `impasto show` prints them.
+    A result that exists already, of the same images, network and settings, is skipped.
+    Ctrl-C keeps all finished results and exits with 130; the same command then continues with the others.
     """
     from impasto.engine.batch import DONE, FAILED, SKIPPED, prepare_outputs, run_rows, split_finished
     from impasto.engine.cli.progress import BatchProgress

@@ -1,7 +1,7 @@
 """`impasto check`: what a provider and a precision do to loss and gradient."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,21 +16,13 @@ if TYPE_CHECKING:
 FAILED = 1
 
 
-@dataclass(frozen=True)
-class CheckOptions(Options):
-    """The shared options, with one object as JSON."""
-
-    as_json: bool = json_option("Print one JSON object.")
-
-
-@takes(*OBJECTIVE, *ENGINE, "quiet", "as_json")
+@takes(*OBJECTIVE, *ENGINE, "quiet", as_json=json_option("Print one JSON object."))
 def check(
-    options: CheckOptions,
+    options: Options,
     content: Content,
     style: Style,
     image: Annotated[
-        Path | None,
-        typer.Option(help="Where to evaluate, such as a finished picture. (default: the content image)"),
+        Path | None, typer.Option(help="Where to evaluate, such as a finished picture. (default: the content image)")
     ] = None,
 ) -> None:
     """Compare one evaluation with float32 on the CPU provider; the status is 1 if the errors are too large."""

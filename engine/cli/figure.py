@@ -2,7 +2,6 @@
 
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,26 +21,19 @@ EVALUATIONS = 300
 SIZE_PX = 256
 
 
-@dataclass(frozen=True)
-class FigureOptions(Options):
-    """The shared options as every cell has them."""
-
-    size: int = option(SIZE_PX, "Long side of every cell, px.")
-    evaluations: int = option(EVALUATIONS, "Runs of loss and gradient for every cell.")
-    init: str = "noise"
-    precision: str = option(
-        "", f"{PRECISIONS} (default: auto, for figure 1 {CONTENT_PRECISION})", MACHINE, show_default=False
-    )
-    report: Path | None = option(None, "Also write a page: every cell with its loss curves. .html", OUTPUT)
-    as_json: bool = json_option("Print one JSON line per cell on stdout.")
-
-
 @takes(
-    "size", "style_size", "evaluations", "model", "pool", "init", "seed", "bounded",
-    "report", "quiet", "as_json", *ENGINE, "loop",
+    "model", "style_size", "pool", "seed", "bounded", "quiet", *ENGINE, "loop",
+    size=option(SIZE_PX, "Long side of every cell, px."),
+    evaluations=option(EVALUATIONS, "Runs of loss and gradient for every cell."),
+    init="noise",
+    precision=option(
+        "", f"{PRECISIONS} (default: auto, for figure 1 {CONTENT_PRECISION})", MACHINE, show_default=False
+    ),
+    report=option(None, "Also write a page: every cell with its loss curves. .html", OUTPUT),
+    as_json=json_option("Print one JSON line per cell on stdout."),
 )  # fmt: skip
 def figure(
-    options: FigureOptions,
+    options: Options,
     number: Annotated[
         int,
         typer.Argument(
@@ -52,11 +44,10 @@ def figure(
     content: Annotated[Path | None, typer.Option(help="The content image. (default: one of the package)")] = None,
     style: Annotated[
         list[Path] | None,
-        typer.Option(help="The style image; for figure 2 repeatable. (default: the package's)"),
+        typer.Option(help="The style image; for figure 2 repeatable. (default: the package's)", metavar="FILE"),
     ] = None,
     ratio: Annotated[
-        float | None,
-        typer.Option(help="alpha/beta, figure 2 only; the paper has 1e-3 and 1e-4. (default: 1e-4)"),
+        float | None, typer.Option(help="alpha/beta, figure 2 only; the paper has 1e-3 and 1e-4. (default: 1e-4)")
     ] = None,
     batch: Batch = None,
 ) -> None:
@@ -78,9 +69,9 @@ def figure(
         options.say(names_of_defaults([path for _, path in plan.inputs]))
         options.say(engine.network.choice)
         options.say("" if options.as_json else engine.provider.choice)
-        lines = CellLines(plan, silent=not options.as_json)
-        with FigureProgress(plan, options.evaluations, hidden=hidden, say=options.say) as progress:
-            followers: list[Follower] = [progress, lines, *([page] if page else [])]
+        with FigureProgress(plan, options.evaluations or EVALUATIONS, hidden=hidden, say=options.say) as progress:
+            lines = CellLines(plan) if options.as_json else None
+            followers: list[Follower] = [item for item in (progress, lines, page) if item is not None]
             whole = make_figure(
                 engine, plan, output, batch=batch, followers=followers, cancel=lambda: bool(interrupted)
             )
@@ -93,27 +84,21 @@ def figure(
     if not hidden:
         seconds = time.perf_counter() - start_s
         print(
-            f"{output / 'sheet.png'} and figure.html: {len(plan.cells)} cells, {lines.count} of them found, "
+            f"{output / 'sheet.png'} and figure.html: {len(plan.cells)} cells, {progress.found_count} of them found, "
             f"{seconds:.0f} s" + (f"\n{options.report}: report" if page else "")
         )
 
 
 class CellLines:
-    """A JSON line on stdout for every cell that is found or begins.
+    """A JSON line on stdout for every cell that is found or begins."""
 
-    Attributes:
-        count: of the cells that were found.
-    """
-
-    def __init__(self, plan: "Plan", *, silent: bool) -> None:
-        """Follow the cells of a plan; silent, they are only counted."""
-        self.count = 0
-        self._plan, self._silent = plan, silent
+    def __init__(self, plan: "Plan") -> None:
+        """Follow the cells of a plan."""
+        self._plan = plan
         self._begun: set[str] = set()
 
     def found(self, cell: "Cell") -> None:
         """Report a cell that is finished already."""
-        self.count += 1
         self._print(cell, finished=True)
 
     def take(self, cell: "Cell", event: "Event") -> None:
@@ -126,6 +111,5 @@ class CellLines:
         """Do nothing; the next line says as much."""
 
     def _print(self, cell: "Cell", *, finished: bool) -> None:
-        if not self._silent:
-            number, cells = self._plan.cells.index(cell) + 1, len(self._plan.cells)
-            print_json({"cell": cell.name, "number": number, "of": cells, "finished": finished})
+        number, cells = self._plan.cells.index(cell) + 1, len(self._plan.cells)
+        print_json({"cell": cell.name, "number": number, "of": cells, "finished": finished})

@@ -85,14 +85,7 @@ class BatchProgress(Bars):
     """One bar for the rows of a batch; it counts their iterations."""
 
     def __init__(self, iterations: int, rows: int, *, hidden: bool, say: Callable[[str], None]) -> None:
-        """Make a bar.
-
-        Args:
-            iterations: of all rows.
-            rows: how many there are.
-            hidden: show nothing.
-            say: prints a line.
-        """
+        """Make a bar of so many iterations of all rows; `say` prints a line."""
         after = ("{task.fields[remark]}", TimeRemainingColumn(compact=True))
         super().__init__("{task.fields[ended]}/{task.fields[rows]}", *after, hidden=hidden)
         self._task = self.add_task("", total=iterations, ended=0, rows=rows, remark="preparing")
@@ -121,46 +114,43 @@ class BatchProgress(Bars):
 
 
 class FigureProgress(Bars):
-    """One bar for the whole figure and one for each cell under way; all count evaluations."""
+    """One bar for the whole figure and one for each cell under way; all count evaluations.
+
+    Attributes:
+        found_count: cells that were there already.
+    """
 
     def __init__(self, plan: "Plan", evaluations: int, *, hidden: bool, say: Callable[[str], None]) -> None:
-        """Make the bar of the whole.
-
-        Args:
-            plan: with the cells.
-            evaluations: of each.
-            hidden: show nothing.
-            say: prints a line.
-        """
+        """Make the bar of the whole, of so many evaluations of every cell; `say` prints a line."""
         after = ("{task.completed:.0f}/{task.total:.0f}", "{task.fields[remark]}", TimeRemainingColumn(compact=True))
         super().__init__("{task.description}", *after, hidden=hidden)
         self._say = say
         self._evaluations, self._count = evaluations, len(plan.cells)
         self._whole = self.add_task("figure", total=len(plan.cells) * evaluations, remark="preparing")
         self._cells: dict[str, TaskID] = {}
-        self._under_way: dict[str, int] = {}
-        self._ended = 0
+        self._ended = self.found_count = 0
 
     @property
     def completed(self) -> int:
         """Evaluations that are done; a cell that has ended counts with all that it might have had."""
-        return self._ended * self._evaluations + sum(self._under_way.values())
+        under_way = sum(task.completed for task in self.tasks if task.id != self._whole)
+        return self._ended * self._evaluations + int(under_way)
 
     def found(self, cell: "Cell") -> None:
         """Count a cell that was there already; the speed is then measured anew."""
+        self.found_count += 1
         self._ended += 1
-        self.reset(self._whole, completed=self.completed, remark=self._remark())
+        self._show_whole()
+        self.reset(self._whole, completed=self.completed)
 
     def take(self, cell: "Cell", event: Event) -> None:
         """Take over one event of a cell."""
         if isinstance(event, Started):
-            self._under_way[cell.name] = 0
             if cell.name not in self._cells:
                 self._cells[cell.name] = self.add_task(cell.name, total=self._evaluations, remark="")
             self.reset(self._cells[cell.name], remark="first evaluation")
         elif isinstance(event, Iteration):
             done = min(event.evaluations, self._evaluations)
-            self._under_way[cell.name] = done
             self.update(self._cells[cell.name], completed=done, remark=by_kind(event.terms))
         else:
             self._say(f"cell {cell.name}: {event.in_words}")
@@ -169,15 +159,11 @@ class FigureProgress(Bars):
     def ended(self, cell: "Cell") -> None:
         """Count all evaluations of a cell as done, also those that it did not need."""
         self._ended += 1
-        del self._under_way[cell.name]
         self.remove_task(self._cells.pop(cell.name))
         self._show_whole()
 
     def _show_whole(self) -> None:
-        self.update(self._whole, completed=self.completed, remark=self._remark())
-
-    def _remark(self) -> str:
-        return f"{self._ended}/{self._count} cells"
+        self.update(self._whole, completed=self.completed, remark=f"{self._ended}/{self._count} cells")
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """`impasto reconstruct`: an image from the features of another, without a second image."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,52 +24,33 @@ Image = Annotated[Path, typer.Argument(help="The image whose features are to be 
 reconstruct_app = typer.Typer(help="Show what a network's taps hold of an image.", no_args_is_help=True)
 
 
-@dataclass(frozen=True)
-class ReconstructionOptions(Options):
-    """Shared options of a run from noise; where evaluations alone are limited, they are the limit of iterations too."""
-
-    iterations: int | None = option(
-        None, f"Steps of the optimiser at most. (default: as --evaluations, else {Settings.iterations})"
-    )
-    init: str = option("noise", "Start from noise or an image FILE.", OPTIMISER)
-
-    def setting_values(self) -> dict[str, Any]:
-        """Return the values of `Settings` by name."""
-        return {"iterations": self.evaluations or Settings.iterations, **super().setting_values()}
-
-
-@dataclass(frozen=True)
-class ContentOptions(ReconstructionOptions):
-    """With the defaults of a content reconstruction."""
-
-    history: int = CONTENT_HISTORY
-    precision: str = CONTENT_PRECISION
-
-
-@dataclass(frozen=True)
-class StyleOptions(ReconstructionOptions):
-    """With the defaults of a style reconstruction."""
-
-    history: int = STYLE_HISTORY
+ITERATIONS = option(None, f"Steps of the optimiser at most. (default: as --evaluations, else {Settings.iterations})")
+START = option("noise", "Start from noise or an image FILE.", OPTIMISER)
 
 
 @reconstruct_app.command()
-@takes("model", "size", "iterations", "tv_weight", "pool", OPTIMISER, OUTPUT, MACHINE)
+@takes(
+    "model", "size", "tv_weight", "pool", OPTIMISER, OUTPUT, MACHINE,
+    iterations=ITERATIONS, init=START, history=CONTENT_HISTORY, precision=CONTENT_PRECISION,
+)  # fmt: skip
 def content(
-    options: ContentOptions,
+    options: Options,
     image: Image,
     output: Output,
     tap: Annotated[list[str] | None, typer.Option(help=tap_help(CONTENT_TAPS), metavar="TAP")] = None,
 ) -> None:
     """Find an image with the features of IMAGE at a tap, from white noise: what that tap keeps of it."""
-    settings = content_reconstruction(tap or CONTENT_TAPS, **options.setting_values())
+    settings = content_reconstruction(tap or CONTENT_TAPS, **_values(options))
     SingleRun(options, settings, image, None, output).start()
 
 
 @reconstruct_app.command()
-@takes("model", "style_size", "iterations", "style_taps", "tv_weight", "pool", "seamless", OPTIMISER, OUTPUT, MACHINE)
+@takes(
+    "model", "style_size", "style_taps", "tv_weight", "pool", "seamless", OPTIMISER, OUTPUT, MACHINE,
+    iterations=ITERATIONS, init=START, history=STYLE_HISTORY,
+)  # fmt: skip
 def style(
-    options: StyleOptions,
+    options: Options,
     image: Image,
     output: Output,
     sides: Annotated[
@@ -82,9 +62,14 @@ def style(
 ) -> None:
     """Find an image with the Gram matrices of IMAGE, from white noise: a texture of any size in its style."""
     long_side_px, canvas = parsed_size(sides)
-    values = {**options.setting_values(), "size": long_side_px, "canvas": canvas}
+    values = {**_values(options), "size": long_side_px, "canvas": canvas}
     settings = style_reconstruction(values.pop("style_taps", STYLE_TAPS), **values)
     SingleRun(options, settings, None, image, output).start()
+
+
+def _values(options: Options) -> dict[str, Any]:
+    """Return the values of `Settings`; where evaluations alone are limited, iterations have the same limit."""
+    return {"iterations": options.evaluations or Settings.iterations, **options.setting_values()}
 
 
 def parsed_size(text: str) -> tuple[int, tuple[int, int] | None]:

@@ -1,15 +1,15 @@
 """`impasto transfer --refine`: a draft on one network, finished by `vgg19`; the draft alone where that is missing."""
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from impasto.engine.cli.single_run import SingleRun
 from impasto.engine.cli.terminal import interruptible, say
-from impasto.engine.events import OnEvent
+from impasto.engine.settings import Settings
 from impasto.engine.words import one_line
 from impasto.models.preprocess import Preprocess
 from impasto.models.store import EMBEDDED, FULL, list_networks
@@ -46,9 +46,9 @@ def start_refined(run: SingleRun, evaluations: int) -> None:
         if options.dry_run:
             for remark in remarks:
                 options.say(remark)
-            run.show(refinement.plan() if refinement else draft.plan(*run.images, run.settings))
+            run.show((refinement or draft).plan(*run.images, run.settings))
             return
-        render = refinement.transfer if refinement else partial(draft.transfer, *run.images, run.settings)
+        render = partial((refinement or draft).transfer, *run.images, run.settings)
         run.run(draft, render, interrupted, remarks)
     if refinement and refinement.failure:
         say(f"error: no refinement: {refinement.failure}; the draft was written")
@@ -81,31 +81,23 @@ class Refinement:
             f"take --weighting calibrated, or `impasto weights import` the Oxford weights as {full.name}"
         )
 
-    def plan(self) -> "RefinedPlan":
+    def plan(self, content: Path | None, style: Path | None, settings: Settings) -> "RefinedPlan":
         """Return what both runs would do, as `plan_refined`."""
         from impasto.engine.refinement import plan_refined
 
-        images, settings = self._run.images, self._run.settings
-        return plan_refined(self._draft, self._full, *images, settings, evaluations=self._evaluations)
+        return plan_refined(self._draft, self._full, content, style, settings, evaluations=self._evaluations)
 
-    def transfer(self, *, on_event: OnEvent, cancel: Callable[[], bool]) -> "Result":
+    def transfer(self, content: Path | None, style: Path | None, settings: Settings, **calls: Any) -> "Result":
         """Run both, as `transfer_refined`; where the second network cannot continue, the draft is the result."""
         from impasto.engine.refinement import RefinementError, transfer_refined
 
+        both = (self._draft, self._full)
         try:
-            result = transfer_refined(
-                self._draft,
-                self._full,
-                *self._run.images,
-                self._run.settings,
-                evaluations=self._evaluations,
-                on_event=on_event,
-                cancel=cancel,
-            )
+            result = transfer_refined(*both, content, style, settings, evaluations=self._evaluations, **calls)
         except RefinementError as error:
             self.failure = one_line(error)
             return error.draft
-        if "refine" not in result.provenance and not cancel():
+        if "refine" not in result.provenance and not calls["cancel"]():
             with self._run.progress.aside():
                 self._run.options.say("no refinement: the deadline passed in the draft")
         return result

@@ -12,9 +12,7 @@ from impasto.engine.words import in_words
 
 
 def show(
-    image: Annotated[
-        Path, typer.Argument(help="A .png, .jpg, .webp or .tif file that impasto wrote.", show_default=False)
-    ],
+    image: Annotated[Path, typer.Argument(help="A .png, .jpg, .webp or .tif file that impasto wrote.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the JSON object that the file holds.")] = False,
 ) -> None:
     """Print the settings, the network and the versions that made a picture."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,7 +11,7 @@ from impasto.engine.cli.options import Options
 from impasto.engine.cli.terminal import INTERRUPTED, interruptible, print_json, say
 from impasto.engine.cli.watchers import open_watchers
 from impasto.engine.clock import seconds_since_process_start
-from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
+from impasto.engine.events import Event, PrecisionChanged, Started
 from impasto.engine.settings import SEAMLESS_STEP_PX, Settings
 from impasto.models.errors import ImpastoError
 
@@ -158,16 +158,15 @@ class SingleRun:
             self._network = event.model
             check_writable(self.output, bits=options.bits, size=(event.height, event.width))
             if self.settings.seamless:
-                self.options.say(
-                    f"seamless: {event.width}x{event.height} px, both sides multiples of {SEAMLESS_STEP_PX}"
-                )
+                options.say(f"seamless: {event.width}x{event.height} px, both sides multiples of {SEAMLESS_STEP_PX}")
             if self.settings.weighting != "paper":
-                self.options.say(f"weighting {self.settings.weighting}: {event.conversion}")
+                options.say(f"weighting {self.settings.weighting}: {event.conversion}")
         elif isinstance(event, PrecisionChanged):
-            self.options.say(event.in_words)
+            options.say(event.in_words)
         else:
             if options.as_json:
-                print_json({**_as_dict(event), "model": self._network})
+                names = ("iteration", "evaluations", "loss", "terms", "seconds")
+                print_json({**{name: getattr(event, name) for name in names}, "model": self._network})
             if options.save_every and event.iteration % options.save_every == 0:
                 write_image(self._frame(event.iteration), event.snapshot(), bits=options.bits)
 
@@ -184,11 +183,6 @@ class SingleRun:
 
     def _frame(self, iteration: int) -> Path:
         return self.output.with_name(f"{self.output.stem}-{iteration:06d}{self.output.suffix}")
-
-
-def _as_dict(event: Iteration) -> dict[str, Any]:
-    names = ("iteration", "evaluations", "loss", "terms", "seconds")
-    return {name: getattr(event, name) for name in names}
 
 
 def _in_words(result: "Result", output: Path) -> str:

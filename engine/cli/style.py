@@ -1,6 +1,5 @@
 """`impasto style save`: what runs need of a style image, kept for them."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,17 +20,13 @@ def style() -> None:
     """Keep what runs need of a style image."""
 
 
-@dataclass(frozen=True)
-class StyleOptions(Options):
-    """The shared options where a style image is all there is."""
-
-    size: int = option(Settings.size, "Long side of the style image, px; 0 keeps its own.")
-
-
 @style_app.command()
-@takes("model", "size", "style_taps", "pool", "seamless", *ENGINE, "dry_run", "quiet")
+@takes(
+    "model", "style_taps", "pool", "seamless", *ENGINE, "dry_run", "quiet",
+    size=option(Settings.size, "Long side of the style image, px; 0 keeps its own."),
+)  # fmt: skip
 def save(
-    options: StyleOptions,
+    options: Options,
     image: Annotated[Path, typer.Argument(metavar="STYLE", help="The style image.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write: .safetensors.")],
 ) -> None:

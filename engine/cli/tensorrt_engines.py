@@ -1,7 +1,7 @@
 """`impasto engines`: what TensorRT has built, and building ahead of a run."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -10,34 +10,25 @@ from impasto.engine.cli.declare import MACHINE, option, takes
 from impasto.engine.cli.options import OBJECTIVE, Content, Options, Style
 from impasto.models.errors import ImpastoError
 
+PROVIDERS = "tensorrt, or auto, which is the same here; tensorrt:1 is the second GPU. Other providers have no engines."
+
 engines_app = typer.Typer(
     no_args_is_help=True, help="TensorRT's engines: build them before a run, list them, delete them."
 )
 
 
-@dataclass(frozen=True)
-class BuildOptions(Options):
-    """The shared options, on the provider that has engines."""
-
-    provider: str = option(
-        "tensorrt",
-        "tensorrt, or auto, which is the same here; tensorrt:1 is the second GPU. Other providers have no engines.",
-        MACHINE,
-    )
-
-
 @engines_app.command("build")
-@takes(*OBJECTIVE, "provider", "precision")
+@takes(*OBJECTIVE, "precision", provider=option("tensorrt", PROVIDERS, MACHINE))
 def build(
-    options: BuildOptions,
+    options: Options,
     content: Content,
     style: Style,
     batch: Annotated[int, typer.Option(help="Pictures in one evaluation, as `impasto batch` has.")] = 1,
 ) -> None:
     """Build the engines that a transfer of CONTENT in the style of STYLE needs: minutes, once per size.
 
-    A reconstruction has its own: --style-weight 0 or --content-weight 0 leaves out the terms that it does without. So
-    has total variation, whatever its weight.
+    A reconstruction needs its own: give --style-weight 0 or --content-weight 0.
+    Total variation needs its own too, whatever its weight.
     """
     from impasto.engine.preparation import as_vector, read_pictures
     from impasto.engine.render import LARGEST_BATCH

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from rich.console import Console
-
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 
@@ -22,6 +20,8 @@ def say(line: str) -> None:
 
 def print_group(title: str, values: Mapping[str, Any]) -> None:
     """Print a heading and a line for every value."""
+    from rich.console import Console
+
     console = Console(soft_wrap=True, highlight=False)
     console.print(title, style="bold", markup=False)
     for name, value in values.items():

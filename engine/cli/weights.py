@@ -1,13 +1,10 @@
 """`impasto weights`: list, fetch, import and normalise networks."""
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from impasto.engine.cli.declare import option, takes
 from impasto.engine.cli.options import Options
@@ -16,9 +13,6 @@ from impasto.models.errors import ImpastoError
 from impasto.models.layout import LAYOUTS
 from impasto.models.sources import SOURCES, find_source
 from impasto.models.store import EMBEDDED, list_networks, network_path
-
-if TYPE_CHECKING:
-    from impasto.export.network_info import NetworkInfo
 
 PIPED_WIDTH = 200
 WAITING = "another process is fetching this network: waiting for it"
@@ -29,6 +23,9 @@ weights_app = typer.Typer(help="List, fetch and import networks.", no_args_is_he
 @weights_app.command("list")
 def list_command() -> None:
     """Show the installed networks, and those that can be fetched."""
+    from rich.console import Console
+    from rich.table import Table
+
     from impasto.export.network_info import read_info
 
     console = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
@@ -37,9 +34,12 @@ def list_command() -> None:
         table.add_column(title, overflow="fold", justify="right" if title == "size" else "left")
     for name in list_networks():
         try:
-            table.add_row(*_row(read_info(network_path(name))))
+            info = read_info(network_path(name))
         except ImpastoError as error:
             table.add_row(name, "", "", "", "", str(error))
+            continue
+        size, preprocess = f"{info.size_bytes / 1e6:.0f} MB", info.preprocess or "its own"
+        table.add_row(info.name, size, _span(info.taps), preprocess, info.licence or "not stated", str(info.path))
     console.print(table, markup=False)
     for source in SOURCES.values():
         line = f"can be fetched: {source.name}, {source.megabytes} MB, {source.origin.licence}, {source.url}"
@@ -73,14 +73,10 @@ def fetch(
 
 @weights_app.command("import")
 def import_command(
-    file: Annotated[
-        Path,
-        typer.Argument(help="VGG-19 weights (.safetensors .pth .npz) or a features model (.onnx)."),
-    ],
+    file: Annotated[Path, typer.Argument(help="VGG-19 weights (.safetensors .pth .npz) or a features model (.onnx).")],
     name: Annotated[str, typer.Option(help="Under which the network is found afterwards.")],
     layout: Annotated[
-        str | None,
-        typer.Option(help=f"Of a weights file: {', '.join(LAYOUTS)}. (default: found out)"),
+        str | None, typer.Option(help=f"Of a weights file: {', '.join(LAYOUTS)}. (default: detected)")
     ] = None,
 ) -> None:
     """Make a network ready for use from a file that you have."""
@@ -89,21 +85,19 @@ def import_command(
     _print_network(import_network(file, name, layout=layout))
 
 
-@dataclass(frozen=True)
-class NormaliseOptions(Options):
-    """The shared options; what is computed once is computed as exactly as can be."""
-
-    provider: str = "cpu"
-    precision: str = "fp32"
-    pool: str = option(Options.pool, "Pooling of the runs that the network is for: avg or max.")
-
-
 @weights_app.command()
-@takes("pool", "provider", "precision", "threads")
+@takes(
+    "threads",
+    pool=option(Options.pool, "Pooling of the runs that the network is for: avg or max."),
+    provider="cpu",
+    precision="fp32",
+)
 def normalise(
-    options: NormaliseOptions,
+    options: Options,
     name: Annotated[str, typer.Argument(help="A network from `impasto weights list`, or a file.")],
-    pictures: Annotated[list[Path], typer.Option("--images", help="Image files or folders of them, repeatable.")],
+    pictures: Annotated[
+        list[Path], typer.Option("--images", help="Image files or folders of them, repeatable.", metavar="PATH")
+    ],
     output: Annotated[str, typer.Option("--output", "-o", help="A name for the cache, or a file .onnx.")],
 ) -> None:
     """Scale a network so that every filter's mean activation over the images is 1 (Gatys et al., CVPR 2016).
@@ -123,17 +117,6 @@ def normalise(
     note = f"; {silent} filters that none of them activates stay as they are" if silent else ""
     narrow = "" if chosen.precision == "fp32" else f", in {chosen.precision}"
     print(f"normalised     mean activation 1 over {count} pictures, {options.pool} pooling{narrow}{note}")
-
-
-def _row(info: "NetworkInfo") -> tuple[str, ...]:
-    return (
-        info.name,
-        f"{info.size_bytes / 1e6:.0f} MB",
-        _span(info.taps),
-        info.preprocess or "its own",
-        info.licence or "not stated",
-        str(info.path),
-    )
 
 
 def _span(taps: tuple[str, ...]) -> str:
