@@ -37,7 +37,7 @@ def batch(
         list[str] | None,
         typer.Option("--set", help="A setting for rows that lack it, as size=256; repeatable.", metavar="NAME=VALUE"),
     ] = None,
-    together: Batch = None,
+    batch: Batch = None,
     force: Annotated[bool, typer.Option("--force", help="Render finished results again.", metavar="")] = False,
 ) -> None:
     """Run the transfers of MANIFEST. A row that fails does not stop the others; the status is 1 if any did.
@@ -59,7 +59,7 @@ def batch(
         if not options.as_json and (waiting or options.dry_run):
             options.say_choices(engine)
         if options.dry_run:
-            _show_plans(engine, rows, finished, together, as_json=options.as_json)
+            _show_plans(engine, rows, finished, batch, as_json=options.as_json)
             return
         if options.as_json:
             for row in finished:
@@ -68,7 +68,7 @@ def batch(
         iterations = sum(row.settings.iterations for row in waiting)
         with BatchProgress(iterations, len(waiting), hidden=hidden, say=options.say) as bar:
             running = run_rows(
-                engine, waiting, bits=options.bits, batch=together, on_event=bar.show, cancel=lambda: bool(interrupted)
+                engine, waiting, bits=options.bits, batch=batch, on_event=bar.show, cancel=lambda: bool(interrupted)
             )
             for ended in running:
                 counts[ended.status] += 1

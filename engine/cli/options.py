@@ -33,9 +33,7 @@ Output = Annotated[
 ]
 Batch = Annotated[
     int | None,
-    typer.Option(
-        "--batch", help="Pictures per evaluation at most. (default: 1 on processors; on a GPU 4, or what fits)"
-    ),
+    typer.Option(help="Pictures per evaluation at most. (default: 1 on processors; on a GPU 4, or what fits)"),
 ]
 
 
@@ -60,10 +58,14 @@ class Options:
     iterations: int | None = option(Settings.iterations, "Steps of the optimiser at most.")
 
     style_weight: float | None = option(None, "Weight of the style, beta. (default: the weighting's; paper 1)", LOOK)
-    tv_weight: float | None = option(None, "Weight of smoothness. (default: the weighting's; paper 0)", LOOK)
+    tv_weight: float | None = option(
+        None, "Weight of smoothness (total variation). (default: the weighting's; paper 0)", LOOK
+    )
     content_taps: list[str] | None = option(None, tap_help(CONTENT_TAPS), LOOK, "--content-tap", metavar="TAP")
     style_taps: list[str] | None = option(None, tap_help(STYLE_TAPS), LOOK, "--style-tap", metavar="TAP")
-    weighting: str = option(Settings.weighting, "Meaning of the weights: paper, johnson or calibrated.", LOOK)
+    weighting: str = option(
+        Settings.weighting, "Meaning of the weights: paper (its equations), johnson or calibrated.", LOOK
+    )
     pool: str = option(Settings.pool, "Pooling: avg (the paper's) or max.", LOOK)
     seamless: bool = option(False, "Make a result that tiles; its sides become multiples of 16 px.", LOOK, "--seamless")
 
@@ -95,7 +97,9 @@ class Options:
         "Draw it as kitty, iterm, sixel, blocks (24-bit) or blocks256. (default: what the terminal supports)",
         OUTPUT,
     )
-    dry_run: bool = option(False, "Print the plan and the memory that it needs, and stop.", OUTPUT, "--dry-run")
+    dry_run: bool = option(
+        False, "Print the plan and the memory that it needs; compute and write nothing.", OUTPUT, "--dry-run"
+    )
     quiet: bool = option(False, "Print no remarks, progress or summary.", OUTPUT, "--quiet", "-q")
     as_json: bool = json_option("Print one JSON line per iteration on stdout, then a summary.")
 
@@ -104,7 +108,9 @@ class Options:
     )
     precision: str = option("auto", PRECISIONS, MACHINE)
     threads: int = option(0, "CPU threads; 0 is one per core.", MACHINE)
-    loop: str = option("auto", "Where L-BFGS runs: host, device, or auto, which is device on GPUs.", MACHINE)
+    loop: str = option(
+        "auto", "Where L-BFGS runs: host, device (in the provider's memory), or auto: device on GPUs.", MACHINE
+    )
     report_every: int | None = option(
         None,
         "Evaluations between two reports of a loop on the device. Progress, Ctrl-C and --timeout-s wait for the next "

@@ -23,7 +23,6 @@ Image = Annotated[Path, typer.Argument(help="The image whose features are to be 
 
 reconstruct_app = typer.Typer(help="Show what a network's taps hold of an image.", no_args_is_help=True)
 
-
 ITERATIONS = option(None, f"Steps of the optimiser at most. (default: as --evaluations, else {Settings.iterations})")
 START = option("noise", "Start from noise or an image FILE.", OPTIMISER)
 

@@ -74,11 +74,7 @@ class SingleRun:
         return 1
 
     def open_engine(self, model: str) -> "Engine":
-        """Return an engine for this run.
-
-        Raises:
-            ImpastoError: as `Engine`.
-        """
+        """Return an engine for this run, as `Options.engine` does."""
         return self.options.engine(model=model, report_every=self.report_every)
 
     def is_frame(self, path: Path) -> bool:
