@@ -12,12 +12,12 @@ import typer
 from impasto.engine.cli.declare import takes
 from impasto.engine.cli.options import ENGINE, Batch, Options, json_option
 from impasto.engine.cli.terminal import INTERRUPTED, interruptible, print_json, say
-from impasto.engine.words import one_line
+from impasto.engine.watch.words import one_line
 
 if TYPE_CHECKING:
-    from impasto.engine.batch import Ended
-    from impasto.engine.manifest import Row
-    from impasto.engine.render import Engine
+    from impasto.engine.inputs.manifest import Row
+    from impasto.engine.jobs.engine import Engine
+    from impasto.engine.jobs.manifest_run import Ended
 
 SOME_FAILED = 1
 
@@ -46,9 +46,9 @@ def batch(
     A result that exists already, of the same images, network and settings, is skipped.
     Ctrl-C keeps all finished results and exits with 130; the same command then continues with the others.
     """
-    from impasto.engine.batch import DONE, FAILED, SKIPPED, prepare_outputs, run_rows, split_finished
     from impasto.engine.cli.progress import BatchProgress
-    from impasto.engine.manifest import read_manifest
+    from impasto.engine.inputs.manifest import read_manifest
+    from impasto.engine.jobs.manifest_run import DONE, FAILED, SKIPPED, prepare_outputs, run_rows, split_finished
 
     start_s = time.perf_counter()
     hidden = options.quiet or options.as_json
@@ -86,7 +86,7 @@ def _show_plans(
     engine: "Engine", rows: Sequence["Row"], finished: Sequence["Row"], batch: int | None, *, as_json: bool
 ) -> None:
     """Print what would become of every row, and the memory that the largest takes."""
-    from impasto.engine.batch_plan import conclusion, plan_rows
+    from impasto.engine.jobs.batch_plan import conclusion, plan_rows
 
     plans = plan_rows(engine, rows, finished, batch=batch)
     for item in plans:

@@ -11,7 +11,7 @@ from impasto.engine.cli.declare import takes
 from impasto.engine.cli.options import ENGINE, OBJECTIVE, Content, Options, Style, json_option
 
 if TYPE_CHECKING:
-    from impasto.engine.checking import Check
+    from impasto.engine.jobs.checking import Check
 
 FAILED = 1
 
@@ -26,7 +26,7 @@ def check(
     ] = None,
 ) -> None:
     """Compare one evaluation with float32 on the CPU provider; the status is 1 if the errors are too large."""
-    from impasto.engine.checking import check as compare
+    from impasto.engine.jobs.checking import check as compare
 
     result = compare(
         options.model,

@@ -10,7 +10,7 @@ from impasto.engine.cli.terminal import print_group
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """Show providers, versions, threads, memory and networks, and what a run would use."""
-    from impasto.engine.examination import examine
+    from impasto.engine.runtime.machine import examine
 
     report = examine()
     if as_json:

@@ -16,7 +16,7 @@ from impasto.engine.cli.terminal import say
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
 
 if TYPE_CHECKING:
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
 
 OBJECTIVE = ("model", "size", "style_size", "content_weight", LOOK)
 """Options of commands that need a loss, and no optimiser."""
@@ -157,7 +157,7 @@ class Options:
         Raises:
             ImpastoError: as `Engine`.
         """
-        from impasto.engine.render import Engine
+        from impasto.engine.jobs.engine import Engine
 
         names = ("model", "provider", "precision", "threads", "build_engines", "loop", "report_every")
         arguments = {

@@ -19,7 +19,7 @@ from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
 
 if TYPE_CHECKING:
     from impasto.engine.figures import Cell, Plan
-    from impasto.engine.manifest import Row
+    from impasto.engine.inputs.manifest import Row
 
 BAR_WIDTH = 24
 

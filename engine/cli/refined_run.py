@@ -10,13 +10,13 @@ import typer
 from impasto.engine.cli.single_run import SingleRun
 from impasto.engine.cli.terminal import interruptible, say
 from impasto.engine.settings import Settings
-from impasto.engine.words import one_line
+from impasto.engine.watch.words import one_line
 from impasto.models.preprocess import Preprocess
 from impasto.models.store import EMBEDDED, FULL, list_networks
 
 if TYPE_CHECKING:
-    from impasto.engine.plan import RefinedPlan
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
+    from impasto.engine.jobs.plan import RefinedPlan
     from impasto.engine.result import Result
 
 UNREFINED = 1
@@ -83,13 +83,13 @@ class Refinement:
 
     def plan(self, content: Path | None, style: Path | None, settings: Settings) -> "RefinedPlan":
         """Return what both runs would do, as `plan_refined`."""
-        from impasto.engine.refinement import plan_refined
+        from impasto.engine.jobs.refinement import plan_refined
 
         return plan_refined(self._draft, self._full, content, style, settings, evaluations=self._evaluations)
 
     def transfer(self, content: Path | None, style: Path | None, settings: Settings, **calls: Any) -> "Result":
         """Run both, as `transfer_refined`; where the second network cannot continue, the draft is the result."""
-        from impasto.engine.refinement import RefinementError, transfer_refined
+        from impasto.engine.jobs.refinement import RefinementError, transfer_refined
 
         both = (self._draft, self._full)
         try:

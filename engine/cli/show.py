@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from impasto.engine.cli.terminal import print_group
-from impasto.engine.words import in_words
+from impasto.engine.watch.words import in_words
 
 
 def show(

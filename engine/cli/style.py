@@ -10,7 +10,7 @@ from impasto.engine.cli.options import ENGINE, Options
 from impasto.engine.settings import Settings
 
 if TYPE_CHECKING:
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
 
 style_app = typer.Typer(help="Keep what runs need of a style image.", no_args_is_help=True)
 
@@ -34,7 +34,7 @@ def save(
 
     They hold for one network, pooling, precision and size.
     """
-    from impasto.engine.saved_style import check_style_output
+    from impasto.engine.inputs.saved_style import check_style_output
 
     settings = options.settings(style_weight=1.0)
     check_style_output(output)
@@ -54,7 +54,7 @@ def save(
 
 def _show(engine: "Engine", image: Path, output: Path, settings: Settings) -> None:
     """Print what would be kept and the memory that it takes to compute it."""
-    from impasto.engine import memory
+    from impasto.engine.compile import memory
 
     picture, needed = engine.plan_style(image, settings)
     free = memory.available() if engine.provider.device == "cpu" else None

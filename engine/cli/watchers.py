@@ -36,14 +36,14 @@ def open_watchers(run: "SingleRun") -> list[Watcher]:
     """
     options, watchers = run.options, list[Watcher]()
     if options.report is not None:
-        from impasto.engine.report import Report
-        from impasto.engine.saved_style import is_saved_style
+        from impasto.engine.inputs.saved_style import is_saved_style
+        from impasto.engine.watch.report import Report
 
         content, style = run.images
         style = None if is_saved_style(style) else style
         watchers.append(Report(options.report, content=content, style=style, command=pinned_command))
     if options.animation is not None:
-        from impasto.engine.animation import Animation
+        from impasto.engine.watch.animation import Animation
 
         if options.animation.resolve() == run.output.resolve():
             raise ImpastoError(f"--animation and --output are both {run.output}: give them two names")
@@ -51,7 +51,7 @@ def open_watchers(run: "SingleRun") -> list[Watcher]:
             raise ImpastoError(f"--animation {options.animation} is also a file of --save-every: give it another name")
         watchers.append(Animation(options.animation, every=options.save_every))
     if options.preview or options.preview_as is not None:
-        from impasto.engine.preview import AUTO, Preview, open_preview
+        from impasto.engine.watch.preview import AUTO, Preview, open_preview
 
         if options.as_json and sys.stdout.isatty():
             raise ImpastoError("--preview and --json both write to the terminal: send stdout to a file, or drop one")
