@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from impasto.bench.cli.options import Common, with_shared
+from impasto.bench.cli.options import BenchOptions, takes_shared
 from impasto.bench.scenarios import SCENARIOS
 
 bench_app = typer.Typer(
@@ -23,9 +23,9 @@ _ONE = 1  # a transfer is long, and one that is longer than the duration is enou
 
 
 @bench_app.command("evaluation")
-@with_shared(*_OF_OPTIMISERS, "model", "batch")
+@takes_shared(*_OF_OPTIMISERS, "model", "batch")
 def evaluation(
-    common: Common,
+    options: BenchOptions,
     model: Annotated[list[str] | None, typer.Option(help="A network or its file, repeatable. (default: auto)")] = None,
     batch: Annotated[
         list[int] | None,
@@ -40,6 +40,7 @@ def evaluation(
     from impasto.bench import evaluation as benchmark
     from impasto.bench.cli.running import run
 
+    common = options.common()
     what = "seconds for one evaluation of loss and gradient at the start, copies to and from the device included"
     models, batches = model or ["auto"], batch or [1]
     subjects = [replace(common.subject, model=name, batch=count) for name, count in product(models, batches)]
@@ -48,12 +49,13 @@ def evaluation(
 
 
 @bench_app.command("transfer")
-@with_shared()
-def transfer(common: Common, evaluations: Evaluations = 100) -> None:
+@takes_shared()
+def transfer(options: BenchOptions, evaluations: Evaluations = 100) -> None:
     """Time whole transfers, with the loss at the end and on the way there."""
     from impasto.bench import transfer as benchmark
     from impasto.bench.cli.running import run
 
+    common = options.common()
     what = "seconds for a whole transfer, as Engine.transfer does it; with a batch, for as many at once"
     effort = replace(common.effort, least=_ONE)
     measure = partial(benchmark.measure, common.subject, effort, evaluations=evaluations)
@@ -61,9 +63,9 @@ def transfer(common: Common, evaluations: Evaluations = 100) -> None:
 
 
 @bench_app.command("throughput")
-@with_shared()
+@takes_shared()
 def throughput(
-    common: Common,
+    options: BenchOptions,
     scenario: Annotated[
         list[str] | None, typer.Option(help=f"Of MLPerf, repeatable. (default: {' '.join(SCENARIOS)})")
     ] = None,
@@ -81,6 +83,7 @@ def throughput(
     from impasto.bench import throughput as benchmark
     from impasto.bench.cli.running import run
 
+    common = options.common()
     what = "latencies of queries from arrival to answer, a query being one transfer; queueing included"
     load = benchmark.Load(tuple(scenario or SCENARIOS), evaluations, rate, seed)
     measure = partial(benchmark.measure, common.subject, common.effort, load=load)
@@ -89,9 +92,9 @@ def throughput(
 
 
 @bench_app.command("cold-start")
-@with_shared("warm_up")
+@takes_shared("warm_up")
 def cold_start(
-    common: Common,
+    options: BenchOptions,
     warm_up: Annotated[int, typer.Option(help="Rounds of starts before anything counts; 0 is none.")] = 1,
     iterations: Annotated[
         int, typer.Option(help="Iterations of each start's transfer; its whole process is timed as well.")
@@ -104,6 +107,7 @@ def cold_start(
     from impasto.bench import cold_start as benchmark
     from impasto.bench.cli.running import run
 
+    common = options.common()
     what = "seconds from the start of a process to its first iteration; the file cache of the system is warm"
     benchmark.check(common.subject, warm_up)
     effort = replace(common.effort, least=3)
@@ -112,9 +116,9 @@ def cold_start(
 
 
 @bench_app.command("compare")
-@with_shared("provider", "precision")
+@takes_shared("provider", "precision")
 def compare(
-    common: Common,
+    options: BenchOptions,
     provider: Annotated[
         list[str] | None,
         typer.Option(help="auto, tensorrt, cuda, openvino or cpu, repeatable: each takes part. (default: auto)"),
@@ -144,6 +148,7 @@ def compare(
     from impasto.bench.cli.running import collect, report, tell_choices
     from impasto.bench.conditions import conditions
 
+    common = options.common()
     ways = tuple(product(provider or ["auto"], precision or ["auto"]))
     field = comparison.Field(common.subject, ways, tuple(against or ()), evaluations)
     common = replace(common, subject=field.subject)  # with the settings that are run

@@ -1,14 +1,13 @@
-"""What a person sees while a benchmark goes on: the stage and how far it is."""
+"""What a person sees while a benchmark runs: the stage and how far it is."""
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
-from rich import progress
-from rich.console import Console
+from rich.progress import TaskProgressColumn, TimeElapsedColumn
+
+from impasto.engine.cli.progress import Bars
 
 
-class Progress:
+class Progress(Bars):
     """A `impasto.bench.sampling.Watch` with a bar on stderr, or a line per stage where stderr is no terminal."""
 
     def __init__(self, interrupted: Sequence[bool], *, quiet: bool) -> None:
@@ -18,38 +17,20 @@ class Progress:
             interrupted: no longer empty once there was one.
             quiet: nothing is shown.
         """
+        super().__init__("{task.description}", TaskProgressColumn(), TimeElapsedColumn(), hidden=quiet)
         self._interrupted, self._quiet = interrupted, quiet
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._bar = progress.Progress(
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(bar_width=24),
-            progress.TaskProgressColumn(),
-            progress.TimeElapsedColumn(),
-            console=self._console,
-            disable=quiet or not self._console.is_terminal,
-            transient=True,
-        )
-        self._task = self._bar.add_task("")
+        self._task = self.add_task("")
 
     def stage(self, text: str, total: float) -> None:
         """Begin a stage."""
-        self._bar.reset(self._task, total=total, description=text)
-        if self._bar.disable and not self._quiet:
-            self._console.print(text, markup=False)
+        self.reset(self._task, total=total, description=text)
+        if self.disable and not self._quiet:
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def done(self, amount: float) -> None:
         """Move the bar."""
-        self._bar.update(self._task, completed=amount)
+        self.update(self._task, completed=amount)
 
     def stopped(self) -> bool:
         """Return whether there was a Ctrl-C."""
         return bool(self._interrupted)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()

@@ -11,7 +11,7 @@ from impasto.bench.cli.progress import Progress
 from impasto.bench.conditions import conditions
 from impasto.bench.sampling import Watch
 from impasto.bench.series import Series
-from impasto.engine.cli.job import INTERRUPTED, interruptible, say
+from impasto.engine.cli.terminal import INTERRUPTED, interruptible, say
 from impasto.engine.compile.network import load_network
 from impasto.engine.runtime import providers
 from impasto.engine.runtime.providers import Provider
@@ -27,7 +27,7 @@ def run(
     measure: Callable[[Watch], Iterable[Series]],
     **asked: object,
 ) -> None:
-    """Measure, show a table and write the file; Ctrl-C keeps what there is and exits with 130.
+    """Measure, show a table and write the file; Ctrl-C keeps the samples so far and exits with 130.
 
     Args:
         benchmark: its name.

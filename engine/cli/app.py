@@ -8,14 +8,14 @@ import typer
 from impasto.engine.cli.batch import batch
 from impasto.engine.cli.check import check
 from impasto.engine.cli.doctor import doctor
-from impasto.engine.cli.engines import engines_app
 from impasto.engine.cli.evaluate import evaluate
 from impasto.engine.cli.figure import figure
 from impasto.engine.cli.gradient import gradient
-from impasto.engine.cli.later import Commands
+from impasto.engine.cli.lazy_commands import LazyCommands
 from impasto.engine.cli.reconstruct import reconstruct_app
 from impasto.engine.cli.show import show
 from impasto.engine.cli.style import style_app
+from impasto.engine.cli.tensorrt_engines import engines_app
 from impasto.engine.cli.transfer import transfer
 from impasto.engine.cli.weights import weights_app
 from impasto.models.errors import ImpastoError
@@ -25,7 +25,7 @@ USAGE_ERROR = 2
 
 app = typer.Typer(
     name="impasto",
-    cls=Commands,
+    cls=LazyCommands,
     help="Neural style transfer by optimisation (Gatys, Ecker and Bethge 2015) on ONNX Runtime.",
     no_args_is_help=True,
     add_completion=False,
@@ -43,25 +43,17 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Neural style transfer by optimisation (Gatys, Ecker and Bethge 2015) on ONNX Runtime."""
 
 
-app.command()(transfer)
-app.command()(batch)
-app.command()(evaluate)
-app.command()(check)
-app.command()(figure)
-app.command()(gradient)
-app.command()(show)
-app.command()(doctor)
-app.add_typer(reconstruct_app, name="reconstruct")
-app.add_typer(style_app, name="style")
-app.add_typer(weights_app, name="weights")
-app.add_typer(engines_app, name="engines")
+for command in (transfer, batch, evaluate, check, figure, gradient, show, doctor):
+    app.command()(command)
+groups = {"reconstruct": reconstruct_app, "style": style_app, "weights": weights_app, "engines": engines_app}
+for name, group in groups.items():
+    app.add_typer(group, name=name)
 
 
 def main() -> None:

@@ -1,15 +1,14 @@
 """`impasto check`: what a provider and a precision do to loss and gradient."""
 
-import dataclasses
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from impasto.engine.cli import options
-from impasto.engine.cli.job import say, silent
-from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
+from impasto.engine.cli.declare import takes
+from impasto.engine.cli.options import ENGINE, OBJECTIVE, Content, Options, Style, json_option
 
 if TYPE_CHECKING:
     from impasto.engine.jobs.checking import Check
@@ -17,63 +16,34 @@ if TYPE_CHECKING:
 FAILED = 1
 
 
+@takes(*OBJECTIVE, *ENGINE, "quiet", as_json=json_option("Print one JSON object."))
 def check(
-    content: options.Content,
-    style: options.Style,
+    options: Options,
+    content: Content,
+    style: Style,
     image: Annotated[
-        Path | None,
-        typer.Option(help="Where to evaluate, such as a finished picture. (default: the content image)"),
+        Path | None, typer.Option(help="Where to evaluate, such as a finished picture. (default: the content image)")
     ] = None,
-    model: options.Model = "auto",
-    size: options.Size = 512,
-    style_size: options.StyleSize = None,
-    content_weight: options.ContentWeight = None,
-    style_weight: options.StyleWeight = None,
-    tv_weight: options.TvWeight = None,
-    content_tap: options.ContentTaps = None,
-    style_tap: options.StyleTaps = None,
-    weighting: options.Weighting = "paper",
-    pool: options.Pool = "avg",
-    seamless: options.Seamless = False,
-    provider: options.Provider = "auto",
-    precision: options.Precision = "auto",
-    build_engines: options.BuildEngines = False,
-    threads: options.Threads = 0,
-    ignore_memory: options.IgnoreMemory = False,
-    quiet: options.QuietChoice = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare one evaluation with float32 on the CPU provider; the status is 1 where it is too far off."""
+    """Compare one evaluation with float32 on the CPU provider; the status is 1 if the errors are too large."""
     from impasto.engine.jobs.checking import check as compare
 
-    settings = Settings(
-        size=size,
-        style_size=style_size,
-        content_weight=content_weight,
-        style_weight=style_weight,
-        tv_weight=tv_weight,
-        content_taps=options.taps(content_tap, CONTENT_TAPS),
-        style_taps=options.taps(style_tap, STYLE_TAPS),
-        weighting=weighting,
-        pool=pool,
-        seamless=seamless,
-    )
     result = compare(
-        model,
+        options.model,
         content if image is None else image,
         content,
         style,
-        settings,
-        provider=provider,
-        precision=precision,
-        threads=threads,
-        build_engines=build_engines,
-        checks_memory=not ignore_memory,
-        tell=silent if quiet or as_json else say,
+        options.settings(),
+        provider=options.provider,
+        precision=options.precision,
+        threads=options.threads,
+        build_engines=options.build_engines,
+        checks_memory=not options.ignore_memory,
+        tell=lambda line: None if options.as_json else options.say(line),
     )
-    if as_json:
+    if options.as_json:
         verdict = {"ok": not result.complaints, "complaints": list(result.complaints)}
-        print(json.dumps({**dataclasses.asdict(result), **verdict}))
+        print(json.dumps({**asdict(result), **verdict}))
     else:
         print(_in_words(result))
     if result.complaints:

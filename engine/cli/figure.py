@@ -2,124 +2,114 @@
 
 import sys
 import time
-from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from impasto.engine.cli import options
-from impasto.engine.cli.job import INTERRUPTED, interruptible, say, silent
-from impasto.engine.cli.watching import with_options
+from impasto.engine.cli.declare import MACHINE, OUTPUT, option, takes
+from impasto.engine.cli.options import ENGINE, PRECISIONS, Batch, Options, json_option
+from impasto.engine.cli.pinned_command import with_options
+from impasto.engine.cli.terminal import INTERRUPTED, interruptible, print_json
 from impasto.engine.reconstruction import CONTENT_PRECISION
-from impasto.engine.settings import Settings
+
+if TYPE_CHECKING:
+    from impasto.engine.events import Event
+    from impasto.engine.figures import Cell, Plan
 
 EVALUATIONS = 300
 SIZE_PX = 256
 
 
+@takes(
+    "model", "style_size", "pool", "seed", "bounded", "quiet", *ENGINE, "loop",
+    size=option(SIZE_PX, "Long side of every cell, px."),
+    evaluations=option(EVALUATIONS, "Runs of loss and gradient for every cell."),
+    init="noise",
+    precision=option(
+        "", f"{PRECISIONS} (default: auto, for figure 1 {CONTENT_PRECISION})", MACHINE, show_default=False
+    ),
+    report=option(None, "Also write a page: every cell with its loss curves. .html", OUTPUT),
+    as_json=json_option("Print one JSON line per cell on stdout."),
+)  # fmt: skip
 def figure(
+    options: Options,
     number: Annotated[
         int,
         typer.Argument(
-            help="1: reconstructions; 2: one photograph, several paintings; 3: style taps against alpha/beta.",
-            show_default=False,
+            help="1: reconstructions; 2: one photograph, several paintings; 3: style taps against alpha/beta."
         ),
     ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for cells, sheet, page and figure.json.", show_default=False)
-    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for cells, sheet, page and figure.json.")],
     content: Annotated[Path | None, typer.Option(help="The content image. (default: one of the package)")] = None,
     style: Annotated[
         list[Path] | None,
-        typer.Option(help="The style image; for figure 2 repeatable. (default: the package's)"),
+        typer.Option(help="The style image; for figure 2 repeatable. (default: the package's)", metavar="FILE"),
     ] = None,
-    size: Annotated[int, typer.Option(help="Long side of every cell, px.")] = SIZE_PX,
-    style_size: options.StyleSize = None,
-    evaluations: Annotated[int, typer.Option(help="Runs of loss and gradient for every cell.")] = EVALUATIONS,
     ratio: Annotated[
-        float | None,
-        typer.Option(help="alpha/beta, figure 2 only; the paper has 1e-3 and 1e-4. (default: 1e-4)"),
+        float | None, typer.Option(help="alpha/beta, figure 2 only; the paper has 1e-3 and 1e-4. (default: 1e-4)")
     ] = None,
-    model: options.Model = "auto",
-    pool: options.Pool = "avg",
-    init: Annotated[str, typer.Option(help="Start from noise, content, style, or an image FILE.")] = "noise",
-    seed: options.Seed = Settings.seed,
-    bounded: options.Bounded = Settings.bounded,
-    batch: Annotated[
-        int | None,
-        typer.Option(help="Cells per evaluation at most. (default: 1 on processors; on a GPU 4, or what fits)"),
-    ] = None,
-    provider: options.Provider = "auto",
-    precision: Annotated[
-        str | None,
-        typer.Option(help=f"{options.PRECISION_HELP} (default: auto, for figure 1 {CONTENT_PRECISION})"),
-    ] = None,
-    build_engines: options.BuildEngines = False,
-    threads: options.Threads = 0,
-    loop: options.Loop = "auto",
-    ignore_memory: options.IgnoreMemory = False,
-    report: Annotated[
-        Path | None,
-        typer.Option(help="Also write a page: every cell with its loss curves. .html", show_default=False),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per cell on stdout.")] = False,
+    batch: Batch = None,
 ) -> None:
     """Make a figure of the paper: every cell as an image, a labelled sheet, a page and figure.json.
 
-    Interrupted in any way, the same command goes on with the first cell that was not finished.
+    After any interruption, the same command continues with the first cell that was not finished.
     """
-    from impasto.engine.cli.figure_progress import CellLines, FigureProgress
+    from impasto.engine.cli.progress import FigureProgress
     from impasto.engine.figures import FigureReport, Follower, make_figure, names_of_defaults, plan_figure
-    from impasto.engine.jobs.engine import Engine
 
-    plan = plan_figure(
-        number,
-        content,
-        style or [],
-        ratio=ratio,
-        size=size,
-        style_size=style_size,
-        iterations=evaluations,
-        evaluations=evaluations,
-        pool=pool,
-        init=init,
-        seed=seed,
-        bounded=bounded,
-    )
-    if precision is None:
-        precision = CONTENT_PRECISION if number == 1 else "auto"
-    page = None if report is None else FigureReport(report, plan, output)
-    tell = silent if quiet else say
     start_s = time.perf_counter()
-    open_engine = partial(
-        Engine, threads=threads, build_engines=build_engines, loop=loop, checks_memory=not ignore_memory
-    )
-    with (
-        interruptible() as interrupted,
-        open_engine(model, provider=provider, precision=precision) as engine,
-    ):
-        used = {"model": engine.network.name, "provider": engine.provider.name, "precision": engine.provider.precision}
-        tell(names_of_defaults([path for _, path in plan.inputs]))
-        tell(engine.network.choice)
-        tell("" if as_json else engine.provider.choice)
-        lines = CellLines(plan, silent=not as_json)
-        with FigureProgress(plan, evaluations, hidden=quiet or as_json, say=tell) as progress:
-            followers: list[Follower] = [progress, lines]
-            if page is not None:
-                followers.append(page)
+    same = ("size", "style_size", "evaluations", "pool", "init", "seed", "bounded")
+    settings = {name: getattr(options, name) for name in same}
+    plan = plan_figure(number, content, style or [], ratio=ratio, iterations=options.evaluations, **settings)
+    page = None if options.report is None else FigureReport(options.report, plan, output)
+    hidden = options.quiet or options.as_json
+    precision = options.precision or (CONTENT_PRECISION if number == 1 else "auto")
+    with interruptible() as interrupted, options.engine(precision=precision) as engine:
+        options.say(names_of_defaults([path for _, path in plan.inputs]))
+        options.say(engine.network.choice)
+        options.say("" if options.as_json else engine.provider.choice)
+        with FigureProgress(plan, options.evaluations or EVALUATIONS, hidden=hidden, say=options.say) as progress:
+            lines = CellLines(plan) if options.as_json else None
+            followers: list[Follower] = [item for item in (progress, lines, page) if item is not None]
             whole = make_figure(
                 engine, plan, output, batch=batch, followers=followers, cancel=lambda: bool(interrupted)
             )
+        used = {"model": engine.network.name, "provider": engine.provider.name, "precision": engine.provider.precision}
     if page is not None:
-        page.finish(command=with_options(["impasto", *sys.argv[1:]], {**used, "seed": str(seed)}))
+        page.finish(command=with_options(["impasto", *sys.argv[1:]], {**used, "seed": str(options.seed)}))
     if not whole:
-        tell(f"{output}: interrupted; the same command goes on")
+        options.say(f"{output}: interrupted; the same command continues it")
         raise typer.Exit(INTERRUPTED)
-    if not quiet and not as_json:
+    if not hidden:
         seconds = time.perf_counter() - start_s
         print(
-            f"{output / 'sheet.png'} and figure.html: {len(plan.cells)} cells, {lines.count} of them found, "
-            f"{seconds:.0f} s" + (f"\n{report}: report" if report else "")
+            f"{output / 'sheet.png'} and figure.html: {len(plan.cells)} cells, {progress.found_count} of them found, "
+            f"{seconds:.0f} s" + (f"\n{options.report}: report" if page else "")
         )
+
+
+class CellLines:
+    """A JSON line on stdout for every cell that is found or begins."""
+
+    def __init__(self, plan: "Plan") -> None:
+        """Follow the cells of a plan."""
+        self._plan = plan
+        self._begun: set[str] = set()
+
+    def found(self, cell: "Cell") -> None:
+        """Report a cell that is finished already."""
+        self._print(cell, finished=True)
+
+    def take(self, cell: "Cell", event: "Event") -> None:
+        """Report a cell that begins, once."""
+        if cell.name not in self._begun:
+            self._begun.add(cell.name)
+            self._print(cell, finished=False)
+
+    def ended(self, cell: "Cell") -> None:
+        """Do nothing; the next line says as much."""
+
+    def _print(self, cell: "Cell", *, finished: bool) -> None:
+        number, cells = self._plan.cells.index(cell) + 1, len(self._plan.cells)
+        print_json({"cell": cell.name, "number": number, "of": cells, "finished": finished})

@@ -11,17 +11,13 @@ from impasto.models.errors import ImpastoError
 
 
 def gradient(
-    model: Annotated[Path, typer.Argument(help="An .onnx file with a scalar output.", show_default=False)],
-    loss: Annotated[str, typer.Option(help="The output to differentiate.", metavar="OUTPUT", show_default=False)],
-    wrt: Annotated[
-        str, typer.Option(help="The input to differentiate with respect to.", metavar="INPUT", show_default=False)
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .onnx file to write.", show_default=False)],
+    model: Annotated[Path, typer.Argument(help="An .onnx file with a scalar output.")],
+    loss: Annotated[str, typer.Option(help="The output to differentiate.", metavar="OUTPUT")],
+    wrt: Annotated[str, typer.Option(help="The input to differentiate with respect to.", metavar="INPUT")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .onnx file to write.")],
     shape: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Fix the free sizes of an input; may be repeated.", metavar="NAME=1x3x224x224", show_default=False
-        ),
+        typer.Option(help="Fix the free sizes of an input; may be repeated.", metavar="NAME=1x3x224x224"),
     ] = None,
 ) -> None:
     """Add the output d_INPUT, the gradient of OUTPUT in INPUT, made of standard ONNX operators."""

@@ -1,116 +1,168 @@
-"""The options that more than one command takes, and how they become settings."""
+"""The table of the options that commands share.
 
+A new setting of `Settings` becomes an option by one field here, of the same name: all commands that take its panel
+have it then.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS
+from impasto.engine.cli.declare import LOOK, MACHINE, OPTIMISER, OUTPUT, option
+from impasto.engine.cli.terminal import say
+from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
 
-Content = Annotated[Path, typer.Argument(help="The image whose scene is kept.", show_default=False)]
-Style = Annotated[Path, typer.Argument(help="The image whose look is taken.", show_default=False)]
-Model = Annotated[
-    str,
-    typer.Option(help="A network from `impasto weights list`, a features .onnx, or a weights file; auto picks one."),
-]
-Provider = Annotated[
-    str,
-    typer.Option(help="auto, tensorrt, cuda, openvino or cpu; cuda:1 is the second GPU, cuda,nhwc an option of it."),
-]
-PRECISION_HELP = "Of the convolutions: auto, fp32, tf32, fp16, bf16, or bf16-typed (openvino)."
-Precision = Annotated[str, typer.Option(help=PRECISION_HELP)]
-BuildEngines = Annotated[
-    bool, typer.Option("--build-engines", help="TensorRT may build engines that its cache lacks: minutes, once.")
-]
-Threads = Annotated[int, typer.Option(help="CPU threads; 0 is one per core.")]
-Loop = Annotated[
-    str, typer.Option(help="Where L-BFGS runs: host, device (in the provider's memory), or auto: device on GPUs.")
-]
-ReportEvery = Annotated[
-    int | None,
-    typer.Option(
-        help="Evaluations between two looks of the host at a loop on the device; progress, Ctrl-C and --timeout-s wait "
-        "for the next. (default: 10 on GPUs, else 1; 1 with --save-every or --animation, which take no other)",
-        show_default=False,
-    ),
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done and what memory it takes; compute and write nothing.")
-]
-IgnoreMemory = Annotated[
-    bool, typer.Option("--ignore-memory", help="Try even where the memory that is free does not seem to do.")
-]
-Size = Annotated[int, typer.Option(help="Long side of the result, px; 0 keeps the content image's own size.")]
-StyleSize = Annotated[
-    int | None, typer.Option(help="Long side of the style image, px; 0 keeps its own. (default: as --size)")
-]
-ContentWeight = Annotated[float | None, typer.Option(help="alpha. (default: the weighting's; paper 1e-4)")]
-StyleWeight = Annotated[float | None, typer.Option(help="beta. (default: the weighting's; paper 1)")]
-TvWeight = Annotated[
-    float | None, typer.Option(help="Smoothness (total variation). (default: the weighting's; paper 0)")
-]
-ContentTaps = Annotated[
-    list[str] | None,
-    typer.Option("--content-tap", help=f"NAME or NAME=WEIGHT, repeatable. (default: {' '.join(CONTENT_TAPS)})"),
-]
-StyleTaps = Annotated[
-    list[str] | None,
-    typer.Option("--style-tap", help=f"NAME or NAME=WEIGHT, repeatable. (default: {' '.join(STYLE_TAPS)})"),
-]
-Weighting = Annotated[str, typer.Option(help="What the weights mean: paper (its equations), johnson or calibrated.")]
-Pool = Annotated[str, typer.Option(help="Pooling: avg (the paper's) or max.")]
-Seamless = Annotated[bool, typer.Option("--seamless", help="The result tiles; its sides become multiples of 16 px.")]
+if TYPE_CHECKING:
+    from impasto.engine.jobs.engine import Engine
+
+OBJECTIVE = ("model", "size", "style_size", "content_weight", LOOK)
+"""Options of commands that need a loss, and no optimiser."""
+
+ENGINE = ("provider", "precision", "threads", "build_engines", "ignore_memory")
+"""Options of commands that evaluate a network."""
+
+PRECISIONS = "Precision of the convolutions: auto, fp32, tf32, fp16, bf16, or bf16-typed (openvino)."
+
+Content = Annotated[Path, typer.Argument(help="The image whose scene is kept.")]
+Style = Annotated[Path, typer.Argument(help="The image whose look is taken.")]
 Output = Annotated[
-    Path,
-    typer.Option(
-        "--output",
-        "-o",
-        help="Result: .png .jpg .webp .tif, or .npy (float32, 0..255).",
-        show_default=False,
-    ),
+    Path, typer.Option("--output", "-o", help="Result: .png .jpg .webp .tif, or .npy (float32, 0..255).")
 ]
-Iterations = Annotated[int, typer.Option(help="Steps of the optimiser at most.")]
-Evaluations = Annotated[
-    int | None, typer.Option(help="Runs of loss and gradient at most. (default: no limit of its own)")
+Batch = Annotated[
+    int | None,
+    typer.Option(help="Pictures per evaluation at most. (default: 1 on processors; on a GPU 4, or what fits)"),
 ]
-TimeoutS = Annotated[float | None, typer.Option(help="Stop after so many seconds and keep the result.")]
-History = Annotated[int, typer.Option(help="Curvature pairs that L-BFGS keeps.")]
-Init = Annotated[str, typer.Option(help="Start from content, noise, style, or an image FILE.")]
-Seed = Annotated[int, typer.Option(help="Of the noise.")]
-Optimizer = Annotated[str, typer.Option(help="lbfgs, plain-lbfgs (the textbook's), or adam.")]
-LearningRate = Annotated[float, typer.Option(help="Of adam, grey levels a step.")]
-Bounded = Annotated[
-    bool,
-    typer.Option(
-        "--bounded/--unbounded", help="Keep pixels within what a file can hold; otherwise they are cut off at the end."
-    ),
-]
-Bits = Annotated[int, typer.Option(help="Per channel in the file: 8 or 16.")]
-SaveEvery = Annotated[int, typer.Option(help="Also write OUTPUT-000050.png and so on, every N iterations; 0 is never.")]
-Report = Annotated[
-    Path | None,
-    typer.Option(help="Also write a page: pictures, loss curves, settings, command. .html", show_default=False),
-]
-Animation = Annotated[
-    Path | None,
-    typer.Option(
-        help="Also write a film of the run: .webp .gif .png; a frame every --save-every iterations, else up to 60.",
-        show_default=False,
-    ),
-]
-Preview = Annotated[bool, typer.Option("--preview", help="Draw the image in the terminal as it changes.")]
-PreviewAs = Annotated[
-    str | None,
-    typer.Option(
-        help="The same in one way: kitty, iterm, sixel, blocks (24-bit) or blocks256. (default: the terminal's)",
-        show_default=False,
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
-QuietChoice = Annotated[bool, typer.Option("--quiet", "-q", help="Do not say what auto took.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON line per iteration on stdout, then a summary.")]
 
 
-def taps(chosen: list[str] | None, default: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the taps of a repeatable option."""
-    return tuple(chosen) if chosen else default
+def tap_help(default: Sequence[str]) -> str:
+    """Return the help of an option that chooses taps."""
+    return f"NAME or NAME=WEIGHT, repeatable. (default: {' '.join(default)})"
+
+
+def json_option(text: str) -> Any:
+    """Return the field of `--json`, whose help says what is printed."""
+    return option(False, text, OUTPUT, "--json")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The values of shared options; None leaves one to `Settings` or `Engine`."""
+
+    model: str = option("auto", "A name from `impasto weights list`, a features .onnx or weights file; auto picks one.")
+    size: int = option(Settings.size, "Long side of the result, px; 0 keeps the content image's own size.")
+    style_size: int | None = option(None, "Long side of the style image, px; 0 keeps its own. (default: as --size)")
+    content_weight: float | None = option(None, "Weight of the content, alpha. (default: the weighting's; paper 1e-4)")
+    iterations: int | None = option(Settings.iterations, "Steps of the optimiser at most.")
+
+    style_weight: float | None = option(None, "Weight of the style, beta. (default: the weighting's; paper 1)", LOOK)
+    tv_weight: float | None = option(
+        None, "Weight of smoothness (total variation). (default: the weighting's; paper 0)", LOOK
+    )
+    content_taps: list[str] | None = option(None, tap_help(CONTENT_TAPS), LOOK, "--content-tap", metavar="TAP")
+    style_taps: list[str] | None = option(None, tap_help(STYLE_TAPS), LOOK, "--style-tap", metavar="TAP")
+    weighting: str = option(
+        Settings.weighting, "Meaning of the weights: paper (its equations), johnson or calibrated.", LOOK
+    )
+    pool: str = option(Settings.pool, "Pooling: avg (the paper's) or max.", LOOK)
+    seamless: bool = option(False, "Make a result that tiles; its sides become multiples of 16 px.", LOOK, "--seamless")
+
+    evaluations: int | None = option(None, "Runs of loss and gradient at most. (default: no limit)", OPTIMISER)
+    timeout_s: float | None = option(None, "Stop after so many seconds and keep the result.", OPTIMISER)
+    init: str = option(Settings.init, "Start from content, noise, style, or an image FILE.", OPTIMISER)
+    seed: int = option(Settings.seed, "Seed of the noise.", OPTIMISER)
+    optimizer: str = option(Settings.optimizer, "lbfgs, plain-lbfgs (the textbook's), or adam.", OPTIMISER)
+    history: int = option(Settings.history, "Curvature pairs that L-BFGS keeps.", OPTIMISER)
+    learning_rate: float = option(Settings.learning_rate, "Step size of adam, in grey levels.", OPTIMISER)
+    bounded: bool = option(
+        Settings.bounded,
+        "Keep pixels in the range that a file can hold; otherwise they are clipped at the end.",
+        OPTIMISER,
+        "--bounded/--unbounded",
+    )
+
+    bits: int = option(8, "Bits per channel in the file: 8 or 16.", OUTPUT)
+    save_every: int = option(0, "Also write OUTPUT-000050.png and so on, every N iterations; 0 is never.", OUTPUT)
+    report: Path | None = option(None, "Also write a page: pictures, loss curves, settings, command. .html", OUTPUT)
+    animation: Path | None = option(
+        None,
+        "Also write a film of the run: .webp .gif .png; a frame every --save-every iterations, else up to 60.",
+        OUTPUT,
+    )
+    preview: bool = option(False, "Draw the image in the terminal as it changes.", OUTPUT, "--preview")
+    preview_as: str | None = option(
+        None,
+        "Draw it as kitty, iterm, sixel, blocks (24-bit) or blocks256. (default: what the terminal supports)",
+        OUTPUT,
+    )
+    dry_run: bool = option(
+        False, "Print the plan and the memory that it needs; compute and write nothing.", OUTPUT, "--dry-run"
+    )
+    quiet: bool = option(False, "Print no remarks, progress or summary.", OUTPUT, "--quiet", "-q")
+    as_json: bool = json_option("Print one JSON line per iteration on stdout, then a summary.")
+
+    provider: str = option(
+        "auto", "auto, tensorrt, cuda, openvino or cpu; cuda:1 is the second GPU, cuda,nhwc an option of it.", MACHINE
+    )
+    precision: str = option("auto", PRECISIONS, MACHINE)
+    threads: int = option(0, "CPU threads; 0 is one per core.", MACHINE)
+    loop: str = option(
+        "auto", "Where L-BFGS runs: host, device (in the provider's memory), or auto: device on GPUs.", MACHINE
+    )
+    report_every: int | None = option(
+        None,
+        "Evaluations between two reports of a loop on the device. Progress, Ctrl-C and --timeout-s wait for the next "
+        "report. (default: 10 on GPUs, else 1; --save-every and --animation require 1)",
+        MACHINE,
+    )
+    build_engines: bool = option(
+        False, "TensorRT may build engines that its cache lacks: minutes, once.", MACHINE, "--build-engines"
+    )
+    ignore_memory: bool = option(False, "Run even if the free memory seems too small.", MACHINE, "--ignore-memory")
+
+    def say(self, line: str) -> None:
+        """Print a remark on stderr, unless the user wants quiet."""
+        if not self.quiet:
+            say(line)
+
+    def say_choices(self, engine: "Engine") -> None:
+        """Print the network and the provider that "auto" chose, unless the user wants quiet."""
+        self.say(engine.network.choice)
+        self.say(engine.provider.choice)
+
+    def setting_values(self) -> dict[str, Any]:
+        """Return the values of `Settings` by name, without those that are left to it."""
+        values = {item.name: getattr(self, item.name, None) for item in fields(Settings)}
+        return {name: value for name, value in values.items() if value not in (None, [])}
+
+    def settings(self, **changes: Any) -> Settings:
+        """Return the settings that the options make.
+
+        Args:
+            changes: of `Settings`, in place of an option.
+
+        Raises:
+            ImpastoError: as `Settings`.
+        """
+        return Settings(**{**self.setting_values(), **changes})
+
+    def engine(self, **changes: Any) -> "Engine":
+        """Return the engine that the options describe.
+
+        Args:
+            changes: of the arguments of `Engine`, in place of an option.
+
+        Raises:
+            ImpastoError: as `Engine`.
+        """
+        from impasto.engine.jobs.engine import Engine
+
+        names = ("model", "provider", "precision", "threads", "build_engines", "loop", "report_every")
+        arguments = {
+            **{name: getattr(self, name) for name in names},
+            "checks_memory": not self.ignore_memory,
+            **changes,
+        }
+        return Engine(arguments.pop("model"), **arguments)

@@ -1,74 +1,180 @@
-"""What a person sees while a run goes on: a bar with the loss terms, the speed and the time left."""
+"""Progress bars on stderr: of one run, of a batch, of a figure, of a download."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING
 
-from rich import progress
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
-from impasto.engine.events import Event, Iteration, Started
+from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
+
+if TYPE_CHECKING:
+    from impasto.engine.figures import Cell, Plan
+    from impasto.engine.inputs.manifest import Row
+
+BAR_WIDTH = 24
 
 
-class Progress:
-    """A progress bar on stderr; nothing where stderr is not a terminal, or when it is told to be quiet."""
+class Bars(Progress):
+    """Bars that leave nothing behind, and that are shown only where stderr is a terminal."""
+
+    def __init__(self, title: str, *columns: str | ProgressColumn, hidden: bool = False) -> None:
+        """Lay out what is shown of every task.
+
+        Args:
+            title: what stands before the bar, a format of the task.
+            columns: what stands after it.
+            hidden: show nothing in any case.
+        """
+        console = Console(stderr=True)
+        disable = hidden or not console.is_terminal
+        super().__init__(title, BarColumn(BAR_WIDTH), *columns, console=console, disable=disable, transient=True)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the bars off the terminal while something else is written there, and put them back below that."""
+        if not self.live.is_started:
+            yield
+            return
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+
+class RunProgress(Bars):
+    """The bar of one run: iterations, loss, speed, time left."""
 
     def __init__(self, iterations: int, *, hidden: bool) -> None:
         """Make a bar of so many iterations."""
-        console = Console(stderr=True)
-        self._bar = progress.Progress(
-            progress.TextColumn("{task.completed}/{task.total}"),
-            progress.BarColumn(bar_width=24),
-            progress.TextColumn("{task.fields[loss]}"),
-            progress.TextColumn("{task.fields[rate]}"),
-            progress.TimeRemainingColumn(compact=True),
-            console=console,
-            disable=hidden or not console.is_terminal,
-            transient=True,
-        )
-        self._task = self._bar.add_task("", total=iterations, loss="preparing", rate="")
+        after = ("{task.fields[loss]}", "{task.fields[rate]}", TimeRemainingColumn(compact=True))
+        super().__init__("{task.completed}/{task.total}", *after, hidden=hidden)
+        self._total = iterations
+        self._task = self.add_task("", total=iterations, loss="preparing", rate="")
         self._setup_s = 0.0
         self._evaluations = self._before = 0
+
+    def expect_more(self, iterations: int) -> None:
+        """Lengthen the bar, for a refinement."""
+        self._total += iterations
+        self.update(self._task, total=self._total)
 
     def show(self, event: Event) -> None:
         """Take over one event."""
         if isinstance(event, Started):
-            self._setup_s, self._before = event.setup_s, self._evaluations  # a refinement begins anew
-            self._bar.update(self._task, loss="first evaluation")
+            self._setup_s, self._before = event.setup_s, self._evaluations  # the speed of a refinement is its own
+            self.update(self._task, loss="first evaluation")
         elif isinstance(event, Iteration):
             self._evaluations = event.evaluations
             rate = (event.evaluations - self._before) / max(event.seconds - self._setup_s, 1e-9)
-            self._bar.update(
-                self._task,
-                completed=event.iteration,
-                loss=f"loss {event.loss:.4g} ({grouped(event.terms)})",
-                rate=f"{rate:.2f} evaluations/s",
-            )
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Take the bar off the terminal while something else is written there, and put it back below that."""
-        if self._bar.disable:
-            yield
-            return
-        self._bar.stop()
-        try:
-            yield
-        finally:
-            self._bar.start()
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+            loss = f"loss {event.loss:.4g} ({by_kind(event.terms)})"
+            self.update(self._task, completed=event.iteration, loss=loss, rate=f"{rate:.2f} evaluations/s")
 
 
-def grouped(terms: Mapping[str, float]) -> str:
+class BatchProgress(Bars):
+    """One bar for the rows of a batch; it counts their iterations."""
+
+    def __init__(self, iterations: int, rows: int, *, hidden: bool, say: Callable[[str], None]) -> None:
+        """Make a bar of so many iterations of all rows; `say` prints a line."""
+        after = ("{task.fields[remark]}", TimeRemainingColumn(compact=True))
+        super().__init__("{task.fields[ended]}/{task.fields[rows]}", *after, hidden=hidden)
+        self._task = self.add_task("", total=iterations, ended=0, rows=rows, remark="preparing")
+        self._say = say
+        self._iterations: dict[int, int] = {}
+        self._ended = 0
+
+    def show(self, row: "Row", event: Event) -> None:
+        """Take over one event of a row."""
+        if isinstance(event, Iteration):
+            self._iterations[row.number] = event.iteration
+            self._show(f"{row.output.name}: loss {event.loss:.4g}")
+        if isinstance(event, PrecisionChanged):
+            with self.aside():
+                self._say(f"row {row.number}: {event.in_words}")
+
+    def end(self, row: "Row") -> None:
+        """Count all iterations of a row as done, also those that it did not need."""
+        self._iterations[row.number] = row.settings.iterations
+        self._ended += 1
+        self._show(row.output.name)
+
+    def _show(self, remark: str) -> None:
+        done = sum(self._iterations.values())
+        self.update(self._task, completed=done, ended=self._ended, remark=remark)
+
+
+class FigureProgress(Bars):
+    """One bar for the whole figure and one for each cell under way; all count evaluations.
+
+    Attributes:
+        found_count: cells that were there already.
+    """
+
+    def __init__(self, plan: "Plan", evaluations: int, *, hidden: bool, say: Callable[[str], None]) -> None:
+        """Make the bar of the whole, of so many evaluations of every cell; `say` prints a line."""
+        after = ("{task.completed:.0f}/{task.total:.0f}", "{task.fields[remark]}", TimeRemainingColumn(compact=True))
+        super().__init__("{task.description}", *after, hidden=hidden)
+        self._say = say
+        self._evaluations, self._count = evaluations, len(plan.cells)
+        self._whole = self.add_task("figure", total=len(plan.cells) * evaluations, remark="preparing")
+        self._cells: dict[str, TaskID] = {}
+        self._ended = self.found_count = 0
+
+    @property
+    def completed(self) -> int:
+        """Evaluations that are done; a cell that has ended counts with all that it might have had."""
+        under_way = sum(task.completed for task in self.tasks if task.id != self._whole)
+        return self._ended * self._evaluations + int(under_way)
+
+    def found(self, cell: "Cell") -> None:
+        """Count a cell that was there already; the speed is then measured anew."""
+        self.found_count += 1
+        self._ended += 1
+        self._show_whole()
+        self.reset(self._whole, completed=self.completed)
+
+    def take(self, cell: "Cell", event: Event) -> None:
+        """Take over one event of a cell."""
+        if isinstance(event, Started):
+            if cell.name not in self._cells:
+                self._cells[cell.name] = self.add_task(cell.name, total=self._evaluations, remark="")
+            self.reset(self._cells[cell.name], remark="first evaluation")
+        elif isinstance(event, Iteration):
+            done = min(event.evaluations, self._evaluations)
+            self.update(self._cells[cell.name], completed=done, remark=by_kind(event.terms))
+        else:
+            self._say(f"cell {cell.name}: {event.in_words}")
+        self._show_whole()
+
+    def ended(self, cell: "Cell") -> None:
+        """Count all evaluations of a cell as done, also those that it did not need."""
+        self._ended += 1
+        self.remove_task(self._cells.pop(cell.name))
+        self._show_whole()
+
+    def _show_whole(self) -> None:
+        self.update(self._whole, completed=self.completed, remark=f"{self._ended}/{self._count} cells")
+
+
+@contextmanager
+def download_progress(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a bar, and give what moves it: bytes received, and bytes in total or None."""
+    with Bars("{task.description}", DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as bars:
+        task = bars.add_task(name, total=None)
+        yield lambda received, total: bars.update(task, completed=received, total=total)
+
+
+def by_kind(terms: Mapping[str, float]) -> str:
     """Say the terms by kind: ``content 1.2e+05, style 3.4e+06``."""
     kinds: dict[str, float] = {}
     for name, value in terms.items():

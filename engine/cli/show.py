@@ -3,18 +3,16 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from impasto.engine.cli.terminal import print_group
 from impasto.engine.watch.words import in_words
 
 
 def show(
-    image: Annotated[
-        Path, typer.Argument(help="A .png, .jpg, .webp or .tif file that impasto wrote.", show_default=False)
-    ],
+    image: Annotated[Path, typer.Argument(help="A .png, .jpg, .webp or .tif file that impasto wrote.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the JSON object that the file holds.")] = False,
 ) -> None:
     """Print the settings, the network and the versions that made a picture."""
@@ -24,14 +22,7 @@ def show(
     if as_json:
         print(json.dumps(metadata, indent=2))
         return
-    console = Console(soft_wrap=True, highlight=False)
     groups = {name: value for name, value in metadata.items() if isinstance(value, Mapping)}
-    _print_group(console, image.name, {name: value for name, value in metadata.items() if name not in groups})
-    for name, group in groups.items():
-        _print_group(console, name, group)
-
-
-def _print_group(console: Console, title: str, values: Mapping[str, Any]) -> None:
-    console.print(title, style="bold", markup=False)
-    for name, value in values.items():
-        console.print(f"  {name:<16} {in_words(value)}", markup=False)
+    alone = {name: value for name, value in metadata.items() if name not in groups}
+    for title, values in {image.name: alone, **groups}.items():
+        print_group(title, {name: in_words(value) for name, value in values.items()})

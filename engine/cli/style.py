@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from impasto.engine.cli import options
-from impasto.engine.cli.job import say
-from impasto.engine.settings import STYLE_TAPS, Settings
+from impasto.engine.cli.declare import option, takes
+from impasto.engine.cli.options import ENGINE, Options
+from impasto.engine.settings import Settings
 
 if TYPE_CHECKING:
     from impasto.engine.jobs.engine import Engine
@@ -21,51 +21,30 @@ def style() -> None:
 
 
 @style_app.command()
+@takes(
+    "model", "style_taps", "pool", "seamless", *ENGINE, "dry_run", "quiet",
+    size=option(Settings.size, "Long side of the style image, px; 0 keeps its own."),
+)  # fmt: skip
 def save(
-    image: Annotated[Path, typer.Argument(metavar="STYLE", help="The style image.", show_default=False)],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The file to write: .safetensors.", show_default=False)
-    ],
-    model: options.Model = "auto",
-    size: Annotated[int, typer.Option(help="Long side of the style image, px; 0 keeps its own.")] = Settings.size,
-    style_tap: options.StyleTaps = None,
-    pool: options.Pool = "avg",
-    seamless: options.Seamless = False,
-    provider: options.Provider = "auto",
-    precision: options.Precision = "auto",
-    build_engines: options.BuildEngines = False,
-    threads: options.Threads = 0,
-    dry_run: options.DryRun = False,
-    ignore_memory: options.IgnoreMemory = False,
-    quiet: options.Quiet = False,
+    options: Options,
+    image: Annotated[Path, typer.Argument(metavar="STYLE", help="The style image.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write: .safetensors.")],
 ) -> None:
     """Compute the Gram matrices of STYLE and keep them, to be given in place of the style image.
 
     They hold for one network, pooling, precision and size.
     """
     from impasto.engine.inputs.saved_style import check_style_output
-    from impasto.engine.jobs.engine import Engine
 
-    settings = Settings(
-        size=size, style_taps=options.taps(style_tap, STYLE_TAPS), pool=pool, seamless=seamless, style_weight=1.0
-    )
+    settings = options.settings(style_weight=1.0)
     check_style_output(output)
-    with Engine(
-        model,
-        provider=provider,
-        precision=precision,
-        threads=threads,
-        build_engines=build_engines,
-        checks_memory=not ignore_memory,
-    ) as engine:
-        if not quiet:
-            say(engine.network.choice)
-            say(engine.provider.choice)
-        if dry_run:
+    with options.engine() as engine:
+        options.say_choices(engine)
+        if options.dry_run:
             _show(engine, image, output, settings)
             return
         saved = engine.save_style(image, output, settings)
-    if not quiet:
+    if not options.quiet:
         origin = saved.origin
         print(
             f"{output}: {origin.image} at {origin.width}x{origin.height} px, {len(origin.taps)} taps of "
@@ -74,7 +53,7 @@ def save(
 
 
 def _show(engine: "Engine", image: Path, output: Path, settings: Settings) -> None:
-    """Say what would be kept, and what memory it takes to compute it."""
+    """Print what would be kept and the memory that it takes to compute it."""
     from impasto.engine.compile import memory
 
     picture, needed = engine.plan_style(image, settings)

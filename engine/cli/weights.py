@@ -1,34 +1,31 @@
-"""`impasto weights`: which networks there are, and how to get more."""
+"""`impasto weights`: list, fetch, import and normalise networks."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich import progress
-from rich.console import Console
-from rich.table import Table
 
-from impasto.engine.cli import options
-from impasto.engine.cli.job import say
+from impasto.engine.cli.declare import option, takes
+from impasto.engine.cli.options import Options
+from impasto.engine.cli.terminal import say
 from impasto.models.errors import ImpastoError
 from impasto.models.layout import LAYOUTS
 from impasto.models.sources import SOURCES, find_source
 from impasto.models.store import EMBEDDED, list_networks, network_path
 
-if TYPE_CHECKING:
-    from impasto.export.network_info import NetworkInfo
-
 PIPED_WIDTH = 200
+WAITING = "another process is fetching this network: waiting for it"
 
 weights_app = typer.Typer(help="List, fetch and import networks.", no_args_is_help=True)
 
 
 @weights_app.command("list")
 def list_command() -> None:
-    """Show the networks that are there, and those that can be fetched."""
+    """Show the installed networks, and those that can be fetched."""
+    from rich.console import Console
+    from rich.table import Table
+
     from impasto.export.network_info import read_info
 
     console = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
@@ -37,9 +34,12 @@ def list_command() -> None:
         table.add_column(title, overflow="fold", justify="right" if title == "size" else "left")
     for name in list_networks():
         try:
-            table.add_row(*_row(read_info(network_path(name))))
+            info = read_info(network_path(name))
         except ImpastoError as error:
             table.add_row(name, "", "", "", "", str(error))
+            continue
+        size, preprocess = f"{info.size_bytes / 1e6:.0f} MB", info.preprocess or "its own"
+        table.add_row(info.name, size, _span(info.taps), preprocess, info.licence or "not stated", str(info.path))
     console.print(table, markup=False)
     for source in SOURCES.values():
         line = f"can be fetched: {source.name}, {source.megabytes} MB, {source.origin.licence}, {source.url}"
@@ -48,14 +48,15 @@ def list_command() -> None:
 
 @weights_app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(SOURCES)}.", show_default=False)],
-    url: Annotated[str | None, typer.Option(help="Mirror to take the same file from.", show_default=False)] = None,
+    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(SOURCES)}.")],
+    url: Annotated[str | None, typer.Option(help="Mirror to take the same file from.")] = None,
 ) -> None:
     """Download a network from its official address and make it ready for use.
 
-    A download that was cut goes on where it ended. The conversion needs PyTorch, the extra `export`.
+    An interrupted download continues where it stopped. The conversion needs PyTorch, the extra `export`.
     A network of that name made from other weights is replaced.
     """
+    from impasto.engine.cli.progress import download_progress
     from impasto.export.fetch import fetch_network
 
     if name == EMBEDDED:
@@ -63,8 +64,8 @@ def fetch(
         _print_network(network_path(name))
         return
     source = find_source(name)
-    with _progress_bar(source.name) as show:
-        fetched = fetch_network(source, url, on_progress=show, on_wait=_say_waiting)
+    with download_progress(source.name) as show:
+        fetched = fetch_network(source, url, on_progress=show, on_wait=lambda: say(WAITING))
     if not fetched.is_new:
         print(f"{name} is in the cache already")
     _print_network(fetched.path)
@@ -72,14 +73,10 @@ def fetch(
 
 @weights_app.command("import")
 def import_command(
-    file: Annotated[
-        Path,
-        typer.Argument(help="VGG-19 weights (.safetensors .pth .npz) or a features model (.onnx).", show_default=False),
-    ],
-    name: Annotated[str, typer.Option(help="Under which the network is found afterwards.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="VGG-19 weights (.safetensors .pth .npz) or a features model (.onnx).")],
+    name: Annotated[str, typer.Option(help="Under which the network is found afterwards.")],
     layout: Annotated[
-        str | None,
-        typer.Option(help=f"Of a weights file: {', '.join(LAYOUTS)}. (default: found out)", show_default=False),
+        str | None, typer.Option(help=f"Of a weights file: {', '.join(LAYOUTS)}. (default: detected)")
     ] = None,
 ) -> None:
     """Make a network ready for use from a file that you have."""
@@ -89,20 +86,19 @@ def import_command(
 
 
 @weights_app.command()
+@takes(
+    "threads",
+    pool=option(Options.pool, "Pooling of the runs that the network is for: avg or max."),
+    provider="cpu",
+    precision="fp32",
+)
 def normalise(
-    name: Annotated[str, typer.Argument(help="A network from `impasto weights list`, or a file.", show_default=False)],
+    options: Options,
+    name: Annotated[str, typer.Argument(help="A network from `impasto weights list`, or a file.")],
     pictures: Annotated[
-        list[Path],
-        typer.Option("--images", help="Image files or folders of them, repeatable.", show_default=False),
+        list[Path], typer.Option("--images", help="Image files or folders of them, repeatable.", metavar="PATH")
     ],
-    output: Annotated[
-        str,
-        typer.Option("--output", "-o", help="A name for the cache, or a file .onnx.", show_default=False),
-    ],
-    pool: Annotated[str, typer.Option(help="Pooling of the runs it is for: avg or max.")] = "avg",
-    provider: options.Provider = "cpu",
-    precision: options.Precision = "fp32",
-    threads: options.Threads = 0,
+    output: Annotated[str, typer.Option("--output", "-o", help="A name for the cache, or a file .onnx.")],
 ) -> None:
     """Scale a network so that every filter's mean activation over the images is 1 (Gatys et al., CVPR 2016).
 
@@ -112,24 +108,15 @@ def normalise(
     from impasto.engine.compile.normalising import normalise_network
     from impasto.engine.runtime.providers import choose
 
-    chosen = choose(provider, precision)
+    chosen = choose(options.provider, options.precision)
     say(chosen.choice)
-    path, count, silent = normalise_network(name, pictures, output, pool, provider=chosen, threads=threads)
+    path, count, silent = normalise_network(
+        name, pictures, output, options.pool, provider=chosen, threads=options.threads
+    )
     _print_network(path)
     note = f"; {silent} filters that none of them activates stay as they are" if silent else ""
     narrow = "" if chosen.precision == "fp32" else f", in {chosen.precision}"
-    print(f"normalised     mean activation 1 over {count} pictures, {pool} pooling{narrow}{note}")
-
-
-def _row(info: "NetworkInfo") -> tuple[str, ...]:
-    return (
-        info.name,
-        f"{info.size_bytes / 1e6:.0f} MB",
-        _span(info.taps),
-        info.preprocess or "its own",
-        info.licence or "not stated",
-        str(info.path),
-    )
+    print(f"normalised     mean activation 1 over {count} pictures, {options.pool} pooling{narrow}{note}")
 
 
 def _span(taps: tuple[str, ...]) -> str:
@@ -148,30 +135,3 @@ def _print_network(path: Path) -> None:
     print(f"preprocessing  {info.preprocess or 'its own'}{layout}")
     print(f"licence        {info.licence or 'not stated'}")
     print(f"attribution    {info.attribution or 'not stated'}")
-
-
-def _say_waiting() -> None:
-    print("another process is fetching this network: waiting for it", file=sys.stderr)
-
-
-@contextmanager
-def _progress_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Show a download on stderr, where that is a terminal."""
-    console = Console(stderr=True)
-    bar = progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task(title, total=None)
-
-        def show(received: int, total: int | None) -> None:
-            bar.update(task, completed=received, total=total)
-
-        yield show

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx_ir as ir
 import pytest
 
-from impasto.bench.cli.options import shared
+from impasto.bench.cli.options import BenchOptions
 from impasto.bench.cli.running import tell_choices
 from impasto.engine.runtime import providers
 from tests.small_network import features_model
@@ -23,7 +23,9 @@ def test_what_auto_took_is_said_once_for_each_way(
 
     monkeypatch.setattr(providers, "choose", choose)
     model = str(tmp_path / "small.onnx")
-    tell_choices(shared(model=model), [("auto", "fp32"), ("cpu", "auto"), ("auto", "bf16"), (plain, "auto")])
+    tell_choices(
+        BenchOptions(model=model).common(), [("auto", "fp32"), ("cpu", "auto"), ("auto", "bf16"), (plain, "auto")]
+    )
     assert capsys.readouterr().err == "took fp32\ntook bf16\n"
-    tell_choices(shared(model=model, quiet=True), [("auto", "fp32")])
+    tell_choices(BenchOptions(model=model, quiet=True).common(), [("auto", "fp32")])
     assert capsys.readouterr().err == ""

@@ -149,7 +149,7 @@ def test_ctrl_c_keeps_what_is_finished(
 ) -> None:
     flag: list[bool] = []
     monkeypatch.setattr("impasto.engine.cli.batch.interruptible", lambda: nullcontext(flag))
-    shown = "impasto.engine.cli.batch_progress.BatchProgress.end"
+    shown = "impasto.engine.cli.progress.BatchProgress.end"
     monkeypatch.setattr(shown, lambda self, row: flag.append(True))
     ended = batch(capsys, files, THREE)
     assert ended.status == 130
@@ -162,7 +162,7 @@ def test_ctrl_c_keeps_what_is_finished(
 
 
 def test_the_bar_counts_rows_and_iterations(files: Files, tmp_path: Path) -> None:
-    from impasto.engine.cli.batch_progress import BatchProgress
+    from impasto.engine.cli.progress import BatchProgress
     from impasto.engine.events import Iteration, PrecisionChanged
     from impasto.engine.inputs.manifest import read_manifest
 
@@ -173,7 +173,7 @@ def test_the_bar_counts_rows_and_iterations(files: Files, tmp_path: Path) -> Non
     with bar:
         for iteration in (1, 2):
             bar.show(rows[1], Iteration(iteration, 2, 1.0, {}, 1.0, lambda: np.zeros(3)))
-        (task,) = bar._bar.tasks
+        (task,) = bar.tasks
         assert (task.completed, task.fields["ended"]) == (2, 0)
         bar.end(rows[1])
         assert (task.completed, task.fields["ended"]) == (3, 1)

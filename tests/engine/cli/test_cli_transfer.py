@@ -127,7 +127,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_ctrl_c_before_the_first_evaluation_exits_130_and_writes_nothing(
     capsys: pytest.CaptureFixture[str], files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("impasto.engine.cli.transfer.interruptible", lambda: nullcontext([True]))
+    monkeypatch.setattr("impasto.engine.cli.single_run.interruptible", lambda: nullcontext([True]))
     ended = run(capsys, *transfer(files, "-o", files.folder / "out.png", "--quiet"))
     assert (ended.status, ended.out) == (130, "")
     assert ended.err == "stopped before the first evaluation: nothing was written\n"

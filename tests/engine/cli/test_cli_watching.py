@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from impasto.engine import Engine, Settings
-from impasto.engine.cli.job import Job
-from impasto.engine.cli.watching import watch, with_options
+from impasto.engine.cli.options import Options
+from impasto.engine.cli.pinned_command import with_options
+from impasto.engine.cli.single_run import SingleRun
 from impasto.engine.watch.preview import Preview
 from impasto.engine.watch.report import Report
 from tests.engine import pages
@@ -100,10 +101,9 @@ def test_a_refinement_is_marked_in_the_charts(
 def test_only_what_shows_each_iteration_makes_the_host_look_at_each(files: Files) -> None:
     """A loop on the device is otherwise left alone for ten evaluations, and a report needs no more than its log."""
 
-    def asked(save_every: int = 0, **options: Path) -> int | None:
-        job = Job(files.folder / "out.png", bits=8, save_every=save_every, quiet=True, as_json=False)
-        watch(job, content=files.content, style=files.style, **options)  # type: ignore[arg-type]
-        return job.report_every
+    def asked(save_every: int = 0, **files_of: Path) -> int | None:
+        options = Options(save_every=save_every, quiet=True, **files_of)  # type: ignore[arg-type]
+        return SingleRun(options, Settings(), files.content, files.style, files.folder / "out.png").report_every
 
     assert asked() is None
     assert asked(report=files.folder / "out.html") is None

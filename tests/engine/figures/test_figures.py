@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from impasto.engine import Engine
-from impasto.engine.cli.figure_progress import FigureProgress
+from impasto.engine.cli.progress import FigureProgress
 from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
 from impasto.engine.figures import Cell, defaults, make_figure, plan_figure
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
@@ -276,7 +276,7 @@ def test_bars_count_what_is_behind_and_not_what_was_found(inputs: Inputs) -> Non
     for cell in (first, last):
         bars.found(cell)
     assert bars.completed == 200
-    assert bars.seconds_left is None  # found cells are no speed
+    assert bars.tasks[0].time_remaining is None  # found cells are no speed
     for cell in (second, third):
         bars.take(cell, Started(30, 40, "m", "cpu", "fp32", "", 0.0))
     for evaluations in (2, 12):

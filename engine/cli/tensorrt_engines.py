@@ -1,68 +1,43 @@
 """`impasto engines`: what TensorRT has built, and building ahead of a run."""
 
 import json
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from impasto.engine.cli import options
-from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
+from impasto.engine.cli.declare import MACHINE, option, takes
+from impasto.engine.cli.options import OBJECTIVE, Content, Options, Style
 from impasto.models.errors import ImpastoError
 
-engines_app = typer.Typer(no_args_is_help=True, help="TensorRT's engines: build them ahead, list them, delete them.")
+PROVIDERS = "tensorrt, or auto, which is the same here; tensorrt:1 is the second GPU. Other providers have no engines."
+
+engines_app = typer.Typer(
+    no_args_is_help=True, help="TensorRT's engines: build them before a run, list them, delete them."
+)
 
 
 @engines_app.command("build")
+@takes(*OBJECTIVE, "precision", provider=option("tensorrt", PROVIDERS, MACHINE))
 def build(
-    content: options.Content,
-    style: options.Style,
-    model: options.Model = "auto",
-    size: options.Size = 512,
-    style_size: options.StyleSize = None,
-    content_tap: options.ContentTaps = None,
-    style_tap: options.StyleTaps = None,
-    content_weight: options.ContentWeight = None,
-    style_weight: options.StyleWeight = None,
-    tv_weight: options.TvWeight = None,
-    weighting: options.Weighting = "paper",
-    pool: options.Pool = "avg",
-    seamless: options.Seamless = False,
+    options: Options,
+    content: Content,
+    style: Style,
     batch: Annotated[int, typer.Option(help="Pictures in one evaluation, as `impasto batch` has.")] = 1,
-    precision: options.Precision = "auto",
-    provider: Annotated[
-        str,
-        typer.Option(help="tensorrt, which auto stands for here; tensorrt:1 is the second GPU. No other has engines."),
-    ] = "tensorrt",
 ) -> None:
     """Build the engines that a transfer of CONTENT in the style of STYLE needs: minutes, once per size.
 
-    A reconstruction has its own: --style-weight 0 or --content-weight 0 leaves out the terms that it does without. So
-    has total variation, whatever its weight.
+    A reconstruction needs its own: give --style-weight 0 or --content-weight 0.
+    Total variation needs its own too, whatever its weight.
     """
-    from impasto.engine.inputs.pictures import as_vector, read_pictures
-    from impasto.engine.jobs.engine import LARGEST_BATCH, Engine
+    from impasto.engine.inputs.pictures import read_pictures
+    from impasto.engine.jobs.engine import LARGEST_BATCH
 
     if not 1 <= batch <= LARGEST_BATCH:
         raise ImpastoError(f"bad --batch {batch}: allowed are 1 to {LARGEST_BATCH} pictures in one evaluation")
-    settings = Settings(
-        size=size,
-        style_size=style_size,
-        content_taps=options.taps(content_tap, CONTENT_TAPS),
-        style_taps=options.taps(style_tap, STYLE_TAPS),
-        content_weight=content_weight,
-        style_weight=style_weight,
-        tv_weight=tv_weight,
-        weighting=weighting,
-        pool=pool,
-        seamless=seamless,
-    )
-    with Engine(model, provider=_of_engines(provider), precision=precision, build_engines=True) as engine:
-        scene, painting = read_pictures(content, style, settings)
-        form = replace(engine.compiler.form(settings, scene), batch=batch)
-        evaluator = engine.compiler.evaluator(form)
-        engine.compiler.load(evaluator, 0, settings, scene, painting)
-        score = evaluator({0: as_vector(scene.pixels)})[0]
+    settings = options.settings()
+    with options.engine(provider=_of_engines(options.provider), build_engines=True) as engine:
+        scene, _ = read_pictures(content, style, settings)
+        score = engine.warm_up(content, style, settings, batch=batch)
         where = f"{scene.width}x{scene.height} px" + (f", {batch} at once" if batch > 1 else "")
         print(
             f"ready on {engine.provider.name} in {engine.provider.precision}, {where}; "

@@ -1,0 +1,77 @@
+"""How shared options are declared, and how a command takes some of them.
+
+A table of options is a frozen dataclass whose fields are made with `option`.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, get_args
+
+import typer
+
+MAIN, LOOK, OPTIMISER, OUTPUT, MACHINE = PANELS = ("Options", "Look", "Optimiser", "Output", "Where it runs")
+"""Headings of the help, in their order."""
+
+Command = Callable[..., None]
+
+
+def option(default: Any, text: str, panel: str = MAIN, *names: str, **more: Any) -> Any:
+    """Return the field of an option.
+
+    Args:
+        default: its value where it is not given.
+        text: its help.
+        panel: the heading that it stands under.
+        names: as typed, if not the field's own name with dashes.
+        more: as for `typer.Option`.
+    """
+    if isinstance(default, bool):
+        more["metavar"] = ""  # it has no value
+    declared = typer.Option(*names, help=text, rich_help_panel=panel, **more)
+    return dataclasses.field(default=default, metadata={"option": declared})
+
+
+def takes(*names: str, **changed: Any) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command options of a table.
+
+    The command's first parameter is annotated with the table. Typer sees one parameter for each option in its place,
+    and the command gets an object with their values; what it does not take has the table's default there.
+
+    Args:
+        names: of fields; a panel stands for all fields under it.
+        changed: for a field, which the command then takes too, another default; or an `option` in place of its own.
+    """
+
+    def decorate(command: Command) -> Command:
+        first, *own = inspect.signature(command, eval_str=True).parameters.values()
+        table = first.annotation
+        every = {field.name: _parameter(field, changed.get(field.name, field)) for field in dataclasses.fields(table)}
+        under = {panel: [item for item in every.values() if _panel(item) == panel] for panel in PANELS}
+        chosen = [item for name in (*names, *changed) for item in under.get(name) or [every[name]]]
+        shared = {item.name: item for item in chosen}
+
+        def run(**values: Any) -> None:
+            command(table(**{name: values.pop(name) for name in shared}), **values)
+
+        parameters = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in (*own, *shared.values())]
+        parameters.sort(key=lambda item: PANELS.index(_panel(item)))
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {item.name: item.annotation for item in parameters}
+        return run
+
+    return decorate
+
+
+def _parameter(field: Any, change: Any) -> inspect.Parameter:
+    """Return a field as a parameter that Typer understands, with another default, or declared by another field."""
+    declared, default = (change, change.default) if isinstance(change, dataclasses.Field) else (field, change)
+    annotation: Any = Annotated[field.type, declared.metadata["option"]]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _panel(parameter: inspect.Parameter) -> str:
+    """Return the heading of an argument or option."""
+    declared = get_args(parameter.annotation)[1:]
+    return next((item.rich_help_panel for item in declared if item.rich_help_panel), MAIN)

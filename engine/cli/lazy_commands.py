@@ -1,0 +1,36 @@
+"""Commands of packages above this one: named in the help, imported only when they are run.
+
+Imports point one way, and `impasto transfer` should not wait for what measures it.
+"""
+
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+LAZY = {"bench": ("impasto.bench.cli.app", "bench_app", "Measure speed, also against PyTorch, and draw it.")}
+"""By command: the module, the `typer.Typer` in it, and the line in `impasto --help`."""
+
+
+class LazyCommands(TyperGroup):
+    """The commands of the application, and those of `LAZY` after them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return all names."""
+        return [*super().list_commands(ctx), *LAZY]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command; in place of a lazy one, a stand-in with its help."""
+        if cmd_name in LAZY:
+            return TyperCommand(cmd_name, help=LAZY[cmd_name][-1])
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the name of the command to run, the command, and the rest of the arguments."""
+        if args[0] not in LAZY:
+            return super().resolve_command(ctx, args)
+        module, name, _ = LAZY[args[0]]
+        group = typer.main.get_command(getattr(import_module(module), name))
+        group.name = args[0]
+        return args[0], group, args[1:]

@@ -1,0 +1,193 @@
+"""One run as a person sees it: progress, remarks, frames, the result's file and the summary."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from impasto.engine.cli.options import Options
+from impasto.engine.cli.process_start import seconds_since_process_start
+from impasto.engine.cli.terminal import INTERRUPTED, interruptible, print_json, say
+from impasto.engine.cli.watchers import open_watchers
+from impasto.engine.events import Event, PrecisionChanged, Started
+from impasto.engine.settings import SEAMLESS_STEP_PX, Settings
+from impasto.models.errors import ImpastoError
+
+if TYPE_CHECKING:
+    from impasto.engine.jobs.engine import Engine
+    from impasto.engine.jobs.plan import Plan, RefinedPlan
+    from impasto.engine.result import Result
+
+
+class SingleRun:
+    """Runs once and writes one file.
+
+    Attributes:
+        options: of the command.
+        settings: of the run.
+        images: the content image and the style image; one may be None.
+        output: the file.
+        progress: the bar.
+        watchers: told of every event after the run itself, and of the result.
+    """
+
+    def __init__(
+        self, options: Options, settings: Settings, content: Path | None, style: Path | None, output: Path
+    ) -> None:
+        """Refuse what cannot be written before anything else is done.
+
+        Raises:
+            ImpastoError: a file cannot be written where it is wanted, or two would have one name.
+        """
+        from impasto.engine.cli.progress import RunProgress
+        from impasto.engine.images import check_writable
+
+        if options.save_every < 0:
+            raise ImpastoError(f"bad save_every {options.save_every}: allowed are 0 (never) and more iterations")
+        check_writable(output, bits=options.bits)
+        self.options, self.settings = options, settings
+        self.images, self.output = (content, style), output
+        self.progress = RunProgress(settings.iterations, hidden=options.quiet or options.as_json)
+        self.watchers = open_watchers(self)
+        self._network = ""
+
+    @property
+    def report_every(self) -> int | None:
+        """Evaluations between two reports of a loop on the device; None is what suits the provider.
+
+        It is 1 where something shows each iteration's own image. A preview may show one that is a few iterations newer,
+        and a report needs the losses alone.
+
+        Raises:
+            ImpastoError: it must be 1, and the options say another number.
+        """
+        given, every = self.options.report_every, self.options.save_every
+        if not every and not any(watcher.needs_each_image for watcher in self.watchers):
+            return given
+        if given not in (None, 1):
+            raise ImpastoError(
+                f"bad --report-every {given}: {'--save-every' if every else '--animation'} needs each iteration's own "
+                "image, which allows 1 alone; drop one of the two"
+            )
+        return 1
+
+    def open_engine(self, model: str) -> "Engine":
+        """Return an engine for this run, as `Options.engine` does."""
+        return self.options.engine(model=model, report_every=self.report_every)
+
+    def is_frame(self, path: Path) -> bool:
+        """Return whether `--save-every` writes a file of that name."""
+        number, every = path.stem.removeprefix(f"{self.output.stem}-"), self.options.save_every
+        if not every or not number.isdecimal() or int(number) % every:
+            return False
+        return path.resolve() == self._frame(int(number)).resolve()
+
+    def start(self) -> None:
+        """Run `Engine.transfer`, or print what it would do.
+
+        Raises:
+            ImpastoError: as `Engine`, its `transfer` or its `plan`; or the file cannot be written.
+            typer.Exit: after Ctrl-C.
+        """
+        with interruptible() as interrupted, self.open_engine(self.options.model) as engine:
+            if self.options.dry_run:
+                self.show(engine.plan(*self.images, self.settings))
+            else:
+                render = partial(engine.transfer, *self.images, self.settings)
+                self.run(engine, render, interrupted, [engine.network.choice])
+
+    def show(self, plan: "Plan | RefinedPlan") -> None:
+        """Print what a run would do."""
+        if self.options.as_json:
+            print_json(plan.as_dict())
+        else:
+            print(plan.in_words())
+
+    def run(
+        self, engine: "Engine", render: Callable[..., "Result"], interrupted: Sequence[bool], remarks: Sequence[str]
+    ) -> None:
+        """Run, and write the file.
+
+        Args:
+            engine: in use; of a refined run, the draft's.
+            render: `Engine.transfer` or the like, with everything given but `on_event` and `cancel`.
+            interrupted: from `interruptible`.
+            remarks: on the networks.
+
+        Raises:
+            ImpastoError: as the run, or the file cannot be written.
+            typer.Exit: after Ctrl-C; the file holds the current image.
+        """
+        call_s = seconds_since_process_start()
+        choice = "" if self.options.as_json else engine.provider.choice  # as JSON it is in the summary
+        waiting = [*remarks, engine.network.misfit(self.settings.pool), choice]
+
+        def on_event(event: Event) -> None:
+            self.progress.show(event)
+            if isinstance(event, Started):  # the images are known to be sound
+                while waiting:
+                    self.options.say(waiting.pop(0))
+            self._take(event)
+            for watcher in self.watchers:
+                watcher.take(event)
+
+        with self.progress:
+            try:
+                result = render(on_event=on_event, cancel=lambda: bool(interrupted))
+            except ImpastoError:
+                if not interrupted:
+                    raise
+                say("stopped before the first evaluation: nothing was written")
+                raise typer.Exit(INTERRUPTED) from None
+        self._conclude(result, first_iteration_s=call_s + result.setup_s)
+        if interrupted:
+            raise typer.Exit(INTERRUPTED)
+
+    def _take(self, event: Event) -> None:
+        """Print or write what an event asks for."""
+        from impasto.engine.images import check_writable, write_image
+
+        options = self.options
+        if isinstance(event, Started):
+            self._network = event.model
+            check_writable(self.output, bits=options.bits, size=(event.height, event.width))
+            if self.settings.seamless:
+                options.say(f"seamless: {event.width}x{event.height} px, both sides multiples of {SEAMLESS_STEP_PX}")
+            if self.settings.weighting != "paper":
+                options.say(f"weighting {self.settings.weighting}: {event.conversion}")
+        elif isinstance(event, PrecisionChanged):
+            options.say(event.in_words)
+        else:
+            if options.as_json:
+                names = ("iteration", "evaluations", "loss", "terms", "seconds")
+                print_json({**{name: getattr(event, name) for name in names}, "model": self._network})
+            if options.save_every and event.iteration % options.save_every == 0:
+                write_image(self._frame(event.iteration), event.snapshot(), bits=options.bits)
+
+    def _conclude(self, result: "Result", first_iteration_s: float) -> None:
+        """Write the file and print the summary."""
+        result.save(self.output, bits=self.options.bits)
+        if result.picture.alpha is not None and self.output.suffix.lower() in (".jpg", ".jpeg"):
+            self.options.say(f"{self.output} is without the content image's transparency: .png, .webp and .tif keep it")
+        lines = [watcher.finish(result) for watcher in self.watchers]
+        if self.options.as_json:
+            print_json({**result.summary(), "first_iteration_s": first_iteration_s, "output": str(self.output)})
+        elif not self.options.quiet:
+            print("\n".join(filter(None, [_in_words(result, self.output), *lines])))
+
+    def _frame(self, iteration: int) -> Path:
+        return self.output.with_name(f"{self.output.stem}-{iteration:06d}{self.output.suffix}")
+
+
+def _in_words(result: "Result", output: Path) -> str:
+    """Say in two lines what came out."""
+    from impasto.engine.cli.progress import by_kind
+
+    where = f"{result.provenance['model']} on {result.provenance['provider']}, {result.provenance['precision']}"
+    return (
+        f"{output}: {result.picture.width}x{result.picture.height} px, {result.iterations} iterations "
+        f"({result.evaluations} evaluations) in {result.seconds:.1f} s with {where}\n"
+        f"loss {result.loss:.5g} ({by_kind(result.terms)}); {result.message}"
+    )
