@@ -7,23 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-<<<<<<<< HEAD:engine/device/places.py
 from impasto.engine.device.placement import OnDevice
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
 from impasto.engine.optimisers.solution import State, Vector
-========
-from impasto.engine.device.objective import OnDevice
-from impasto.engine.optimisers.lbfgs import LbfgsSettings
-from impasto.engine.optimisers.outcome import Vector
->>>>>>>> cli:engine/device/shared_loop.py
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
     from impasto.engine.device.loop import DeviceLoop
-<<<<<<<< HEAD:engine/device/places.py
 
-========
->>>>>>>> cli:engine/device/shared_loop.py
 
 Rows = NDArray[np.float32]
 """What the device logged: a row an evaluation, [count, columns], as `impasto.export.optimiser.REPORTED`, then terms."""
@@ -74,13 +65,9 @@ class LoopPlaces:
         """Whether it is of no more use."""
         return self._loop is None
 
-<<<<<<<< HEAD:engine/device/places.py
     def enter(
         self, sample: int, x: Vector, limit: float, coefficients: NDArray[np.float32], state: State | None = None
     ) -> None:
-========
-    def enter(self, sample: int, x: Vector, limit: float, coefficients: Rows) -> None:
->>>>>>>> cli:engine/device/shared_loop.py
         """Begin with an image in one place; see `impasto.engine.device.loop.DeviceLoop.enter`."""
         try:
             self._running().enter(sample, x, limit, coefficients, state)
@@ -97,11 +84,7 @@ class LoopPlaces:
             most: evaluations at most.
 
         Returns:
-<<<<<<<< HEAD:engine/device/places.py
             The rows of each of those places.
-========
-            For each of those, rows as `impasto.engine.device.objective.Place.run` returns them.
->>>>>>>> cli:engine/device/shared_loop.py
 
         Raises:
             ImpastoError: the provider fails, or has failed.

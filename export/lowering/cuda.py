@@ -1,8 +1,8 @@
 """What ONNX Runtime's CUDA provider has kernels for.
 
 Two things are missing in its version 1.31 (tests/engine/runtime/providers/cuda-kernels.json): MaxPool as of opset 22,
-in any type, and several operators in bfloat16, whose convolutions need that opset. A node without a kernel would go to the
-CPU, or keep the session from being made. The values stay the same, to the bit.
+in any type, and several operators in bfloat16, whose convolutions need that opset. A node without a kernel would go to
+the CPU, or keep the session from being made. The values stay the same, to the bit.
 """
 
 from collections.abc import Sequence
