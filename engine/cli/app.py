@@ -13,6 +13,7 @@ from impasto.engine.cli.figure import figure
 from impasto.engine.cli.gradient import gradient
 from impasto.engine.cli.lazy_commands import LazyCommands
 from impasto.engine.cli.reconstruct import reconstruct_app
+from impasto.engine.cli.resume import resume
 from impasto.engine.cli.show import show
 from impasto.engine.cli.style import style_app
 from impasto.engine.cli.tensorrt_engines import engines_app
@@ -49,7 +50,7 @@ def options(
     """Neural style transfer by optimisation (Gatys, Ecker and Bethge 2015) on ONNX Runtime."""
 
 
-for command in (transfer, batch, evaluate, check, figure, gradient, show, doctor):
+for command in (transfer, batch, evaluate, check, figure, gradient, show, doctor, resume):
     app.command()(command)
 groups = {"reconstruct": reconstruct_app, "style": style_app, "weights": weights_app, "engines": engines_app}
 for name, group in groups.items():

@@ -24,6 +24,9 @@ OBJECTIVE = ("model", "size", "style_size", "content_weight", LOOK)
 ENGINE = ("provider", "precision", "threads", "build_engines", "ignore_memory")
 """Options of commands that evaluate a network."""
 
+KEPT = ("model", "provider", "precision", "threads", "loop", "bits", "ignore_memory", "checkpoint_every")
+"""Options that a checkpoint keeps for `impasto resume`."""
+
 PRECISIONS = "Precision of the convolutions: auto, fp32, tf32, fp16, bf16, or bf16-typed (openvino)."
 
 Content = Annotated[Path, typer.Argument(help="The image whose scene is kept.")]
@@ -91,6 +94,10 @@ class Options:
         "Also write a film of the run: .webp .gif .png; a frame every --save-every iterations, else up to 60.",
         OUTPUT,
     )
+    checkpoint: Path | None = option(
+        None, "Also write the run's state here, for `impasto resume`. .safetensors", OUTPUT
+    )
+    checkpoint_every: float = option(60.0, "Seconds between two such states; 0 is every iteration.", OUTPUT)
     preview: bool = option(False, "Draw the image in the terminal as it changes.", OUTPUT, "--preview")
     preview_as: str | None = option(
         None,

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from impasto.engine.cli.options import Options
+from impasto.engine.cli.options import KEPT, Options
 from impasto.engine.cli.process_start import seconds_since_process_start
 from impasto.engine.cli.terminal import INTERRUPTED, interruptible, print_json, say
 from impasto.engine.cli.watchers import open_watchers
@@ -30,6 +30,7 @@ class SingleRun:
         images: the content image and the style image; one may be None.
         output: the file.
         progress: the bar.
+        interrupted: not empty after Ctrl-C.
         watchers: told of every event after the run itself, and of the result.
     """
 
@@ -50,6 +51,7 @@ class SingleRun:
         self.options, self.settings = options, settings
         self.images, self.output = (content, style), output
         self.progress = RunProgress(settings.iterations, hidden=options.quiet or options.as_json)
+        self.interrupted: Sequence[bool] = ()
         self.watchers = open_watchers(self)
         self._network = ""
 
@@ -76,6 +78,14 @@ class SingleRun:
     def open_engine(self, model: str) -> "Engine":
         """Return an engine for this run, as `Options.engine` does."""
         return self.options.engine(model=model, report_every=self.report_every)
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the options, for `impasto resume`."""
+        model = self.options.model
+        found = {name: getattr(self.options, name) for name in KEPT}
+        found["model"] = str(Path(model).resolve()) if Path(model).is_file() else model
+        return {**found, "output": str(self.output.resolve())}
 
     def is_frame(self, path: Path) -> bool:
         """Return whether `--save-every` writes a file of that name."""
@@ -121,6 +131,7 @@ class SingleRun:
             typer.Exit: after Ctrl-C; the file holds the current image.
         """
         call_s = seconds_since_process_start()
+        self.interrupted = interrupted
         choice = "" if self.options.as_json else engine.provider.choice  # as JSON it is in the summary
         waiting = [*remarks, engine.network.misfit(self.settings.pool), choice]
 

@@ -7,6 +7,7 @@ import typer
 from impasto.engine.cli.declare import LOOK, MACHINE, MAIN, OPTIMISER, OUTPUT, takes
 from impasto.engine.cli.options import Content, Options, Output, Style
 from impasto.engine.cli.single_run import SingleRun
+from impasto.models.errors import ImpastoError
 
 Refine = Annotated[
     int,
@@ -25,6 +26,8 @@ def transfer(options: Options, content: Content, style: Style, output: Output, r
 
     Ctrl-C stops after the current evaluation, saves the current image and exits with 130.
     """
+    if refine and options.checkpoint is not None:
+        raise ImpastoError("--checkpoint and --refine do not go together: a checkpoint is of one network; drop one")
     run = SingleRun(options, options.settings(), content, style, output)
     if refine:
         from impasto.engine.cli.refined_run import start_refined

@@ -50,6 +50,17 @@ def open_watchers(run: "SingleRun") -> list[Watcher]:
         if run.is_frame(options.animation):
             raise ImpastoError(f"--animation {options.animation} is also a file of --save-every: give it another name")
         watchers.append(Animation(options.animation, every=options.save_every))
+    if options.checkpoint is not None:
+        from impasto.engine.watch.checkpoints import Checkpoints
+
+        watchers.append(
+            Checkpoints(
+                options.checkpoint,
+                every_s=options.checkpoint_every,
+                extra=run.kept,
+                ending=lambda: bool(run.interrupted),
+            )
+        )
     if options.preview or options.preview_as is not None:
         from impasto.engine.watch.preview import AUTO, Preview, open_preview
 

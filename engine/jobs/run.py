@@ -220,7 +220,7 @@ class Run:
         """
         with self._lock:
             step, prepared, origin = self._last, self._prepared, self._around.provenance
-            if step is None or self.request is None:
+            if step is None:
                 raise ImpastoError("no state to continue from: the run has not begun or has ended")
             return RunState(
                 settings=self._settings,
@@ -240,6 +240,11 @@ class Run:
                 model_sha256=origin["model_sha256"],
                 precision=origin["precision"],
             )
+
+    def release(self) -> None:
+        """Let go of the optimiser after the end; there is no `state` any more."""
+        with self._lock:
+            self._last = None
 
     def _proceed(self, work: Callable[[], Request]) -> None:
         with self._lock:
@@ -281,6 +286,7 @@ class Run:
         self._loop = HOST if around.places is None else DEVICE
         resumed, self._state = self._state, None
         state = resumed.optimiser if resumed is not None and resumed.loop == self._loop else None
+        state = None if state is not None and len(state) == 1 else state  # the image alone
         self._began_at_noise = self._prepared.from_noise and (self._last is None or state is not None)
         if state is None:
             self._from = (0 if self._last is None else self._last.iteration, self.evaluations)
@@ -370,7 +376,7 @@ class Run:
         """Copy the last image, and let go of the optimiser that held it."""
         if self._last is not None:
             kept = self._x = self._last.x.copy()
-            self._last = dataclasses.replace(self._last, point=lambda: kept, state=dict)
+            self._last = dataclasses.replace(self._last, point=lambda: kept, state=lambda: {"x": kept.copy()})
 
     def _seconds(self) -> float:
         return self._before_s + time.perf_counter() - self._prepared.called_s
@@ -401,7 +407,6 @@ class Run:
             settings=self._settings,
             provenance=self._around.provenance,
         )
-        self._last = None
 
 
 def _step_of(state: RunState) -> Step:

@@ -380,6 +380,7 @@ class Scheduler:
         while run.events:
             active.handle.tell(run.events.popleft())
         if run.ended:
+            run.release()
             self._leave(active)
             if active.handle.stream is not None:
                 active.handle.stream.running.pop()
