@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from impasto.engine.inputs.saved_style import SavedStyle
     from impasto.engine.jobs.engine import Engine
     from impasto.engine.jobs.job import Finished, Job
+    from impasto.engine.jobs.reconstruction import content_reconstruction, style_reconstruction
     from impasto.engine.jobs.refinement import RefinementError, transfer_refined
-    from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
     from impasto.engine.result import Evaluation, Result
     from impasto.engine.settings import Settings, Tap
     from impasto.models.errors import ImpastoError
@@ -36,8 +36,8 @@ _HOMES = {
     "Settings": "settings",
     "Started": "events",
     "Tap": "settings",
-    "content_reconstruction": "reconstruction",
-    "style_reconstruction": "reconstruction",
+    "content_reconstruction": "jobs.reconstruction",
+    "style_reconstruction": "jobs.reconstruction",
     "transfer_refined": "jobs.refinement",
 }
 

@@ -36,9 +36,9 @@ from impasto.engine import Engine, Settings
 from impasto.engine.compile.objective import Objective
 from impasto.engine.compile.optimiser_settings import PIXEL_RANGE, lbfgs_settings
 from impasto.engine.images import Picture, fit_long_side, read_image
+from impasto.engine.jobs.reconstruction import content_reconstruction, style_reconstruction
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
 from impasto.engine.optimisers.solution import Vector
-from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
 from impasto.models.errors import ImpastoError
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")

@@ -11,7 +11,7 @@ from impasto.engine.cli.declare import MACHINE, OUTPUT, option, takes
 from impasto.engine.cli.options import ENGINE, PRECISIONS, Batch, Options, json_option
 from impasto.engine.cli.pinned_command import with_options
 from impasto.engine.cli.terminal import INTERRUPTED, interruptible, print_json
-from impasto.engine.reconstruction import CONTENT_PRECISION
+from impasto.engine.jobs.reconstruction import CONTENT_PRECISION
 
 if TYPE_CHECKING:
     from impasto.engine.events import Event

@@ -9,7 +9,7 @@ import typer
 from impasto.engine.cli.declare import MACHINE, OPTIMISER, OUTPUT, option, takes
 from impasto.engine.cli.options import Options, Output, tap_help
 from impasto.engine.cli.single_run import SingleRun
-from impasto.engine.reconstruction import (
+from impasto.engine.jobs.reconstruction import (
     CONTENT_HISTORY,
     CONTENT_PRECISION,
     STYLE_HISTORY,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.engine.figures.defaults import with_defaults
-from impasto.engine.reconstruction import STYLE_HISTORY, content_reconstruction, style_reconstruction
+from impasto.engine.jobs.reconstruction import STYLE_HISTORY, content_reconstruction, style_reconstruction
 from impasto.engine.settings import STYLE_TAPS, Settings
 from impasto.models.errors import ImpastoError
 

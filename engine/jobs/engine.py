@@ -124,7 +124,7 @@ class Engine:
         """Paint a content image in the style of another; or reconstruct one of them from its features alone.
 
         With a style_weight of 0 only content terms are left, with a content_weight of 0 only style terms: the graph
-        holds no others and ends at the deepest tap in use (`impasto.engine.reconstruction` has such settings).
+        holds no others and ends at the deepest tap in use (`impasto.engine.jobs.reconstruction` has such settings).
 
         Args:
             content: a path, a PIL image or an array, as `impasto.engine.images.read_image` takes them; or None where

@@ -13,7 +13,7 @@ from impasto.engine.device.loop import DeviceLoop
 from impasto.engine.device.objective import Objective, OnDevice
 from impasto.engine.device.placement import GPU_REPORT_EVERY, LoopPlacement
 from impasto.engine.jobs.descent import Descent
-from impasto.engine.reconstruction import content_reconstruction
+from impasto.engine.jobs.reconstruction import content_reconstruction
 from impasto.engine.runtime import providers
 from impasto.engine.runtime.providers import beside, cuda, nvidia, openvino, tensorrt
 from impasto.engine.runtime.session import Session

@@ -11,9 +11,9 @@ from impasto.engine.compile.optimiser_settings import lbfgs_settings
 from impasto.engine.device.objective import Objective
 from impasto.engine.images import read_image
 from impasto.engine.jobs import descent
+from impasto.engine.jobs.reconstruction import content_reconstruction, style_reconstruction
 from impasto.engine.optimisers.lbfgs import LbfgsSettings, lbfgs
 from impasto.engine.optimisers.solution import Budget, Evaluate, Minimisation, Vector
-from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
 from impasto.engine.runtime import providers
 from tests.engine.command_line import run
 from tests.engine.conftest import TAPS, Files
