@@ -24,8 +24,8 @@ from impasto.bench.series import Series
 from impasto.bench.subject import Subject
 from impasto.bench.watch import Unwatched
 from impasto.engine import providers
-from impasto.engine.images import write_atomically
 from impasto.engine.providers import cuda
+from impasto.models.atomic import write_atomically
 from impasto.models.errors import ImpastoError
 
 PARTS = ("checks", "evaluation", "loop", "transfer", "throughput", "cold-start", "compare")

@@ -21,7 +21,8 @@ from impasto.bench import rounding
 from impasto.bench.conditions import conditions
 from impasto.engine import Engine, Settings
 from impasto.engine.providers import Provider, choose
-from impasto.models.store import FULL, atomic_file
+from impasto.models.atomic import write_atomically
+from impasto.models.store import FULL
 
 REFERENCE = "cpu:fp32"
 SIZES_PX = (256, 512)
@@ -63,8 +64,7 @@ def main() -> None:
                 run |= {"size_px": size, "start": start, "way": way, "loss": loss, "above_fp32": loss / reference - 1}
                 record["runs"].append(run)
                 print(f"{size} px from {start}, {way}: {loss:.6g}, {run['above_fp32']:+.2%} of fp32's", flush=True)
-                with atomic_file(arguments.json) as part:
-                    part.write_text(json.dumps(record, indent=1) + "\n")
+                write_atomically(arguments.json, (json.dumps(record, indent=1) + "\n").encode())
 
 
 def squared(path: Path, size: int, folder: Path) -> Path:

@@ -40,8 +40,8 @@ from impasto.engine.lbfgs import LbfgsSettings, lbfgs
 from impasto.engine.objective import Objective
 from impasto.engine.outcome import Budget, Vector
 from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
+from impasto.models.atomic import write_atomically
 from impasto.models.errors import ImpastoError
-from impasto.models.store import atomic_file
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 MARKS = (1, 50, 100, 200, 300, 500)
@@ -187,8 +187,7 @@ def main() -> None:
                     start = Start(x, objective.image_shape, arguments.evaluations, settings)
                     rows[name] = run_one(name, objective, start, image)
                     print(case, name, json.dumps(rows[name]), flush=True)
-                    with atomic_file(arguments.output) as part:
-                        part.write_text(json.dumps(record, indent=1) + "\n")
+                    write_atomically(arguments.output, (json.dumps(record, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

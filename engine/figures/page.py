@@ -10,7 +10,7 @@ from impasto.engine.figures.record import Record
 from impasto.engine.figures.sheet import note
 from impasto.engine.images import encode_for_page, read_image
 from impasto.engine.report.page import figure, image, page
-from impasto.models.store import atomic_file
+from impasto.models.atomic import atomic_file
 
 AFTER = "After Gatys, Ecker and Bethge, A Neural Algorithm of Artistic Style, arXiv:1508.06576."
 MOST_PX = 1024  # longer sides of cells are reduced, for the page's sake

@@ -14,9 +14,9 @@ from typing import Any
 from impasto.engine.figures.plan import Cell, Plan
 from impasto.engine.manifest import STARTS
 from impasto.engine.result import Result
+from impasto.models.atomic import write_atomically
 from impasto.models.checksum import sha256_of
 from impasto.models.errors import ImpastoError
-from impasto.models.store import atomic_file
 
 FILE_NAME = "figure.json"
 ASKED, CELLS = "asked", "cells"
@@ -136,8 +136,8 @@ class Record:
         return cells
 
     def _write(self) -> None:
-        with atomic_file(self._folder / FILE_NAME, durable=True) as part:
-            part.write_text(json.dumps({ASKED: self._asked, CELLS: self.cells}, indent=1) + "\n")
+        content = json.dumps({ASKED: self._asked, CELLS: self.cells}, indent=1) + "\n"
+        write_atomically(self._folder / FILE_NAME, content.encode(), durable=True)
 
 
 def asked_for(plan: Plan, made_with: Mapping[str, Any]) -> dict[str, Any]:

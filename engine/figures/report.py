@@ -19,6 +19,7 @@ from impasto.engine.figures.record import ASKED, CELLS, FILE_NAME
 from impasto.engine.report import Curve, check_report_path, losses, page, surroundings
 from impasto.engine.report.curve import Mark, Point, starting_point
 from impasto.engine.words import in_words
+from impasto.models.atomic import write_atomically
 from impasto.models.errors import ImpastoError
 
 COURSES = "courses"
@@ -74,7 +75,7 @@ class FigureReport:
                 "points": [asdict(point) for point in points],
                 "marks": [asdict(mark) for mark in curve.marks],
             }
-            images.write_atomically(self._course_path(cell), json.dumps(course).encode())
+            write_atomically(self._course_path(cell), json.dumps(course).encode())
 
     def finish(self, *, command: str = "") -> None:
         """Write the page of what is there; cells that are not finished are left out.
@@ -85,7 +86,7 @@ class FigureReport:
         Raises:
             ImpastoError: it cannot be written.
         """
-        images.write_atomically(self._path, self._html(command).encode())
+        write_atomically(self._path, self._html(command).encode())
 
     def _course_path(self, cell: Cell) -> Path:
         return self._folder / COURSES / f"{cell.name}.json"

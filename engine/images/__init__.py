@@ -4,7 +4,6 @@ Pillow is imported in this package and nowhere else.
 """
 
 from impasto.engine.images.animation import check_animation, write_animation
-from impasto.engine.images.atomic import check_place, write_atomically
 from impasto.engine.images.embedding import encode_for_page, reduce_colours, thumbnail
 from impasto.engine.images.errors import ImageError
 from impasto.engine.images.metadata import read_metadata
@@ -19,7 +18,6 @@ __all__ = [
     "Picture",
     "Source",
     "check_animation",
-    "check_place",
     "check_writable",
     "encode_for_page",
     "fit_long_side",
@@ -33,6 +31,5 @@ __all__ = [
     "to_nchw",
     "write_animation",
     "write_array",
-    "write_atomically",
     "write_image",
 ]

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from impasto.engine.images.atomic import check_place, write_atomically
 from impasto.engine.images.errors import ImageError
+from impasto.models.atomic import check_place, write_atomically
 
 ByteArray = npt.NDArray[np.uint8]
 
@@ -30,7 +30,7 @@ def check_animation(path: Path) -> None:
     """
     if path.suffix.lower() not in _ENCODERS:
         raise ImageError(f"cannot write {path}: no such animation; allowed are {', '.join(_ENCODERS)}")
-    check_place(path)
+    check_place(path, ImageError)
 
 
 def write_animation(path: Path, frames: Sequence[ByteArray], durations_ms: Sequence[int]) -> None:
@@ -62,4 +62,4 @@ def write_animation(path: Path, frames: Sequence[ByteArray], durations_ms: Seque
         loop=0,
         **options,
     )
-    write_atomically(path, file.getvalue())
+    write_atomically(path, file.getvalue(), failure=ImageError)

@@ -12,6 +12,7 @@ from impasto.engine.report import losses, page
 from impasto.engine.report.curve import Curve, Point
 from impasto.engine.result import Result
 from impasto.engine.words import in_words
+from impasto.models.atomic import check_place, write_atomically
 from impasto.models.errors import ImpastoError
 
 EXTENSIONS = (".html", ".htm")
@@ -29,7 +30,7 @@ def check_report_path(path: Path) -> None:
     """
     if path.suffix.lower() not in EXTENSIONS:
         raise ImpastoError(f"cannot write {path}: a report is a page; allowed are {', '.join(EXTENSIONS)}")
-    images.check_place(path)
+    check_place(path)
 
 
 class Report:
@@ -88,7 +89,7 @@ class Report:
         Raises:
             ImpastoError: it cannot be written.
         """
-        images.write_atomically(self._path, self.html(result).encode())
+        write_atomically(self._path, self.html(result).encode())
         return f"{self._path}: report"
 
     def html(self, result: Result) -> str:
