@@ -61,7 +61,7 @@ def figure(
     ignore_memory: options.IgnoreMemory = False,
     report: Annotated[
         Path | None,
-        typer.Option(help="Also write a page: every cell with its loss curves. .html", show_default=False),
+        typer.Option(help="Also write the page, figure.html, here. .html", show_default=False),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per cell on stdout.")] = False,
@@ -71,10 +71,11 @@ def figure(
     Interrupted in any way, the same command goes on with the first cell that was not finished.
     """
     from impasto.engine.cli.figure_progress import CellLines, FigureProgress
-    from impasto.engine.figures import FigureReport, Follower, make_figure, names_of_defaults, plan_figure
+    from impasto.engine.figures import make_figure, names_of_defaults, plan_figure
     from impasto.engine.render import Engine
+    from impasto.engine.report import check_report_path
 
-    plan = plan_figure(
+    paper_figure = plan_figure(
         number,
         content,
         style or [],
@@ -90,7 +91,8 @@ def figure(
     )
     if precision is None:
         precision = CONTENT_PRECISION if number == 1 else "auto"
-    page = None if report is None else FigureReport(report, plan, output)
+    if report is not None:
+        check_report_path(report, output)
     tell = silent if quiet else say
     start_s = time.perf_counter()
     open_engine = partial(
@@ -101,25 +103,27 @@ def figure(
         open_engine(model, provider=provider, precision=precision) as engine,
     ):
         used = {"model": engine.network.name, "provider": engine.provider.name, "precision": engine.provider.precision}
-        tell(names_of_defaults([path for _, path in plan.inputs]))
+        tell(names_of_defaults([path for _, path in paper_figure.inputs]))
         tell(engine.network.choice)
         tell("" if as_json else engine.provider.choice)
-        lines = CellLines(plan, silent=not as_json)
-        with FigureProgress(plan, evaluations, hidden=quiet or as_json, say=tell) as progress:
-            followers: list[Follower] = [progress, lines]
-            if page is not None:
-                followers.append(page)
+        lines = CellLines(paper_figure, silent=not as_json)
+        with FigureProgress(paper_figure, evaluations, hidden=quiet or as_json, say=tell) as progress:
             whole = make_figure(
-                engine, plan, output, batch=batch, followers=followers, cancel=lambda: bool(interrupted)
+                engine,
+                paper_figure,
+                output,
+                batch=batch,
+                report=report,
+                command=with_options(["impasto", *sys.argv[1:]], {**used, "seed": str(seed)}),
+                followers=[progress, lines],
+                cancel=lambda: bool(interrupted),
             )
-    if page is not None:
-        page.finish(command=with_options(["impasto", *sys.argv[1:]], {**used, "seed": str(seed)}))
     if not whole:
         tell(f"{output}: interrupted; the same command goes on")
         raise typer.Exit(INTERRUPTED)
     if not quiet and not as_json:
         seconds = time.perf_counter() - start_s
         print(
-            f"{output / 'sheet.png'} and figure.html: {len(plan.cells)} cells, {lines.count} of them found, "
+            f"{output / 'sheet.png'} and figure.html: {len(paper_figure.cells)} cells, {lines.count} of them found, "
             f"{seconds:.0f} s" + (f"\n{report}: report" if report else "")
         )

@@ -10,17 +10,17 @@ from rich.console import Console
 
 from impasto.engine.cli.progress import grouped
 from impasto.engine.events import Event, Iteration, Started
-from impasto.engine.figures import Cell, Plan
+from impasto.engine.figures import Cell, Figure
 
 
 class FigureProgress:
     """Bars on stderr, one for the whole and one for each cell under way; nothing where stderr is not a terminal."""
 
-    def __init__(self, plan: Plan, evaluations: int, *, hidden: bool, say: Callable[[str], None]) -> None:
+    def __init__(self, figure: Figure, evaluations: int, *, hidden: bool, say: Callable[[str], None]) -> None:
         """Make a bar for so many cells of so many evaluations each; the cells' bars come and go.
 
         Args:
-            plan: with the cells.
+            figure: with the cells.
             evaluations: of each.
             hidden: whether there are to be no bars.
             say: what a person should know takes this way.
@@ -37,9 +37,9 @@ class FigureProgress:
             transient=True,
         )
         self._say = say
-        self._evaluations, self._count = evaluations, len(plan.cells)
+        self._evaluations, self._count = evaluations, len(figure.cells)
         # The whole counts evaluations too, so that it moves and can tell the time that is left.
-        self._whole = self._bars.add_task("figure", total=len(plan.cells) * evaluations, remark="preparing")
+        self._whole = self._bars.add_task("figure", total=len(figure.cells) * evaluations, remark="preparing")
         self._cells: dict[str, progress.TaskID] = {}
         self._under_way: dict[str, int] = {}
         self._ended = 0
@@ -104,10 +104,10 @@ class CellLines:
         count: of the cells that were found.
     """
 
-    def __init__(self, plan: Plan, *, silent: bool) -> None:
-        """Follow the cells of a plan; silent, they are only counted."""
+    def __init__(self, figure: Figure, *, silent: bool) -> None:
+        """Follow the cells of a figure; silent, they are only counted."""
         self.count = 0
-        self._plan, self._silent = plan, silent
+        self._figure, self._silent = figure, silent
         self._begun: set[str] = set()
 
     def found(self, cell: Cell) -> None:
@@ -126,5 +126,5 @@ class CellLines:
 
     def _print(self, cell: Cell, *, finished: bool) -> None:
         if not self._silent:
-            number, cells = self._plan.cells.index(cell) + 1, len(self._plan.cells)
+            number, cells = self._figure.cells.index(cell) + 1, len(self._figure.cells)
             print(json.dumps({"cell": cell.name, "number": number, "of": cells, "finished": finished}), flush=True)

@@ -4,7 +4,7 @@ Pillow is imported in this package and nowhere else.
 """
 
 from impasto.engine.images.animation import check_animation, write_animation
-from impasto.engine.images.embedding import encode_for_page, reduce_colours, thumbnail
+from impasto.engine.images.embedding import data_url, reduce_colours, thumbnail
 from impasto.engine.images.errors import ImageError
 from impasto.engine.images.metadata import read_metadata
 from impasto.engine.images.picture import Picture, from_nchw, require_min_side, to_nchw
@@ -19,7 +19,7 @@ __all__ = [
     "Source",
     "check_animation",
     "check_writable",
-    "encode_for_page",
+    "data_url",
     "fit_long_side",
     "from_nchw",
     "read_image",

@@ -70,6 +70,7 @@ class Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.alternatives: list[str] = []
+        self.shared: list[str] = []
         self.sources: list[str] = []
         self.language = ""
 
@@ -77,6 +78,8 @@ class Page(HTMLParser):
         values = {name: value or "" for name, value in attrs}
         if tag == "img":
             self.alternatives.append(values.get("alt", ""))
+        if values.get("role") == "img" and tag == "div":
+            self.shared.append(values.get("aria-label", ""))
         if tag == "html":
             self.language = values.get("lang", "")
         self.sources += [values[name] for name in ("src", "href") if name in values]
@@ -104,17 +107,19 @@ def test_a_figure_is_cells_sheet_page_and_record(
     assert "; 40 x 37 px, 4 evaluations, " in html  # what it came to, whatever --size said
     page = Page()
     page.feed(html)
-    originals = {1: 2, 2: 3, 3: 2}[number]
+    shown = {1: 2 + 2, 2: 3 + 3, 3: 2}[number]  # the inputs, and those of them that stand with the cells
     assert page.language == "en"
-    assert len(page.alternatives) == CELLS[number] + originals
-    assert all(len(text) > 10 for text in page.alternatives)
+    assert len(page.alternatives) == 2 * CELLS[number]  # in the table, and compared with an original
+    assert len(page.shared) == shown + CELLS[number]
+    assert all(len(text) > 10 for text in page.alternatives + page.shared)
     assert len(set(page.alternatives)) == len(page.alternatives)
-    assert all(source.startswith("data:") for source in page.sources)
+    assert all(source.startswith(("data:", "#cell-")) for source in page.sources)
     with Image.open(folder / "sheet.png") as sheet:
         columns, factor = {1: (6, 4), 2: (3, 7), 3: (4, 5)}[number]
         assert 800 <= columns * factor * 40 < sheet.width < 1200  # labels are sharp where it is shown
     assert {path.name for path in folder.iterdir()} == {
-        "sheet.png", "figure.html", "figure.json", ".figure.lock", *(cell["file"] for cell in content["cells"].values())
+        "sheet.png", "figure.html", "figure.json", "courses", ".figure.lock",
+        *(cell["file"] for cell in content["cells"].values()),
     }  # fmt: skip
 
 

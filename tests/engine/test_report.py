@@ -1,5 +1,6 @@
 """The page of a run."""
 
+import inspect
 import itertools
 import math
 import re
@@ -12,8 +13,7 @@ import pytest
 
 from impasto.engine import Engine, Event, ImpastoError, Iteration, PrecisionChanged, Result, Settings, Started
 from impasto.engine.report import MOST_POINTS, Curve, Mark, Report
-from impasto.engine.report.charts import Chart, round_steps
-from impasto.engine.report.look import DARK, DARK_LINES, LIGHT, LIGHT_LINES
+from impasto.engine.report.charts import COLOURS, Chart, round_steps
 from impasto.engine.thinning import Thinned
 from tests.engine import pages
 from tests.engine.command_line import run
@@ -321,8 +321,13 @@ def test_steps_are_round_and_few(high: float) -> None:
     assert f"{steps[1]:e}"[0] in "125"
 
 
-@pytest.mark.parametrize(("colours", "lines"), [(LIGHT, LIGHT_LINES), (DARK, DARK_LINES)])
-def test_colours_stand_out_from_the_page(colours: dict[str, str], lines: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("dark", [False, True])
+def test_colours_stand_out_from_the_page(dark: bool) -> None:
+    sheet = (Path(inspect.getfile(Report)).with_name("page.css")).read_text()
+    light_alone, both = (re.findall(r":root {(.*?)}", sheet, re.DOTALL)[at] for at in (0, 1))
+    colours = dict(re.findall(r"--([\w-]+): (#\w{6});", both if dark else light_alone))
+    lines = [colours[f"line-{index}"] for index in range(COLOURS)]
+    assert len(colours) == len(lines) + 5
     assert contrast("#ffffff", "#000000") == pytest.approx(21)
     for name in ("text", "faint"):
         assert contrast(colours[name], colours["page"]) >= 4.5

@@ -49,7 +49,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Figure:
     """A figure that can be made.
 
     Attributes:
@@ -94,8 +94,8 @@ def plan_figure(
     *,
     ratio: float | None = None,
     **settings: Any,
-) -> Plan:
-    """Return the plan of a figure.
+) -> Figure:
+    """Return a figure of the paper, with all its cells.
 
     Args:
         number: 1, 2 or 3.
@@ -124,7 +124,7 @@ def plan_figure(
     return _figure_3(content, styles[0], settings)
 
 
-def _figure_1(content: Path | None, style: Path | None, settings: dict[str, Any]) -> Plan:
+def _figure_1(content: Path | None, style: Path | None, settings: dict[str, Any]) -> Figure:
     rows: list[str] = []
     originals: list[Path] = []
     cells: list[Cell] = []
@@ -143,10 +143,10 @@ def _figure_1(content: Path | None, style: Path | None, settings: dict[str, Any]
             description = f"A texture with the Gram matrices of {style.name} at {_set(taps)}"
             chosen = style_reconstruction(taps, **settings)
             cells.append(Cell(f"style-{taps[-1]}", row, column, _set(taps), description, None, style, chosen))
-    return Plan(1, "Content and style reconstructions", tuple(rows), (), tuple(originals), False, tuple(cells))
+    return Figure(1, "Content and style reconstructions", tuple(rows), (), tuple(originals), False, tuple(cells))
 
 
-def _figure_2(content: Path, styles: Sequence[Path], ratio: float, settings: dict[str, Any]) -> Plan:
+def _figure_2(content: Path, styles: Sequence[Path], ratio: float, settings: dict[str, Any]) -> Figure:
     chosen = Settings(content_weight=ratio, style_weight=1.0, **{**FROM_NOISE, **settings})
     cells = []
     for index, style in enumerate(styles):
@@ -157,10 +157,10 @@ def _figure_2(content: Path, styles: Sequence[Path], ratio: float, settings: dic
     rows = ("",) * (cells[-1].row + 1)
     originals = (content, *(None for _ in rows[1:]))
     title = f"One photograph in several styles, alpha/beta {_power(ratio)}"
-    return Plan(2, title, rows, (), originals, True, tuple(cells))
+    return Figure(2, title, rows, (), originals, True, tuple(cells))
 
 
-def _figure_3(content: Path, style: Path, settings: dict[str, Any]) -> Plan:
+def _figure_3(content: Path, style: Path, settings: dict[str, Any]) -> Figure:
     cells = []
     for row, taps in enumerate(NESTED):
         for column, ratio in enumerate(RATIOS):
@@ -171,7 +171,7 @@ def _figure_3(content: Path, style: Path, settings: dict[str, Any]) -> Plan:
     rows = tuple(("" if row == 0 else "+ ") + taps[-1] for row, taps in enumerate(NESTED))
     columns = tuple(f"alpha/beta {_power(ratio)}" for ratio in RATIOS)
     title = "Style taps (rows, each with those above it) against alpha/beta (columns)"
-    return Plan(3, title, rows, columns, (None,) * len(rows), False, tuple(cells))
+    return Figure(3, title, rows, columns, (None,) * len(rows), False, tuple(cells))
 
 
 def _set(taps: Sequence[str]) -> str:
