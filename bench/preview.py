@@ -23,7 +23,7 @@ from impasto.bench.script import as_script
 from impasto.engine import Engine, Event, Settings
 from impasto.engine.preview import Pace, Preview
 from impasto.engine.preview.pace import SHARE
-from impasto.engine.preview.place import TerminalSize
+from impasto.engine.preview.size import TerminalSize
 from impasto.models.errors import ImpastoError
 from impasto.models.store import EMBEDDED
 

@@ -93,9 +93,8 @@ def make_figure(
         if is_whole:
             write_sheet(figure, record, folder / SHEET)
         page = page_of(figure, record, courses, command).encode()
-        for path in (folder / PAGE, report):
-            if path is not None:
-                write_atomically(path, page, durable=True)
+        for path in filter(None, (folder / PAGE, report)):
+            write_atomically(path, page, durable=True)
     return is_whole
 
 

@@ -7,9 +7,8 @@ from impasto.engine.images.animation import check_animation, write_animation
 from impasto.engine.images.embedding import data_url, reduce_colours, thumbnail
 from impasto.engine.images.errors import ImageError
 from impasto.engine.images.metadata import read_metadata
-from impasto.engine.images.picture import Picture, from_nchw, require_min_side, to_nchw
+from impasto.engine.images.picture import Picture, fit_long_side, from_nchw, require_min_side, resize, to_nchw
 from impasto.engine.images.reading import Source, read_image
-from impasto.engine.images.resizing import fit_long_side, resize
 from impasto.engine.images.writing import EXTENSIONS, check_writable, write_array, write_image
 
 __all__ = [

@@ -6,9 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from impasto.engine.images.picture import Picture
+from impasto.engine.images.picture import Picture, fit_long_side
 from impasto.engine.images.png import encode_png
-from impasto.engine.images.resizing import fit_long_side
 from impasto.engine.images.writing import encode_jpeg, quantise
 
 FloatArray = npt.NDArray[np.float32]

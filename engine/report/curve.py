@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
-from impasto.engine.thinning import Thinned
+from impasto.engine.thinning import EvenlySpaced
 
 MOST_POINTS = 1000  # about 20 kB of page a term and chart
 
@@ -58,7 +58,7 @@ class Curve:
         self.begun: Started | None = None
         self.started: Started | None = None
         self.marks: list[Mark] = []
-        self._thinned: Thinned[Point] = Thinned(MOST_POINTS - 1)
+        self._points: EvenlySpaced[Point] = EvenlySpaced(MOST_POINTS - 1)
         self._last: Point | None = None
 
     def take(self, event: Event) -> None:
@@ -66,7 +66,7 @@ class Curve:
         if isinstance(event, Iteration):
             terms = dict(event.terms)
             self._last = Point(event.iteration, event.evaluations, event.seconds, event.loss, terms)
-            self._thinned.add(event.iteration, self._last)
+            self._points.add(event.iteration, self._last)
         elif isinstance(event, PrecisionChanged):
             self._mark(event.after)
         elif isinstance(event, Started):
@@ -85,7 +85,7 @@ class Curve:
 
     def points(self) -> list[Point]:
         """Return the iterations in order, the last one in any case."""
-        points = self._thinned.items()
+        points = self._points.items()
         if self._last is not None and (not points or points[-1] is not self._last):
             points.append(self._last)
         return points

@@ -14,7 +14,7 @@ import pytest
 from impasto.engine import Engine, Event, ImpastoError, Iteration, PrecisionChanged, Result, Settings, Started
 from impasto.engine.report import MOST_POINTS, Curve, Mark, Report
 from impasto.engine.report.charts import COLOURS, Chart, round_steps
-from impasto.engine.thinning import Thinned
+from impasto.engine.thinning import EvenlySpaced
 from tests.engine import pages
 from tests.engine.command_line import run
 from tests.engine.conftest import TAPS, Files
@@ -336,14 +336,14 @@ def test_colours_stand_out_from_the_page(dark: bool) -> None:
 
 
 def test_thinning_keeps_multiples_of_its_step() -> None:
-    thinned: Thinned[int] = Thinned(4, 3)
+    thinned: EvenlySpaced[int] = EvenlySpaced(4, 3)
     for number in range(1, 40):
         thinned.add(number, number)
     assert thinned.items() == [12, 24, 36]
     assert thinned.step == 12
     assert (thinned.wants(48), thinned.wants(42)) == (True, False)
     with pytest.raises(ValueError, match="must be 1 or more"):
-        Thinned(0)
+        EvenlySpaced(0)
 
 
 def test_public_path_is_checked_when_the_report_is_made(tmp_path: Path) -> None:
