@@ -8,7 +8,7 @@ from typing import Any
 
 from impasto.engine.events import Event, Started
 from impasto.engine.figures.figure import Cell
-from impasto.engine.report.curve import Curve, Mark, Point, starting_point
+from impasto.engine.report.curve import Curve, Mark, Point, with_start
 from impasto.models.atomic import write_atomically
 
 FOLDER = "courses"
@@ -41,7 +41,7 @@ class Courses:
         """
         curve = self._curves.pop(cell.name)
         course = {
-            "setup_s": curve.begun.setup_s if curve.begun else 0.0,
+            "setup_s": curve.setup_s,
             "points": [asdict(point) for point in curve.points()],
             "marks": [asdict(mark) for mark in curve.marks],
         }
@@ -58,11 +58,11 @@ class Courses:
             course = json.loads(self._path(cell).read_bytes())
             points = [Point(**point) for point in course["points"]]
             marks = [Mark(**mark) for mark in course["marks"]]
-            initial = starting_point(course["setup_s"], entry["initial_terms"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return [], []
-        belongs = points and (points[-1].loss, points[-1].iteration) == (entry["loss"], entry["iterations"])
-        return ([initial, *points], marks) if belongs else ([], [])
+            if (points[-1].loss, points[-1].iteration) == (entry["loss"], entry["iterations"]):
+                return with_start(points, course["setup_s"], entry["initial_terms"]), marks
+        except (OSError, ValueError, LookupError, TypeError):
+            pass
+        return [], []
 
     def _path(self, cell: Cell) -> Path:
         return self._folder / f"{cell.name}.json"

@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impasto.engine.figures.defaults import with_defaults
 from impasto.engine.reconstruction import STYLE_HISTORY, content_reconstruction, style_reconstruction
 from impasto.engine.settings import STYLE_TAPS, Settings
 from impasto.models.errors import ImpastoError
 
 FIGURES = (1, 2, 3)
+
+# The images of a figure for which none are given: four of the project's own, small, in the package.
+PICTURES = Path(__file__).parent / "pictures"
+DEFAULT_CONTENT = PICTURES / "harbour.jpg"
+DEFAULT_STYLES = tuple(PICTURES / name for name in ("swirls.jpg", "mosaic.jpg", "woodcut.jpg"))
+
 RATIOS = (1e-5, 1e-4, 1e-3, 1e-2)
 NESTED = tuple(STYLE_TAPS[: count + 1] for count in range(len(STYLE_TAPS)))
 FIGURE_2_COLUMNS, FIGURE_2_RATIO = 3, 1e-4
@@ -99,7 +104,7 @@ def plan_figure(
 
     Args:
         number: 1, 2 or 3.
-        content: the content image; for this and the next, none is the package's, as `with_defaults` says.
+        content: the content image; for this and the next, none is the package's, as `_with_defaults` says.
         styles: the style images: one, for figure 2 any number.
         ratio: alpha / beta of figure 2, which alone takes one; None is `FIGURE_2_RATIO`.
         settings: of `Settings`, the same for all cells; they start from noise unless these say otherwise.
@@ -114,7 +119,7 @@ def plan_figure(
     if number != 2 and ratio is not None:
         of = "no alpha/beta" if number == 1 else f"its own: {', '.join(map(_power, RATIOS))}"
         raise ImpastoError(f"bad ratio {ratio:g}: figure 2 alone takes one, and figure {number} has {of}; drop --ratio")
-    content, styles = with_defaults(number, content, styles)
+    content, styles = _with_defaults(number, content, styles)
     if number == 1:
         return _figure_1(content, styles[0] if styles else None, settings)
     if content is None:  # never, but for figure 1
@@ -122,6 +127,25 @@ def plan_figure(
     if number == 2:
         return _figure_2(content, styles, FIGURE_2_RATIO if ratio is None else ratio, settings)
     return _figure_3(content, styles[0], settings)
+
+
+def _with_defaults(number: int, content: Path | None, styles: Sequence[Path]) -> tuple[Path | None, tuple[Path, ...]]:
+    """Return the content image and the style images of a figure.
+
+    Args:
+        number: 1, 2 or 3. Figure 1 with one image is that image's row alone; the others need both.
+        content: as given, or None.
+        styles: as given; none are the package's, three for figure 2 and else one.
+    """
+    if number == 1 and (content or styles):
+        return content, tuple(styles)
+    return content or DEFAULT_CONTENT, tuple(styles) or DEFAULT_STYLES[: 3 if number == 2 else 1]
+
+
+def names_of_defaults(paths: Sequence[Path]) -> str:
+    """Say which of some images are the package's; "" where none is."""
+    names = [path.name for path in paths if path.parent == PICTURES]
+    return f"from the package: {', '.join(names)}" if names else ""
 
 
 def _figure_1(content: Path | None, style: Path | None, settings: dict[str, Any]) -> Figure:

@@ -5,21 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from impasto.engine.images.errors import ImageError
+from impasto.engine.images.samples import ByteArray
 from impasto.models.atomic import check_place, write_atomically
-
-ByteArray = npt.NDArray[np.uint8]
 
 _ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".webp": ("WEBP", {"quality": 85, "method": 2}),
     ".gif": ("GIF", {}),
     ".png": ("PNG", {}),  # APNG
 }
-ANIMATION_EXTENSIONS = tuple(_ENCODERS)
 
 
 def check_animation(path: Path) -> None:

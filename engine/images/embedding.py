@@ -3,15 +3,12 @@
 import base64
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from impasto.engine.images.picture import Picture, fit_long_side
 from impasto.engine.images.png import encode_png
+from impasto.engine.images.samples import ByteArray, FloatArray
 from impasto.engine.images.writing import encode_jpeg, quantise
-
-FloatArray = npt.NDArray[np.float32]
-ByteArray = npt.NDArray[np.uint8]
 
 
 def data_url(picture: Picture, most_px: int) -> str:

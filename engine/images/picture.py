@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from impasto.engine.images.errors import ImageError
-
-FloatArray = npt.NDArray[np.float32]
+from impasto.engine.images.samples import FloatArray
 
 _LEAST_ALPHA = 1 / 255  # below it, a colour divided by its alpha is noise
 

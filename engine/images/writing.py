@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import ExifTags, Image, ImageCms
 
 from impasto.engine.images.arrays import FILE_SCALE
 from impasto.engine.images.errors import ImageError
 from impasto.engine.images.metadata import KEYWORD, as_description, as_text
 from impasto.engine.images.png import encode_png
-from impasto.engine.images.samples import AnyArray
+from impasto.engine.images.samples import AnyArray, FloatArray
 from impasto.engine.images.tiff import encode_tiff
 from impasto.models.atomic import check_extension, check_place, write_atomically
 
-FloatArray = npt.NDArray[np.float32]
 Metadata = Mapping[str, Any]
 
 ARRAY_EXTENSIONS = (".npy",)

@@ -1,6 +1,6 @@
 """The course of a run, from its events."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
@@ -35,14 +35,16 @@ class Mark:
     text: str
 
 
-def starting_point(setup_s: float, terms: Mapping[str, float]) -> Point:
-    """Return the point before the first iteration, at the first evaluation.
+def with_start(points: Sequence[Point], setup_s: float, terms: Mapping[str, float]) -> list[Point]:
+    """Return iterations after the start, which is at the first evaluation; nothing where there was no iteration.
 
     Args:
-        setup_s: seconds that it took to get there.
-        terms: of the image that the run started from.
+        points: of the iterations.
+        setup_s: seconds that it took to get to the start.
+        terms: of the image that the run started from; empty where they are not known.
     """
-    return Point(0, 1, setup_s, sum(terms.values()), dict(terms))
+    start = [Point(0, 1, setup_s, sum(terms.values()), dict(terms))] if points and terms else []
+    return [*start, *points]
 
 
 class Curve:
@@ -75,13 +77,10 @@ class Curve:
             self.begun = self.begun or event
             self.started = event
 
-    def start(self, terms: Mapping[str, float]) -> list[Point]:
-        """Return the point before the first iteration, at the first evaluation; none where no run has begun.
-
-        Args:
-            terms: of the image that the run started from.
-        """
-        return [starting_point(self.begun.setup_s, terms)] if self.begun is not None and terms else []
+    @property
+    def setup_s(self) -> float:
+        """Seconds before the first evaluation; 0 where no run has begun."""
+        return self.begun.setup_s if self.begun is not None else 0.0
 
     def points(self) -> list[Point]:
         """Return the iterations in order, the last one in any case."""

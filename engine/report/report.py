@@ -8,7 +8,7 @@ from impasto.engine.events import Event, Started
 from impasto.engine.examination import machine, versions
 from impasto.engine.images import Source
 from impasto.engine.report import losses
-from impasto.engine.report.curve import Curve, Point
+from impasto.engine.report.curve import Curve, with_start
 from impasto.engine.report.page import Input, as_table, render
 from impasto.engine.result import Result
 from impasto.models.atomic import check_place, write_atomically
@@ -100,6 +100,7 @@ class Report:
     def html(self, result: Result) -> str:
         """Return the page."""
         title = self._title()
+        points = with_start(self._curve.points(), self._curve.setup_s, result.initial_terms)
         return render(
             __package__,
             "report.html",
@@ -109,7 +110,7 @@ class Report:
             url=images.data_url(result.picture, MOST_PX),
             alt=f"The result: {title}",
             inputs=self._inputs,
-            charts=losses.charts("", self._points(result), self._curve.marks, list(result.terms)),
+            charts=losses.charts("", points, self._curve.marks, list(result.terms)),
             legend=losses.legend(result.initial_terms, result.terms, result.loss),
             command=self._how(result),
             relative_names=self._relative_names(),
@@ -121,11 +122,6 @@ class Report:
             content, style = self._inputs
             return f"{content.name} in the style of {style.name}"
         return "".join(f"{shown.name}, its {shown.kind} reconstructed" for shown in self._inputs) or "A run of impasto"
-
-    def _points(self, result: Result) -> list[Point]:
-        """Return the start and the iterations, if there was one."""
-        points = self._curve.points()
-        return [*self._curve.start(result.initial_terms), *points] if points else []
 
     def _how(self, result: Result) -> str:
         """Return the command; "" where there is none."""

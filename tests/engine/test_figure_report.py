@@ -13,6 +13,8 @@ import onnx_ir as ir
 import pytest
 from PIL import Image
 
+from impasto.engine import Engine
+from impasto.engine.figures import make_figure, plan_figure
 from tests.engine import pages
 from tests.engine.command_line import run
 from tests.small_network import VGG_WIDTHS, features_model
@@ -129,6 +131,17 @@ def test_the_report_may_be_the_figures_own_page(
     assert "--evaluations 3" in facts
     assert run(capsys, *command, "--evaluations", 3).status == 0
     assert path.read_text().partition("The command")[0] == cells  # from what was kept
+
+
+def test_a_figure_without_a_finished_cell_has_its_page(tmp_path: Path, command: list[object]) -> None:
+    scene, first = command[5], command[7]
+    figure = plan_figure(2, Path(str(scene)), [Path(str(first))], size=40, evaluations=3)
+    with Engine(Path(str(command[command.index("--model") + 1])), provider="cpu", threads=1) as engine:
+        assert not make_figure(engine, figure, tmp_path / "figure", cancel=lambda: True)
+    html = (tmp_path / "figure" / "figure.html").read_text()
+    assert "0 of 1 cells are finished" in html
+    assert pages.read(html).every("img") == []
+    assert not (tmp_path / "figure" / "sheet.png").exists()
 
 
 def test_a_bad_path_is_found_before_the_first_cell(

@@ -19,7 +19,8 @@ from PIL import Image
 from impasto.engine import Engine
 from impasto.engine.cli.figure_progress import FigureProgress
 from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
-from impasto.engine.figures import Cell, defaults, make_figure, plan_figure
+from impasto.engine.figures import Cell, make_figure, plan_figure
+from impasto.engine.figures.figure import PICTURES
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
 from impasto.engine.precision import NAMES
 from impasto.models.file_lock import file_lock
@@ -152,7 +153,7 @@ def test_without_images_the_packages_are_taken(capsys: pytest.CaptureFixture[str
     assert ended.status == 0
     assert ended.err.startswith("from the package: harbour.jpg, swirls.jpg, mosaic.jpg, woodcut.jpg\n")
     assert list(record(inputs.folder / "default")["cells"]) == ["1-swirls", "2-mosaic", "3-woodcut"]
-    assert sum(path.stat().st_size for path in defaults.FOLDER.iterdir()) < 150_000  # they are in the wheel
+    assert sum(path.stat().st_size for path in PICTURES.iterdir()) < 150_000  # they are in the wheel
 
 
 @pytest.mark.parametrize(
