@@ -23,8 +23,8 @@ from impasto.bench.scenarios import OFFLINE
 from impasto.bench.series import Series
 from impasto.bench.subject import Subject
 from impasto.bench.watch import Unwatched
-from impasto.engine import providers
-from impasto.engine.providers import cuda
+from impasto.engine.runtime import providers
+from impasto.engine.runtime.providers import cuda
 from impasto.models.atomic import write_atomically
 from impasto.models.errors import ImpastoError
 

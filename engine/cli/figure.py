@@ -72,8 +72,8 @@ def figure(
     """
     from impasto.engine.cli.figure_progress import CellLines, FigureProgress
     from impasto.engine.figures import make_figure, names_of_defaults, plan_figure
-    from impasto.engine.render import Engine
-    from impasto.engine.report import check_report_path
+    from impasto.engine.jobs.engine import Engine
+    from impasto.engine.watch.report import check_report_path
 
     paper_figure = plan_figure(
         number,

@@ -8,7 +8,7 @@ from typing import Any
 
 from impasto.engine.events import Event, Started
 from impasto.engine.figures.figure import Cell
-from impasto.engine.report.curve import Curve, Mark, Point, with_start
+from impasto.engine.watch.report.curve import Curve, Mark, Point, with_start
 from impasto.models.atomic import write_atomically
 
 FOLDER = "courses"

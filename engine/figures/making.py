@@ -12,9 +12,9 @@ from impasto.engine.figures.page import page_of
 from impasto.engine.figures.record import Record, asked_for
 from impasto.engine.figures.sheet import write_sheet
 from impasto.engine.images import read_image
-from impasto.engine.many import Job
-from impasto.engine.outcome import Outcome
-from impasto.engine.render import Engine
+from impasto.engine.jobs.engine import Engine
+from impasto.engine.jobs.many import Job
+from impasto.engine.optimisers.outcome import Outcome
 from impasto.models.atomic import write_atomically
 from impasto.models.errors import ImpastoError
 from impasto.models.file_lock import file_lock

@@ -9,9 +9,9 @@ from impasto.engine.figures.figure import Cell, Figure
 from impasto.engine.figures.record import Record
 from impasto.engine.figures.sheet import note
 from impasto.engine.images import data_url, read_image
-from impasto.engine.report import losses, surroundings
-from impasto.engine.report.charts import Chart
-from impasto.engine.report.page import Input, as_table, render
+from impasto.engine.watch.report import losses, surroundings
+from impasto.engine.watch.report.charts import Chart
+from impasto.engine.watch.report.page import Input, as_table, render
 
 AFTER = "After Gatys, Ecker and Bethge, A Neural Algorithm of Artistic Style, arXiv:1508.06576."
 MOST_PX = 1024  # longer sides of cells are reduced in the table

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.engine.figures.figure import Cell, Figure
-from impasto.engine.manifest import STARTS
+from impasto.engine.inputs.manifest import STARTS
 from impasto.engine.result import Result
 from impasto.models.atomic import write_atomically
 from impasto.models.checksum import sha256_of

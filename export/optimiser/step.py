@@ -1,4 +1,4 @@
-"""One step: what an evaluation was worth, and where to evaluate next. `impasto.engine.lbfgs`, written as masks."""
+"""One step: what an evaluation was worth, and where to evaluate next. `impasto.engine.optimisers.lbfgs`, written as masks."""
 
 import math
 from collections.abc import Mapping
