@@ -1,13 +1,12 @@
 """Records as a picture: time against size, how latencies spread, loss against seconds."""
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from impasto.engine.images import check_writable, write_atomically
+from impasto.models.atomic import atomic_file, check_extension, check_place
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
@@ -33,7 +32,8 @@ def draw(records: Mapping[str, Mapping[str, Any]], output: Path) -> list[str]:
     Raises:
         ImpastoError: matplotlib is missing, there is nothing to draw, or the file cannot be written.
     """
-    check_writable(output, extensions=(".png",))
+    check_extension(output, (".png",))
+    check_place(output)
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -50,9 +50,8 @@ def draw(records: Mapping[str, Mapping[str, Any]], output: Path) -> list[str]:
         axis.grid(visible=True, which="both", alpha=0.25)
         paint(axis, found, colours)
         axis.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    write_atomically(output, file.getvalue())
+    with atomic_file(output) as part:
+        figure.savefig(part, format="png")
     return [title for title, _, _ in panels]
 
 

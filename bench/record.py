@@ -8,7 +8,7 @@ from typing import Any
 
 from impasto.bench.conditions import load
 from impasto.bench.series import Series
-from impasto.engine.images import check_writable, write_atomically
+from impasto.models import atomic
 from impasto.models.errors import ImpastoError
 
 FORMAT = "impasto-bench-1"
@@ -55,7 +55,8 @@ def check_place(path: Path) -> None:
     Raises:
         ImpastoError: it is no .json, or no file can be made there.
     """
-    check_writable(path, extensions=(".json",))
+    atomic.check_extension(path, (".json",))
+    atomic.check_place(path)
 
 
 def write(path: Path, record: Mapping[str, Any]) -> None:
@@ -64,7 +65,7 @@ def write(path: Path, record: Mapping[str, Any]) -> None:
     Raises:
         ImpastoError: the file cannot be written.
     """
-    write_atomically(path, (json.dumps(_finite(record), indent=1, allow_nan=False) + "\n").encode())
+    atomic.write_atomically(path, (json.dumps(_finite(record), indent=1, allow_nan=False) + "\n").encode())
 
 
 def read(path: Path) -> dict[str, Any]:

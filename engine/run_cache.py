@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from impasto.models.store import atomic_file, cache_dir
+from impasto.models.atomic import atomic_file
+from impasto.models.store import cache_dir
 
 DISABLE_VARIABLE = "IMPASTO_NO_CACHE"
 GRAPHS, TARGETS, NETWORK_FACTS, MEMORY = "graphs", "targets", "network-facts", "memory"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from impasto.engine import run_cache
-from impasto.models.store import atomic_file
+from impasto.models.atomic import atomic_file
 
 
 def find(key: str) -> dict[str, np.ndarray] | None:

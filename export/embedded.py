@@ -13,9 +13,10 @@ import onnx_ir as ir
 from impasto.export.features import export_features
 from impasto.export.half_storage import narrow
 from impasto.export.tap_graph import CHANNELS
+from impasto.models.atomic import atomic_file
 from impasto.models.checksum import sha256_of
 from impasto.models.preprocess import OXFORD
-from impasto.models.store import EMBEDDED, EMBEDDED_DIR, atomic_file
+from impasto.models.store import EMBEDDED, EMBEDDED_DIR
 from impasto.models.version import VERSION
 
 

@@ -1,8 +1,6 @@
 """The gradient transformation from file to file."""
 
 import math
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import onnx_ir as ir
 
 from impasto.export.gradient import GradientError, gradient
 from impasto.export.vjp_rules.errors import FIX_SIZES
+from impasto.models.atomic import atomic_file, check_place
 
 PROTOBUF_LIMIT_BYTES = 2**31 - 2**20  # a protobuf message ends at 2 GiB; a little is for what is no weight
 LEAST_EXTERNAL_BYTES = 1024  # what is smaller stays in the model all the same
@@ -20,7 +19,7 @@ def gradient_file(
 ) -> ir.Model:
     """Write a model with the output ``d_<wrt>`` added; see `impasto.export.gradient.gradient`.
 
-    The file is written beside its place and then renamed. Weights that the model keeps in other files are put into it,
+    The file is there in full or not at all. Weights that the model keeps in other files are put into it,
     or, where they exceed protobuf's 2 GiB, into one file beside it.
 
     Args:
@@ -36,8 +35,7 @@ def gradient_file(
     Raises:
         GradientError: a file cannot be read or written, the loss is no scalar, or there is no gradient.
     """
-    if not target.absolute().parent.is_dir():
-        raise GradientError(f"cannot write {target}: there is no folder {target.parent}; make it first")
+    check_place(target, GradientError)
     result = gradient(_loaded(source), loss, wrt, shapes=shapes)
     _check_scalar(next(value for value in result.graph.outputs if value.name == loss))
     _take_in_weights(result, source)
@@ -77,26 +75,9 @@ def _take_in_weights(model: ir.Model, source: Path) -> None:
 
 
 def _save(model: ir.Model, target: Path) -> None:
-    """Write the model beside the target, then put it in its place; an error leaves nothing behind."""
+    """Write the model in full; an error leaves the old file."""
     weights = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
     is_large = sum(tensor.nbytes for tensor in weights) > PROTOBUF_LIMIT_BYTES
-    part: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(dir=target.absolute().parent, prefix=f".{target.name}.", suffix=".tmp")
-        os.close(handle)
-        part = Path(name)
-        beside = f"{target.name}.data" if is_large else None
+    beside = f"{target.name}.data" if is_large else None
+    with atomic_file(target, failure=GradientError) as part:
         ir.save(model, part, format="protobuf", external_data=beside, size_threshold_bytes=LEAST_EXTERNAL_BYTES)
-        part.chmod(0o666 & ~_umask())  # mkstemp's files are for their owner alone
-        part.replace(target)
-    except OSError as error:
-        raise GradientError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impasto.models.atomic import atomic_file
 from impasto.models.checksum import sha256_of
-from impasto.models.store import atomic_file
 
 if TYPE_CHECKING:
     import onnx

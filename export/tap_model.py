@@ -7,8 +7,9 @@ import onnx_ir as ir
 
 from impasto.export.features import export_features
 from impasto.export.tap_graph import available_taps, tap_graph
+from impasto.models.atomic import atomic_file
 from impasto.models.errors import ImpastoError
-from impasto.models.store import atomic_file, network_file
+from impasto.models.store import network_file
 from impasto.models.version import VERSION
 from impasto.models.vgg import VGG19, Network, build_module
 from impasto.models.weights import Weights, read_weights

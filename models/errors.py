@@ -1,7 +1,18 @@
-"""The base of every error that a user can mend.
+"""The base of every error that a user can mend, and the operating system's reasons in words.
 
 It lives at the bottom of the import order so that all four packages can raise it.
 """
+
+import errno
+
+_REASONS = {
+    errno.ENOENT: "no such file",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EISDIR: "it is a folder",
+    errno.ENOSPC: "no space left on the disk",
+    errno.EROFS: "the file system is read-only",
+}
 
 
 class ImpastoError(Exception):
@@ -10,3 +21,10 @@ class ImpastoError(Exception):
     The message is one line: what is wrong, the value, what is allowed, what to do next.
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+def reason(error: OSError) -> str:
+    """Return the operating system's reason as words without the path."""
+    if error.errno in _REASONS:
+        return _REASONS[error.errno]
+    return (error.strerror or str(error)).lower()

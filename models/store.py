@@ -4,12 +4,8 @@ The cache's folder is `networks/` in the platform's cache folder for impasto, or
 Nothing is created before something is written. A network in the cache hides one of the same name in the package.
 """
 
-import errno
 import os
 import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from impasto.models.errors import ImpastoError
@@ -75,64 +71,6 @@ def network_name(text: str) -> str:
     """Return an allowed name that resembles a text, such as a file's stem."""
     name = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("._-")
     return name[:LONGEST_NAME] or "network"
-
-
-@contextmanager
-def atomic_file(target: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Give a path beside the target to write to; it becomes the target when the block ends without an error.
-
-    Two processes that write one target leave one whole file. Nothing is left behind after an error.
-
-    Args:
-        target: its folder is made where it does not exist.
-        durable: whether even a power cut leaves one whole file, the old or the new: the bytes are on the disk before
-            the name is. It takes a moment, and what is checked against a hash when it is read does not need it.
-
-    Raises:
-        ImpastoError: the folder cannot be made or the file cannot be written.
-    """
-    part: Path | None = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-        os.close(handle)
-        part = Path(name)
-        yield part
-        part.chmod(0o666 & ~_umask())  # mkstemp's files are for their owner alone
-        if durable:
-            _to_disk(part)
-        part.replace(target)
-        if durable and os.name == "posix":  # elsewhere a folder cannot be opened
-            _to_disk(target.parent)
-    except OSError as error:
-        raise ImpastoError(f"cannot write {target}: {error.strerror or error}; {_advice(target)}") from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk; a file system that cannot say is believed."""
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _advice(target: Path) -> str:
-    if target.absolute().is_relative_to(cache_dir().absolute()):
-        return f"make room, or set {CACHE_VARIABLE} to another folder"
-    return "make room, or give another folder"
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _is_name(text: str) -> bool:

@@ -12,6 +12,7 @@ from impasto.models.version import VERSION
 from tests.conftest import REPOSITORY
 
 LEFT_OUT = ("studies/", "gpu/")  # of bench/: what is run in a checkout
+PARTS_OF_PAGES = ("page.css", "page.html", "page.js", "parts.html", "report.html")
 PICTURES = ("harbour", "swirls", "mosaic", "woodcut")
 SITE = next(Path(entry) for entry in sys.path if entry.endswith("site-packages"))
 
@@ -45,9 +46,11 @@ def test_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"impasto", f"impasto-{VERSION}.dist-info"}
     for package in code:
         assert f"impasto/{package}/py.typed" in names
-    data = {"py.typed", "embedded/vgg19-slim.onnx", *(f"figures/pictures/{name}.jpg" for name in PICTURES)}
+    pages = {"figures/figure.html", *(f"report/{name}" for name in PARTS_OF_PAGES)}
+    data = {"py.typed", "embedded/vgg19-slim.onnx", *(f"figures/pictures/{name}.jpg" for name in PICTURES), *pages}
     assert "impasto/models/embedded/vgg19-slim.onnx" in names
     assert {f"impasto/engine/figures/pictures/{name}.jpg" for name in PICTURES} <= set(names)
+    assert {f"impasto/engine/{name}" for name in pages} <= set(names)
     for package in code:
         sources = {path.relative_to(REPOSITORY / package).as_posix() for path in (REPOSITORY / package).rglob("*.py")}
         if package == "bench":
@@ -109,7 +112,7 @@ def test_installed_it_runs_beside_decoys(wheel: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     figure: list[str | Path] = [tmp_path / "env" / "bin" / "impasto", "figure", "2", "-o", "figure2"]
     made = subprocess.run(
-        [*figure, "--size", "64", "--evaluations", "1"],
+        [*figure, "--size", "64", "--evaluations", "2"],
         cwd=tmp_path / "empty",
         check=True,
         capture_output=True,
@@ -118,6 +121,7 @@ def test_installed_it_runs_beside_decoys(wheel: Path, tmp_path: Path) -> None:
     )
     assert "from the package: harbour.jpg, swirls.jpg, mosaic.jpg, woodcut.jpg" in made.stderr
     assert (tmp_path / "empty" / "figure2" / "3-woodcut.png").is_file()
+    assert (tmp_path / "empty" / "figure2" / "figure.html").read_text().count("<polyline") > 0
     code = "import impasto.engine, impasto.bench; print(impasto.engine.__file__, impasto.engine.Settings().size)"
     where = subprocess.run(
         [python, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True

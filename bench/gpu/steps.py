@@ -14,9 +14,9 @@ from impasto.bench.sampling import Effort, Unwatched, Watch
 from impasto.bench.scenarios import OFFLINE
 from impasto.bench.series import Series
 from impasto.bench.subject import GPU_PROVIDERS, Subject
-from impasto.engine.images import write_atomically
 from impasto.engine.runtime import providers
 from impasto.engine.runtime.providers import cuda
+from impasto.models.atomic import write_atomically
 from impasto.models.errors import ImpastoError
 
 PARTS = ("checks", "evaluation", "loop", "transfer", "throughput", "cold-start", "compare")

@@ -23,7 +23,7 @@ from impasto.bench.studies.study import as_script, begin, command_line, require_
 from impasto.engine import Engine, Event, Settings
 from impasto.engine.watch.preview import Pace, Preview
 from impasto.engine.watch.preview.pace import SHARE
-from impasto.engine.watch.preview.place import TerminalSize
+from impasto.engine.watch.preview.size import TerminalSize
 from impasto.models.store import EMBEDDED
 
 OFF = "off"

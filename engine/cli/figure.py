@@ -15,7 +15,7 @@ from impasto.engine.jobs.reconstruction import CONTENT_PRECISION
 
 if TYPE_CHECKING:
     from impasto.engine.events import Event
-    from impasto.engine.figures import Cell, Plan
+    from impasto.engine.figures import Cell, Figure
 
 EVALUATIONS = 300
 SIZE_PX = 256
@@ -56,45 +56,53 @@ def figure(
     After any interruption, the same command continues with the first cell that was not finished.
     """
     from impasto.engine.cli.progress import FigureProgress
-    from impasto.engine.figures import FigureReport, Follower, make_figure, names_of_defaults, plan_figure
+    from impasto.engine.figures import Follower, make_figure, names_of_defaults, plan_figure
+    from impasto.engine.watch.report import check_report_path
 
     start_s = time.perf_counter()
     same = ("size", "style_size", "evaluations", "pool", "init", "seed", "bounded")
     settings = {name: getattr(options, name) for name in same}
-    plan = plan_figure(number, content, style or [], ratio=ratio, iterations=options.evaluations, **settings)
-    page = None if options.report is None else FigureReport(options.report, plan, output)
+    paper_figure = plan_figure(number, content, style or [], ratio=ratio, iterations=options.evaluations, **settings)
+    if options.report is not None:
+        check_report_path(options.report, output)
     hidden = options.quiet or options.as_json
     precision = options.precision or (CONTENT_PRECISION if number == 1 else "auto")
     with interruptible() as interrupted, options.engine(precision=precision) as engine:
-        options.say(names_of_defaults([path for _, path in plan.inputs]))
+        used = {"model": engine.network.name, "provider": engine.provider.name, "precision": engine.provider.precision}
+        options.say(names_of_defaults([path for _, path in paper_figure.inputs]))
         options.say(engine.network.choice)
         options.say("" if options.as_json else engine.provider.choice)
-        with FigureProgress(plan, options.evaluations or EVALUATIONS, hidden=hidden, say=options.say) as progress:
-            lines = CellLines(plan) if options.as_json else None
-            followers: list[Follower] = [item for item in (progress, lines, page) if item is not None]
+        evaluations = options.evaluations or EVALUATIONS
+        with FigureProgress(paper_figure, evaluations, hidden=hidden, say=options.say) as progress:
+            lines = [CellLines(paper_figure)] if options.as_json else []
+            followers: list[Follower] = [progress, *lines]
             whole = make_figure(
-                engine, plan, output, batch=batch, followers=followers, cancel=lambda: bool(interrupted)
+                engine,
+                paper_figure,
+                output,
+                batch=batch,
+                report=options.report,
+                command=with_options(["impasto", *sys.argv[1:]], {**used, "seed": str(options.seed)}),
+                followers=followers,
+                cancel=lambda: bool(interrupted),
             )
-        used = {"model": engine.network.name, "provider": engine.provider.name, "precision": engine.provider.precision}
-    if page is not None:
-        page.finish(command=with_options(["impasto", *sys.argv[1:]], {**used, "seed": str(options.seed)}))
     if not whole:
         options.say(f"{output}: interrupted; the same command continues it")
         raise typer.Exit(INTERRUPTED)
     if not hidden:
         seconds = time.perf_counter() - start_s
         print(
-            f"{output / 'sheet.png'} and figure.html: {len(plan.cells)} cells, {progress.found_count} of them found, "
-            f"{seconds:.0f} s" + (f"\n{options.report}: report" if page else "")
+            f"{output / 'sheet.png'} and figure.html: {len(paper_figure.cells)} cells, {progress.found_count} of them "
+            f"found, {seconds:.0f} s" + (f"\n{options.report}: report" if options.report else "")
         )
 
 
 class CellLines:
     """A JSON line on stdout for every cell that is found or begins."""
 
-    def __init__(self, plan: "Plan") -> None:
-        """Follow the cells of a plan."""
-        self._plan = plan
+    def __init__(self, paper_figure: "Figure") -> None:
+        """Follow the cells of a figure."""
+        self._figure = paper_figure
         self._begun: set[str] = set()
 
     def found(self, cell: "Cell") -> None:
@@ -111,5 +119,5 @@ class CellLines:
         """Do nothing; the next line says as much."""
 
     def _print(self, cell: "Cell", *, finished: bool) -> None:
-        number, cells = self._plan.cells.index(cell) + 1, len(self._plan.cells)
+        number, cells = self._figure.cells.index(cell) + 1, len(self._figure.cells)
         print_json({"cell": cell.name, "number": number, "of": cells, "finished": finished})

@@ -18,7 +18,7 @@ from rich.progress import (
 from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
 
 if TYPE_CHECKING:
-    from impasto.engine.figures import Cell, Plan
+    from impasto.engine.figures import Cell, Figure
     from impasto.engine.inputs.manifest import Row
 
 BAR_WIDTH = 24
@@ -120,13 +120,13 @@ class FigureProgress(Bars):
         found_count: cells that were there already.
     """
 
-    def __init__(self, plan: "Plan", evaluations: int, *, hidden: bool, say: Callable[[str], None]) -> None:
+    def __init__(self, paper_figure: "Figure", evaluations: int, *, hidden: bool, say: Callable[[str], None]) -> None:
         """Make the bar of the whole, of so many evaluations of every cell; `say` prints a line."""
         after = ("{task.completed:.0f}/{task.total:.0f}", "{task.fields[remark]}", TimeRemainingColumn(compact=True))
         super().__init__("{task.description}", *after, hidden=hidden)
         self._say = say
-        self._evaluations, self._count = evaluations, len(plan.cells)
-        self._whole = self.add_task("figure", total=len(plan.cells) * evaluations, remark="preparing")
+        self._evaluations, self._count = evaluations, len(paper_figure.cells)
+        self._whole = self.add_task("figure", total=len(paper_figure.cells) * evaluations, remark="preparing")
         self._cells: dict[str, TaskID] = {}
         self._ended = self.found_count = 0
 

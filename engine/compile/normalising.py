@@ -20,8 +20,9 @@ from impasto.export.serialised import whole
 from impasto.export.tap_graph import available_taps, set_pooling, tap_graph
 from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.export.terms import IMAGE
+from impasto.models.atomic import atomic_file
 from impasto.models.errors import ImpastoError
-from impasto.models.store import atomic_file, network_file
+from impasto.models.store import network_file
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 LONG_SIDE_PX = 512

@@ -1,4 +1,4 @@
-"""A figure from its plan: every cell that is not finished yet, then the sheet and the page."""
+"""A figure in a folder: every cell that is not finished yet, then the sheet and the page."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Protocol
 
 from impasto.engine.events import Event
-from impasto.engine.figures.page import write_page
-from impasto.engine.figures.plan import Cell, Plan
+from impasto.engine.figures.courses import Courses
+from impasto.engine.figures.figure import Cell, Figure
+from impasto.engine.figures.page import page_of
 from impasto.engine.figures.record import Record, asked_for
 from impasto.engine.figures.sheet import write_sheet
 from impasto.engine.images import read_image
 from impasto.engine.jobs.engine import Engine
 from impasto.engine.jobs.job import Job
 from impasto.engine.optimisers.solution import Outcome
+from impasto.models.atomic import write_atomically
 from impasto.models.errors import ImpastoError
 from impasto.models.file_lock import file_lock
 from impasto.models.version import VERSION
@@ -36,23 +38,28 @@ class Follower(Protocol):
 
 def make_figure(
     engine: Engine,
-    plan: Plan,
+    figure: Figure,
     folder: Path,
     *,
     batch: int | None = None,
+    report: Path | None = None,
+    command: str = "",
     followers: Sequence[Follower] = (),
     cancel: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Make a figure, or what is missing of it.
 
-    In the folder are then NAME.png of every cell, `sheet.png`, `figure.html` and `figure.json`, and the lock that keeps
-    a second process out. Stopped at any moment, even by force, it goes on with the cells that were not finished.
+    In the folder are then NAME.png of every cell, `sheet.png`, `figure.html` and `figure.json`, the courses of the
+    losses for the page, and the lock that keeps a second process out. Stopped at any moment, even by force, it goes on
+    with the cells that were not finished. A figure that is cancelled has no sheet, and a page of its finished cells.
 
     Args:
         engine: paints the cells.
-        plan: from `plan_figure`.
+        figure: from `plan_figure`.
         folder: it is made where it does not exist.
         batch: cells of one form per evaluation at most, as for `Engine.transfer_many`; None is its default.
+        report: another path for the page, or None.
+        command: that makes the figure, for the page, quoted for a shell; "" leaves it out.
         followers: told of every cell.
         cancel: asked before every evaluation; cells that it stops are not kept.
 
@@ -63,7 +70,7 @@ def make_figure(
         ImpastoError: as `Engine.transfer` and `Engine.transfer_many`; the folder holds another figure, another process
             is at work there, or it cannot be written to.
     """
-    for _, path in plan.inputs:
+    for _, path in figure.inputs:
         read_image(path)  # a mistake is told before the first cell, not hours later
     if folder.exists() and not folder.is_dir():
         raise ImpastoError(f"cannot write to {folder}: it is a file; give a folder")
@@ -74,19 +81,21 @@ def make_figure(
         "provider": engine.provider.name,
         "precision": engine.provider.precision,
     }
-    asked = asked_for(plan, made_with)
+    asked = asked_for(figure, made_with)
     with _alone_in(folder):
-        record = Record(folder, asked)
-        missing = [cell for cell in plan.cells if not record.is_finished(cell)]
-        for cell in plan.cells:
+        record, courses = Record(folder, asked), Courses(folder)
+        missing = [cell for cell in figure.cells if not record.is_finished(cell)]
+        for cell in figure.cells:
             if cell not in missing:
                 for follower in followers:
                     follower.found(cell)
-        if not _make(engine, missing, record, batch, followers, cancel):
-            return False
-        write_sheet(plan, record, folder / SHEET, made_with)
-        write_page(plan, record, folder / PAGE, made_with)
-    return True
+        is_whole = _make(engine, missing, record, batch, [*followers, courses], cancel)
+        if is_whole:
+            write_sheet(figure, record, folder / SHEET)
+        page = page_of(figure, record, courses, command).encode()
+        for path in filter(None, (folder / PAGE, report)):
+            write_atomically(path, page, durable=True)
+    return is_whole
 
 
 def _make(

@@ -11,12 +11,12 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from impasto.engine.figures.plan import Cell, Plan
+from impasto.engine.figures.figure import Cell, Figure
 from impasto.engine.inputs.manifest import STARTS
 from impasto.engine.result import Result
+from impasto.models.atomic import write_atomically
 from impasto.models.checksum import sha256_of
 from impasto.models.errors import ImpastoError
-from impasto.models.store import atomic_file
 
 FILE_NAME = "figure.json"
 ASKED, CELLS = "asked", "cells"
@@ -47,6 +47,7 @@ class Record:
     """The finished cells of a figure in one folder.
 
     Attributes:
+        asked: plain values that decide every cell.
         cells: entries by name. An entry that lacks something, or whose image is not there as it was written, is left
             out: that cell is made again.
     """
@@ -61,7 +62,7 @@ class Record:
         Raises:
             ImpastoError: the folder holds another figure, or cannot be written to.
         """
-        self._folder, self._asked = folder, json.loads(json.dumps(asked))
+        self._folder, self.asked = folder, json.loads(json.dumps(asked))
         self.cells: dict[str, dict[str, Any]] = {}
         path = folder / FILE_NAME
         if path.is_file():
@@ -109,7 +110,7 @@ class Record:
 
     def _is_whole(self, name: str, entry: Any) -> bool:
         """Return whether an earlier start's entry is one, and its image the one that it was written for."""
-        if name not in self._asked["settings"] or not isinstance(entry, dict):
+        if name not in self.asked["settings"] or not isinstance(entry, dict):
             return False
         if not all(isinstance(entry.get(key, ...), kind) for key, kind in _OF_AN_ENTRY.items()):
             return False
@@ -127,7 +128,7 @@ class Record:
             asked, cells = content[ASKED], dict(content[CELLS])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ImpastoError(f"cannot go on with {path}: {error}; delete it, or give another folder") from error
-        difference = _difference(asked, self._asked)
+        difference = _difference(asked, self.asked)
         if cells and difference:
             raise ImpastoError(
                 f"{self._folder} holds another figure ({difference}); give another folder, or delete {path} to "
@@ -136,21 +137,21 @@ class Record:
         return cells
 
     def _write(self) -> None:
-        with atomic_file(self._folder / FILE_NAME, durable=True) as part:
-            part.write_text(json.dumps({ASKED: self._asked, CELLS: self.cells}, indent=1) + "\n")
+        content = json.dumps({ASKED: self.asked, CELLS: self.cells}, indent=1) + "\n"
+        write_atomically(self._folder / FILE_NAME, content.encode(), durable=True)
 
 
-def asked_for(plan: Plan, made_with: Mapping[str, Any]) -> dict[str, Any]:
+def asked_for(figure: Figure, made_with: Mapping[str, Any]) -> dict[str, Any]:
     """Return plain values that decide every cell: images by their hashes, settings, network and provider."""
-    init = Path(plan.cells[0].settings.init)
+    init = Path(figure.cells[0].settings.init)
     return {
-        "figure": plan.number,
-        "title": plan.title,
+        "figure": figure.number,
+        "title": figure.title,
         **made_with,
-        "content": None if plan.content is None else _named(plan.content),
-        **{f"style {number}": _named(path) for number, path in enumerate(plan.styles, 1)},
+        "content": None if figure.content is None else _named(figure.content),
+        **{f"style {number}": _named(path) for number, path in enumerate(figure.styles, 1)},
         **({"init": _named(init)} if str(init) not in STARTS and init.is_file() else {}),
-        "settings": {cell.name: cell.settings.as_dict() for cell in plan.cells},
+        "settings": {cell.name: cell.settings.as_dict() for cell in figure.cells},
     }
 
 

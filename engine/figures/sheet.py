@@ -1,13 +1,11 @@
 """The figure as one labelled picture."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from impasto.engine.figures.plan import Plan
+from impasto.engine.figures.figure import Figure
 from impasto.engine.figures.record import Record
 from impasto.engine.images import Picture, fit_long_side, read_image, write_image
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
@@ -16,47 +14,45 @@ LEAST_PX = 800
 """Of all columns together: small cells are enlarged, by a whole number, so that the labels are sharp in a README."""
 
 
-def write_sheet(plan: Plan, record: Record, path: Path, made_with: Mapping[str, Any]) -> None:
+def write_sheet(figure: Figure, record: Record, path: Path) -> None:
     """Write the sheet of a figure whose cells are all finished.
 
     Raises:
         ImpastoError: it cannot be written.
     """
-    pictures = {cell.name: read_image(record.image(cell)) for cell in plan.cells}
+    pictures = {cell.name: read_image(record.image(cell)) for cell in figure.cells}
     widest_px = max(picture.width for picture in pictures.values())
-    columns = max(cell.column for cell in plan.cells) + 1 + any(plan.originals)
+    columns = max(cell.column for cell in figure.cells) + 1 + any(figure.originals)
     factor = math.ceil(LEAST_PX / (columns * widest_px))
     pictures = {name: shown.resized(shown.height * factor, shown.width * factor) for name, shown in pictures.items()}
     long_side_px = max(max(picture.height, picture.width) for picture in pictures.values())
     rows = []
-    for index, title in enumerate(plan.rows):
-        original = plan.originals[index]
+    for index, title in enumerate(figure.rows):
+        original = figure.originals[index]
         row: list[Labelled | None] = []
-        if any(plan.originals):
+        if any(figure.originals):
             row.append(Labelled(_fitted(original, long_side_px), original.name) if original else None)
-        for cell in plan.cells:
+        for cell in figure.cells:
             if cell.row == index:
-                inset = _fitted(cell.style, long_side_px) if plan.insets and cell.style else None
+                inset = _fitted(cell.style, long_side_px) if figure.insets and cell.style else None
                 row.append(Labelled(pictures[cell.name].pixels, cell.caption, inset))
         rows.append(SheetRow(title, row))
-    titles = ["", *plan.columns] if plan.columns and any(plan.originals) else plan.columns
-    sheet = draw_sheet(f"Figure {plan.number}. {plan.title}", titles, rows, note(plan, record, made_with))
+    titles = ["", *figure.columns] if figure.columns and any(figure.originals) else figure.columns
+    sheet = draw_sheet(f"Figure {figure.number}. {figure.title}", titles, rows, note(figure, record))
     write_image(path, sheet)
 
 
-def note(plan: Plan, record: Record, made_with: Mapping[str, Any]) -> str:
+def note(figure: Figure, record: Record) -> str:
     """Say in a line how the cells were made."""
-    settings = plan.cells[0].settings
-    evaluations = sorted({entry["evaluations"] for entry in record.cells.values()})
-    counted = " to ".join(str(count) for count in dict.fromkeys((evaluations[0], evaluations[-1])))
+    settings, asked = figure.cells[0].settings, record.asked
+    images = ", ".join(dict.fromkeys(path.name for _, path in figure.inputs))
+    network = f"{asked['model']} on {asked['provider']}, {asked['precision']}"
     sizes = sorted({(entry["width"], entry["height"]) for entry in record.cells.values()})
-    size = " and ".join(f"{width} x {height}" for width, height in sizes)
-    images = dict.fromkeys(path.name for _, path in plan.inputs)
-    return (
-        f"{', '.join(images)}; {made_with['model']} on {made_with['provider']}, {made_with['precision']}; "
-        f"{size} px, {counted} evaluations, {settings.pool} pooling, from {settings.init}, "
-        f"seed {settings.seed}; impasto {made_with['impasto']}"
-    )
+    evaluations = sorted({entry["evaluations"] for entry in record.cells.values()})
+    made = [f"{' and '.join(f'{width} x {height}' for width, height in sizes)} px"] if sizes else []
+    made += [f"{' to '.join(map(str, dict.fromkeys(evaluations[:1] + evaluations[-1:])))} evaluations"] if sizes else []
+    made += [f"{settings.pool} pooling", f"from {settings.init}", f"seed {settings.seed}"]
+    return f"{images}; {network}; {', '.join(made)}; impasto {asked['impasto']}"
 
 
 def _fitted(path: Path, long_side_px: int) -> np.ndarray:

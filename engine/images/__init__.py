@@ -4,13 +4,11 @@ Pillow is imported in this package and nowhere else.
 """
 
 from impasto.engine.images.animation import check_animation, write_animation
-from impasto.engine.images.atomic import check_place, write_atomically
-from impasto.engine.images.embedding import encode_for_page, reduce_colours, thumbnail
+from impasto.engine.images.embedding import data_url, reduce_colours, thumbnail
 from impasto.engine.images.errors import ImageError
 from impasto.engine.images.metadata import read_metadata
-from impasto.engine.images.picture import Picture, from_nchw, require_min_side, to_nchw
+from impasto.engine.images.picture import Picture, fit_long_side, from_nchw, require_min_side, resize, to_nchw
 from impasto.engine.images.reading import Source, read_image
-from impasto.engine.images.resizing import fit_long_side, resize
 from impasto.engine.images.writing import EXTENSIONS, check_writable, write_array, write_image
 
 __all__ = [
@@ -19,9 +17,8 @@ __all__ = [
     "Picture",
     "Source",
     "check_animation",
-    "check_place",
     "check_writable",
-    "encode_for_page",
+    "data_url",
     "fit_long_side",
     "from_nchw",
     "read_image",
@@ -33,6 +30,5 @@ __all__ = [
     "to_nchw",
     "write_animation",
     "write_array",
-    "write_atomically",
     "write_image",
 ]

@@ -5,21 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from impasto.engine.images.atomic import check_place, write_atomically
 from impasto.engine.images.errors import ImageError
-
-ByteArray = npt.NDArray[np.uint8]
+from impasto.engine.images.samples import ByteArray
+from impasto.models.atomic import check_place, write_atomically
 
 _ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".webp": ("WEBP", {"quality": 85, "method": 2}),
     ".gif": ("GIF", {}),
     ".png": ("PNG", {}),  # APNG
 }
-ANIMATION_EXTENSIONS = tuple(_ENCODERS)
 
 
 def check_animation(path: Path) -> None:
@@ -30,7 +26,7 @@ def check_animation(path: Path) -> None:
     """
     if path.suffix.lower() not in _ENCODERS:
         raise ImageError(f"cannot write {path}: no such animation; allowed are {', '.join(_ENCODERS)}")
-    check_place(path)
+    check_place(path, ImageError)
 
 
 def write_animation(path: Path, frames: Sequence[ByteArray], durations_ms: Sequence[int]) -> None:
@@ -62,4 +58,4 @@ def write_animation(path: Path, frames: Sequence[ByteArray], durations_ms: Seque
         loop=0,
         **options,
     )
-    write_atomically(path, file.getvalue())
+    write_atomically(path, file.getvalue(), failure=ImageError)

@@ -3,15 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from impasto.engine.images.colour import unit
 from impasto.engine.images.errors import ImageError
 from impasto.engine.images.limits import check_pixels
 from impasto.engine.images.picture import Picture
-from impasto.engine.images.samples import AnyArray
-
-FloatArray = npt.NDArray[np.float32]
+from impasto.engine.images.samples import AnyArray, FloatArray
 
 FILE_SCALE = 255.0  # floats in .npy files are grey levels
 

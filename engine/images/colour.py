@@ -9,13 +9,10 @@ import io
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageCms
 
 from impasto.engine.images.icc import MatrixProfile, parse_matrix_profile
-from impasto.engine.images.samples import AnyArray, Samples
-
-FloatArray = npt.NDArray[np.float32]
+from impasto.engine.images.samples import AnyArray, FloatArray, Samples
 
 # The primaries of sRGB under D50, Bradford-adapted, as in the ICC's own sRGB profile.
 _SRGB_TO_XYZ = np.array(

@@ -1,33 +1,30 @@
 """Images for a page or a terminal: bytes in memory, at the size of a screen."""
 
+import base64
+
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from impasto.engine.images.picture import Picture
+from impasto.engine.images.picture import Picture, fit_long_side
 from impasto.engine.images.png import encode_png
-from impasto.engine.images.resizing import fit_long_side
+from impasto.engine.images.samples import ByteArray, FloatArray
 from impasto.engine.images.writing import encode_jpeg, quantise
 
-FloatArray = npt.NDArray[np.float32]
-ByteArray = npt.NDArray[np.uint8]
 
-
-def encode_for_page(picture: Picture, most_px: int) -> tuple[str, bytes]:
-    """Return an image file for a page: JPEG of quality 95 and full chroma resolution, or PNG where there is alpha.
+def data_url(picture: Picture, most_px: int) -> str:
+    """Return an address that holds an image: JPEG of quality 95 and full chroma resolution, or PNG where it has alpha.
 
     Args:
         picture: of any size.
         most_px: its longer side is reduced to this many pixels, where it is longer.
-
-    Returns:
-        The media type, as image/jpeg, and the file.
     """
     long_side_px = min(max(picture.height, picture.width), most_px)
     shown = picture.resized(*fit_long_side(picture.height, picture.width, long_side_px))
     if shown.alpha is None:
-        return "image/jpeg", encode_jpeg(quantise(shown.pixels, 8), None)
-    return "image/png", encode_png(quantise(np.dstack([shown.pixels, shown.alpha]), 8))
+        kind, file = "jpeg", encode_jpeg(quantise(shown.pixels, 8), None)
+    else:
+        kind, file = "png", encode_png(quantise(np.dstack([shown.pixels, shown.alpha]), 8))
+    return f"data:image/{kind};base64,{base64.b64encode(file).decode('ascii')}"
 
 
 def thumbnail(pixels: FloatArray, height: int, width: int) -> ByteArray:

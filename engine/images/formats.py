@@ -14,8 +14,9 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from impasto.engine.images.errors import ImageError, reason
+from impasto.engine.images.errors import ImageError
 from impasto.engine.images.limits import MAX_PIXELS_VARIABLE, max_pixels
+from impasto.models.errors import reason
 
 READABLE = "JPEG, PNG, WebP, TIFF, BMP and .npy"
 

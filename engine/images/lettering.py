@@ -1,6 +1,7 @@
-"""Text for a picture: in a font that has its characters, broken into lines that fit."""
+"""Text for a contact sheet: in a font that has its characters, broken into lines that fit."""
 
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -9,20 +10,8 @@ from PIL import ImageFont
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-OTHERS = (
-    "NotoSans-Regular.ttf",
-    "DejaVuSans.ttf",
-    "LiberationSans-Regular.ttf",
-    "NotoSansCJK-Regular.ttc",
-    "wqy-zenhei.ttc",
-    "wqy-microhei.ttc",
-    "DroidSansFallbackFull.ttf",
-    "Arial Unicode.ttf",
-    "PingFang.ttc",
-    "segoeui.ttf",
-    "msyh.ttc",
-    "YuGothR.ttc",
-)
+OTHERS = ("NotoSans-Regular.ttf", "DejaVuSans.ttf", "LiberationSans-Regular.ttf", "NotoSansCJK-Regular.ttc",
+          "wqy-zenhei.ttc", "DroidSansFallbackFull.ttf", "Arial Unicode.ttf", "segoeui.ttf", "msyh.ttc")  # fmt: skip
 """Files that systems have, in this order, for characters that Pillow's own font lacks: it is Latin alone."""
 
 GAP = "..."  # all fonts have it
@@ -50,18 +39,17 @@ def set_text(text: str, size_px: int, width_px: float, most_lines: int | None = 
         width_px: of a line at most; a line has a character in any case.
         most_lines: None is as many as it takes.
     """
-    text, font = _in_a_font(unicodedata.normalize("NFC", text), size_px)
+    text = unicodedata.normalize("NFC", text)
+    font = next((font for font in _fonts(size_px) if all(_has(font, character) for character in set(text))), None)
+    if font is None:
+        font = _own(size_px)
+        text = "".join(character if _has(font, character) else _spelt(font, character) for character in text)
     lines = _broken(text, font, width_px)
-    if most_lines is None or len(lines) <= most_lines:
-        return Text(lines, font)
-    fits, too_long = 0, len(text)
-    while too_long - fits > 1:
-        kept = (fits + too_long) // 2
-        if len(_broken(_without_middle(text, kept), font, width_px)) <= most_lines:
-            fits = kept
-        else:
-            too_long = kept
-    return Text(_broken(_without_middle(text, fits), font, width_px), font)
+    if most_lines is not None and len(lines) > most_lines:
+        shorter = [_without_middle(text, kept) for kept in range(len(text))]
+        first_too_long = bisect_left(shorter, most_lines + 1, key=lambda one: len(_broken(one, font, width_px)))
+        lines = _broken(shorter[max(first_too_long - 1, 0)], font, width_px)
+    return Text(lines, font)
 
 
 def _without_middle(text: str, kept: int) -> str:
@@ -89,32 +77,15 @@ def _pieces(word: str, font: Font, width_px: float) -> Iterator[str]:
     yield word
 
 
-def _in_a_font(text: str, size_px: int) -> tuple[str, Font]:
-    """Return a text and the first font that has all of it, or else the one that has most, the rest spelt out."""
-    best, fewest = _own(size_px), len(text) + 1
-    for font in _fonts(size_px):
-        missing = sum(not _has(font, character) for character in set(text))
-        if missing < fewest:
-            best, fewest = font, missing
-        if not missing:
-            break
-    return "".join(character if _has(best, character) else _spelt(best, character) for character in text), best
-
-
 def _spelt(font: Font, character: str) -> str:
     """Return a character without its accents, or else its number."""
     plain = "".join(part for part in unicodedata.normalize("NFKD", character) if not unicodedata.combining(part))
-    if plain and all(_has(font, part) for part in plain):
-        return plain
-    return f"\\u{ord(character):04x}"
+    return plain if plain and all(_has(font, part) for part in plain) else f"\\u{ord(character):04x}"
 
 
 def _fonts(size_px: int) -> Iterator[Font]:
     yield _own(size_px)
-    for name in OTHERS:
-        font = _of_the_system(name, size_px)
-        if font is not None:
-            yield font
+    yield from filter(None, (_of_the_system(name, size_px) for name in OTHERS))
 
 
 @cache
@@ -135,9 +106,5 @@ def _has(font: Font, character: str) -> bool:
     """Return whether a font draws a character as something else than what it draws for those that it lacks."""
     if character.isspace():
         return True
-    return unicodedata.category(character)[0] != "C" and _drawn(font, character) != _drawn(font, _NOBODYS)
-
-
-def _drawn(font: Font, character: str) -> tuple[tuple[int, int], bytes]:
-    mask = font.getmask(character)
-    return mask.size, bytes(mask)
+    drawn, missing = (font.getmask(text) for text in (character, _NOBODYS))
+    return unicodedata.category(character)[0] != "C" and (drawn.size, bytes(drawn)) != (missing.size, bytes(missing))

@@ -7,11 +7,8 @@ import struct
 import zlib
 
 import numpy as np
-import numpy.typing as npt
 
-from impasto.engine.images.samples import AnyArray
-
-ByteArray = npt.NDArray[np.uint8]
+from impasto.engine.images.samples import AnyArray, ByteArray
 
 _TRUECOLOUR, _TRUECOLOUR_WITH_ALPHA = 2, 6
 _PAETH = 4

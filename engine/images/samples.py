@@ -8,6 +8,8 @@ import numpy.typing as npt
 from PIL import ExifTags, Image
 
 AnyArray = npt.NDArray[Any]
+ByteArray = npt.NDArray[np.uint8]
+FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from impasto.engine.images.lettering import Text, set_text
+from impasto.engine.images.samples import FloatArray
 from impasto.engine.images.writing import quantise
-
-FloatArray = npt.NDArray[np.float32]
 
 LETTERS_ACROSS = 50  # text stays legible where the sheet is shown 800 px wide: 16 px high letters
 SMALLEST_FONT_PX = 10

@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import ExifTags, Image, ImageCms
 
 from impasto.engine.images.arrays import FILE_SCALE
-from impasto.engine.images.atomic import check_place, write_atomically
 from impasto.engine.images.errors import ImageError
 from impasto.engine.images.metadata import KEYWORD, as_description, as_text
 from impasto.engine.images.png import encode_png
-from impasto.engine.images.samples import AnyArray
+from impasto.engine.images.samples import AnyArray, FloatArray
 from impasto.engine.images.tiff import encode_tiff
+from impasto.models.atomic import check_extension, check_place, write_atomically
 
-FloatArray = npt.NDArray[np.float32]
 Metadata = Mapping[str, Any]
 
 ARRAY_EXTENSIONS = (".npy",)
@@ -50,7 +48,7 @@ def check_writable(
     _check_format(path, bits, EXTENSIONS if extensions is None else extensions)
     if size is not None:
         _check_size(path, *size)
-    check_place(path)
+    check_place(path, ImageError)
 
 
 def write_image(
@@ -86,8 +84,8 @@ def write_image(
         write_array(path, pixels * np.float32(FILE_SCALE))
         return
     samples = quantise(pixels if alpha is None else np.dstack([pixels, alpha]), bits)
-    check_place(path)
-    write_atomically(path, _ENCODERS[path.suffix.lower()](samples, metadata))
+    check_place(path, ImageError)
+    write_atomically(path, _ENCODERS[path.suffix.lower()](samples, metadata), failure=ImageError)
 
 
 def write_array(path: str | Path, array: FloatArray) -> None:
@@ -100,16 +98,14 @@ def write_array(path: str | Path, array: FloatArray) -> None:
     check_writable(path, extensions=ARRAY_EXTENSIONS)
     file = io.BytesIO()
     np.save(file, np.ascontiguousarray(array, np.float32))
-    write_atomically(path, file.getvalue())
+    write_atomically(path, file.getvalue(), failure=ImageError)
 
 
 def _check_format(path: Path, bits: int, extensions: Collection[str]) -> None:
-    extension = path.suffix.lower()
-    if extension not in extensions:
-        which = f"unknown extension {path.suffix}" if path.suffix else "it has no extension"
-        raise ImageError(f"cannot write {path}: {which}; allowed are {', '.join(extensions)}")
+    check_extension(path, extensions, ImageError)
     if bits not in (8, 16):
         raise ImageError(f"bad bits {bits}: allowed are 8 and 16")
+    extension = path.suffix.lower()
     if bits == 16 and extension not in (*DEEP_EXTENSIONS, *ARRAY_EXTENSIONS):
         raise ImageError(
             f"cannot write {path}: {extension} has no 16 bits per channel; use {', '.join(DEEP_EXTENSIONS)}"

@@ -19,8 +19,8 @@ from impasto.engine.inputs.pictures import Painting
 from impasto.engine.inputs.run_state import RunState
 from impasto.engine.inputs.saved_style import SavedStyle, StyleOrigin
 from impasto.engine.settings import Settings
+from impasto.models.atomic import atomic_file, check_place
 from impasto.models.errors import ImpastoError
-from impasto.models.store import atomic_file
 
 SUFFIX = ".safetensors"
 _ENTRY, _KIND, _FORMAT = "impasto", "run", 1
@@ -35,11 +35,9 @@ def check_checkpoint_path(path: str | os.PathLike[str]) -> None:
     Raises:
         ImpastoError: the file is not named .safetensors, or no file can be made there.
     """
-    from impasto.engine import images
-
     if Path(path).suffix.lower() != SUFFIX:
         raise ImpastoError(f"cannot write {path}: a checkpoint is a {SUFFIX} file; name it so")
-    images.check_place(Path(path))
+    check_place(Path(path))
 
 
 def save_checkpoint(state: RunState, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:

@@ -14,7 +14,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-from impasto.engine import images
+from impasto.models.atomic import check_place, write_atomically
 from impasto.models.errors import ImpastoError
 from impasto.models.version import VERSION
 
@@ -89,7 +89,7 @@ class SavedStyle:
         check_style_output(path)
         record = json.dumps({"kind": _KIND, **dataclasses.asdict(self.origin)}, sort_keys=True)
         arrays = {name: np.ascontiguousarray(gram) for name, gram in self.grams.items()}
-        images.write_atomically(Path(path), save(arrays, {_ENTRY: record}))
+        write_atomically(Path(path), save(arrays, {_ENTRY: record}))
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "SavedStyle":
@@ -183,7 +183,7 @@ def check_style_output(path: str | Path) -> None:
     """
     if Path(path).suffix.lower() != SUFFIX:
         raise ImpastoError(f"cannot write {path}: a saved style is a {SUFFIX} file; name it so")
-    images.check_place(Path(path))
+    check_place(Path(path))
 
 
 def _target(tap: str) -> str:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from impasto.engine import images
 from impasto.engine.events import Event, Iteration, Started
 from impasto.engine.result import Result
-from impasto.engine.watch.thinning import Thinned
+from impasto.engine.watch.thinning import EvenlySpaced
 
 MOST_FRAMES = 60
 MOST_PX = 1024  # longer sides are reduced
@@ -42,7 +42,7 @@ class Animation:
         images.check_animation(self._path)
         self._every = every
         self._size = (0, 0)
-        self._frames: Thinned[npt.NDArray[np.uint8]] | None = None
+        self._frames: EvenlySpaced[npt.NDArray[np.uint8]] | None = None
 
     def take(self, event: Event) -> None:
         """Take over one event."""
@@ -50,7 +50,7 @@ class Animation:
             self._size = _shown(event.height, event.width)
             affordable = MEMORY_BYTES // (_BYTES_PER_PIXEL * self._size[0] * self._size[1])
             limit = affordable if self._every else min(MOST_FRAMES - 1, affordable)
-            self._frames = Thinned(limit, max(self._every, 1))
+            self._frames = EvenlySpaced(limit, max(self._every, 1))
         elif isinstance(event, Iteration) and self._frames is not None and self._frames.wants(event.iteration):
             self._frames.add(event.iteration, images.thumbnail(event.snapshot(), *self._size))
 

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Thinned(Generic[Item]):
+class EvenlySpaced(Generic[Item]):
     """Items of a stream, evenly spaced and never more than a limit: when it is passed, every second one goes.
 
     Attributes:

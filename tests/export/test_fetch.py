@@ -12,10 +12,11 @@ import pytest
 
 from impasto.export.fetch import fetch_network
 from impasto.export.network_info import read_info
+from impasto.models.atomic import atomic_file
 from impasto.models.download import DownloadError, Patience
 from impasto.models.errors import ImpastoError
 from impasto.models.sources import SOURCES, Source, find_source, known_origin
-from impasto.models.store import atomic_file, network_file
+from impasto.models.store import network_file
 from impasto.models.vgg import VGG19, Conv
 from tests.file_server import FileServer
 from tests.small_network import features_model

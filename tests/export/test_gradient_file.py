@@ -135,7 +135,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(
     monkeypatch.setattr(ir, "save", full)
     with pytest.raises(GradientError) as caught:
         gradient_file(source, target, "loss", "x")
-    assert str(caught.value) == f"cannot write {target}: No space left on device"
+    assert str(caught.value) == f"cannot write {target}: no space left on the disk; make room, or give another folder"
     assert target.read_bytes() == b"old"
     assert files(tmp_path) == ["model.onnx", "out.onnx"]
 
@@ -168,7 +168,7 @@ def test_a_file_that_is_no_model(tmp_path: Path, content: bytes) -> None:
 
 def test_a_missing_folder(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "none" / "out.onnx"
-    assert _refusal(source, target) == f"cannot write {target}: there is no folder {target.parent}; make it first"
+    assert _refusal(source, target) == f"cannot write {target}: there is no folder {target.parent}; create it first"
 
 
 def test_a_loss_per_sample_is_no_scalar(source: Path, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 from impasto.engine import images
 from impasto.engine.events import Event, Iteration
 from impasto.engine.result import Result
-from impasto.engine.watch.preview import blocks, iterm, kitty, sixel, terminals
+from impasto.engine.watch.preview import encoders, terminals
 from impasto.engine.watch.preview.pace import Pace
-from impasto.engine.watch.preview.place import Place, TerminalSize, place, terminal_size
+from impasto.engine.watch.preview.size import PictureSize, TerminalSize, fit_picture, terminal_size
 
 _SAVE_CURSOR, _RESTORE_CURSOR = b"\x1b7", b"\x1b8"
 
@@ -51,7 +51,7 @@ class Preview:
         self._kind, self._stream, self._size, self._aside = kind, stream, size, aside
         self._pace = pace or Pace()
         self._identity = 1 + os.getpid() % 0xFFFFFF  # another one than an earlier run's picture further up
-        self._last: tuple[Place, TerminalSize] | None = None
+        self._last: tuple[PictureSize, TerminalSize] | None = None
         self._lost = False
 
     def take(self, event: Event) -> None:
@@ -70,28 +70,28 @@ class Preview:
 
     def _draw(self, pixels: np.ndarray) -> None:
         terminal = self._size()
-        where = None if terminal is None else place(pixels.shape[0], pixels.shape[1], terminal)
-        if terminal is None or where is None:
+        size = None if terminal is None else fit_picture(pixels.shape[0], pixels.shape[1], terminal)
+        if terminal is None or size is None:
             return
-        again = self._last == (where, terminal)
+        again = self._last == (size, terminal)
         try:
             with self._aside():
-                self._stream.write(_positioned(self._encoded(pixels, where), where.rows, again=again))
+                self._stream.write(_positioned(self._encoded(pixels, size), size.rows, again=again))
                 self._stream.flush()
         except OSError:  # the terminal was closed; the run goes on
             self._lost = True
-        self._last = (where, terminal)
+        self._last = (size, terminal)
 
-    def _encoded(self, pixels: np.ndarray, where: Place) -> bytes:
+    def _encoded(self, pixels: np.ndarray, size: PictureSize) -> bytes:
         if self._kind in (terminals.BLOCKS, terminals.BLOCKS_256):
-            samples = images.thumbnail(pixels, 2 * where.rows, where.columns)
-            return blocks.encode(samples, true_colour=self._kind == terminals.BLOCKS)
-        samples = images.thumbnail(pixels, where.height_px, where.width_px)
+            samples = images.thumbnail(pixels, 2 * size.rows, size.columns)
+            return encoders.as_blocks(samples, true_colour=self._kind == terminals.BLOCKS)
+        samples = images.thumbnail(pixels, size.height_px, size.width_px)
         if self._kind == terminals.KITTY:
-            return kitty.encode(samples, where.columns, where.rows, self._identity)
+            return encoders.as_kitty(samples, size.columns, size.rows, self._identity)
         if self._kind == terminals.ITERM:
-            return iterm.encode(samples, where.columns, where.rows)
-        return sixel.encode(samples)
+            return encoders.as_iterm(samples, size.columns, size.rows)
+        return encoders.as_sixels(samples)
 
 
 def open_preview(name: str, *, aside: Aside = nullcontext) -> Preview | str:

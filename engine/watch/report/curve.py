@@ -1,10 +1,10 @@
 """The course of a run, from its events."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
-from impasto.engine.watch.thinning import Thinned
+from impasto.engine.watch.thinning import EvenlySpaced
 
 MOST_POINTS = 1000  # about 20 kB of page a term and chart
 
@@ -35,14 +35,16 @@ class Mark:
     text: str
 
 
-def starting_point(setup_s: float, terms: Mapping[str, float]) -> Point:
-    """Return the point before the first iteration, at the first evaluation.
+def with_start(points: Sequence[Point], setup_s: float, terms: Mapping[str, float]) -> list[Point]:
+    """Return iterations after the start, which is at the first evaluation; nothing where there was no iteration.
 
     Args:
-        setup_s: seconds that it took to get there.
-        terms: of the image that the run started from.
+        points: of the iterations.
+        setup_s: seconds that it took to get to the start.
+        terms: of the image that the run started from; empty where they are not known.
     """
-    return Point(0, 1, setup_s, sum(terms.values()), dict(terms))
+    start = [Point(0, 1, setup_s, sum(terms.values()), dict(terms))] if points and terms else []
+    return [*start, *points]
 
 
 class Curve:
@@ -58,7 +60,7 @@ class Curve:
         self.begun: Started | None = None
         self.started: Started | None = None
         self.marks: list[Mark] = []
-        self._thinned: Thinned[Point] = Thinned(MOST_POINTS - 1)
+        self._points: EvenlySpaced[Point] = EvenlySpaced(MOST_POINTS - 1)
         self._last: Point | None = None
 
     def take(self, event: Event) -> None:
@@ -66,7 +68,7 @@ class Curve:
         if isinstance(event, Iteration):
             terms = dict(event.terms)
             self._last = Point(event.iteration, event.evaluations, event.seconds, event.loss, terms)
-            self._thinned.add(event.iteration, self._last)
+            self._points.add(event.iteration, self._last)
         elif isinstance(event, PrecisionChanged):
             self._mark(event.after)
         elif isinstance(event, Started):
@@ -75,17 +77,14 @@ class Curve:
             self.begun = self.begun or event
             self.started = event
 
-    def start(self, terms: Mapping[str, float]) -> list[Point]:
-        """Return the point before the first iteration, at the first evaluation; none where no run has begun.
-
-        Args:
-            terms: of the image that the run started from.
-        """
-        return [starting_point(self.begun.setup_s, terms)] if self.begun is not None and terms else []
+    @property
+    def setup_s(self) -> float:
+        """Seconds before the first evaluation; 0 where no run has begun."""
+        return self.begun.setup_s if self.begun is not None else 0.0
 
     def points(self) -> list[Point]:
         """Return the iterations in order, the last one in any case."""
-        points = self._thinned.items()
+        points = self._points.items()
         if self._last is not None and (not points or points[-1] is not self._last):
             points.append(self._last)
         return points

@@ -1,7 +1,7 @@
-"""The losses of a run: two charts, and their legend with numbers."""
+"""The losses of a run for a page: two charts, and their legend with numbers."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
+from typing import NamedTuple
 
 from impasto.engine.watch.report.charts import Chart, swatch
 from impasto.engine.watch.report.curve import Mark, Point
@@ -14,8 +14,16 @@ _AXES = (
 )
 
 
-def charts(prefix: str, points: Sequence[Point], marks: Sequence[Mark], terms: Sequence[str]) -> str:
-    """Return the loss and its terms over evaluations and over seconds, beside each other.
+class LegendLine(NamedTuple):
+    """A line of the charts: a sample of it as SVG, its name, and its value at the start, at the end, and its share."""
+
+    swatch: str
+    name: str
+    numbers: tuple[str, str, str]
+
+
+def charts(prefix: str, points: Sequence[Point], marks: Sequence[Mark], terms: Sequence[str]) -> list[Chart]:
+    """Return the loss and its terms over evaluations and over seconds.
 
     Args:
         prefix: the ids of the charts begin with it.
@@ -24,18 +32,16 @@ def charts(prefix: str, points: Sequence[Point], marks: Sequence[Mark], terms: S
         terms: names, in the order of the legend.
     """
     names = [TOTAL, *terms]
-    figures = []
+    found = []
     for axis, title, label in _AXES:
         lines = {name: [(float(getattr(point, axis)), _value(point, name)) for point in points] for name in names}
-        chart = Chart(
-            f"{prefix}{axis}", title, label, lines, [(float(getattr(mark, axis)), mark.text) for mark in marks]
-        )
-        figures.append(f"<figure><h3>{escape(title)}</h3>{chart.svg()}</figure>")
-    return f'<div class="columns">{"".join(figures)}</div>'
+        changes = [(float(getattr(mark, axis)), mark.text) for mark in marks]
+        found.append(Chart(f"{prefix}{axis}", title, label, lines, changes))
+    return found
 
 
-def legend(initial: Mapping[str, float], final: Mapping[str, float], loss: float) -> str:
-    """Return the legend of both charts: a table with each line's first and last value.
+def legend(initial: Mapping[str, float], final: Mapping[str, float], loss: float) -> list[LegendLine]:
+    """Return the lines of both charts with their first and last values.
 
     Args:
         initial: terms at the start; empty where they are not known.
@@ -43,24 +49,10 @@ def legend(initial: Mapping[str, float], final: Mapping[str, float], loss: float
         loss: at the end.
     """
     first = {TOTAL: sum(initial.values()), **initial} if initial else {}
-    last = {TOTAL: loss, **final}
-    rows = [
-        f'<tr><th scope="row">{swatch(index)}{escape(name)}</th>'
-        f'<td class="number">{_number(first.get(name))}</td><td class="number">{_number(value)}</td>'
-        f'<td class="number">{_share(value, loss)}</td></tr>'
-        for index, (name, value) in enumerate(last.items())
+    return [
+        LegendLine(swatch(index), name, (_number(first.get(name)), _number(value), _share(value, loss)))
+        for index, (name, value) in enumerate({TOTAL: loss, **final}.items())
     ]
-    heads = "".join(f'<th scope="col" class="number">{text}</th>' for text in ("at the start", "at the end", "share"))
-    return "\n".join(
-        [
-            '<div class="scroll" role="region" aria-label="Losses as numbers" tabindex="0"><table>',
-            "<caption>The lines of both charts; the terms are weighted and add up to the loss</caption>",
-            f'<thead><tr><th scope="col">line</th>{heads}</tr></thead>',
-            "<tbody>",
-            *rows,
-            "</tbody></table></div>",
-        ]
-    )
 
 
 def _value(point: Point, name: str) -> float:

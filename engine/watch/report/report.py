@@ -1,35 +1,41 @@
 """One run as a page: follows its events, and writes the file when it has ended."""
 
 from collections.abc import Callable
-from html import escape
 from pathlib import Path
 
 from impasto.engine import images
 from impasto.engine.events import Event, Started
-from impasto.engine.images import Picture, Source
+from impasto.engine.images import Source
 from impasto.engine.result import Result
 from impasto.engine.runtime.machine import machine, versions
-from impasto.engine.watch.report import losses, page
-from impasto.engine.watch.report.curve import Curve, Point
-from impasto.engine.watch.words import in_words
+from impasto.engine.watch.report import losses
+from impasto.engine.watch.report.curve import Curve, with_start
+from impasto.engine.watch.report.page import Input, as_table, render
+from impasto.models.atomic import check_place, write_atomically
 from impasto.models.errors import ImpastoError
 
 EXTENSIONS = (".html", ".htm")
 MOST_PX = 1600  # longer sides are reduced, for the page's sake
 
-File = tuple[str, bytes]
+_ELSEWHERE = ("versions", "impasto")  # of the provenance, in the table of versions
+
 Command = Callable[[Started, Result], str]
 
 
-def check_report_path(path: Path) -> None:
+def check_report_path(path: Path, folder: Path | None = None) -> None:
     """Refuse a path at which no page can be written.
+
+    Args:
+        path: of the page.
+        folder: one that will be made, if it does not exist, before the page is written.
 
     Raises:
         ImpastoError: another extension, its folder is missing, or no file can be made there.
     """
     if path.suffix.lower() not in EXTENSIONS:
         raise ImpastoError(f"cannot write {path}: a report is a page; allowed are {', '.join(EXTENSIONS)}")
-    images.check_place(path)
+    if path.parent != folder or folder.exists():
+        check_place(path)
 
 
 class Report:
@@ -63,7 +69,7 @@ class Report:
         self._path = Path(path)
         check_report_path(self._path)
         self._sources = {"content": content, "style": style}
-        self._inputs: dict[str, tuple[Picture, File]] = {}
+        self._inputs: list[Input] = []
         self._command = command
         self._run_in = Path.cwd()
         self._curve = Curve()
@@ -76,11 +82,11 @@ class Report:
         """
         self._curve.take(event)
         if isinstance(event, Started) and not self._inputs:
-            self._inputs = {
-                kind: _as_shown(source, kind, event.height, event.width)
+            self._inputs = [
+                _as_shown(source, kind, event.height, event.width)
                 for kind, source in self._sources.items()
                 if source is not None
-            }
+            ]
 
     def finish(self, result: Result) -> str:
         """Write the page, and say where.
@@ -88,84 +94,40 @@ class Report:
         Raises:
             ImpastoError: it cannot be written.
         """
-        images.write_atomically(self._path, self.html(result).encode())
+        write_atomically(self._path, self.html(result).encode())
         return f"{self._path}: report"
 
     def html(self, result: Result) -> str:
         """Return the page."""
         title = self._title()
-        parts = [
-            "<header>",
-            f"<h1>{escape(title)}</h1>",
-            f'<p class="faint">{escape(_summary(result))}</p>',
-            "</header>",
-            "<main>",
-            *self._pictures(result, f"The result: {title}"),
-            *self._losses(result),
-            *self._facts(result),
-            "</main>",
-        ]
-        return page.page(f"{title} · impasto", parts)
+        points = with_start(self._curve.points(), self._curve.setup_s, result.initial_terms)
+        return render(
+            __package__,
+            "report.html",
+            title=title,
+            summary=[_summary(result)],
+            result=result,
+            url=images.data_url(result.picture, MOST_PX),
+            alt=f"The result: {title}",
+            inputs=self._inputs,
+            charts=losses.charts("", points, self._curve.marks, list(result.terms)),
+            legend=losses.legend(result.initial_terms, result.terms, result.loss),
+            command=self._how(result),
+            relative_names=self._relative_names(),
+            tables={"Settings": as_table(result.settings.as_dict()), "Run": self._run(result), **surroundings()},
+        )
 
     def _title(self) -> str:
-        names = {kind: picture.name for kind, (picture, _) in self._inputs.items()}
-        if len(names) == 2:
-            return f"{names['content']} in the style of {names['style']}"
-        return "".join(f"{name}, its {kind} reconstructed" for kind, name in names.items()) or "A run of impasto"
+        if len(self._inputs) == 2:
+            content, style = self._inputs
+            return f"{content.name} in the style of {style.name}"
+        return "".join(f"{shown.name}, its {shown.kind} reconstructed" for shown in self._inputs) or "A run of impasto"
 
-    def _pictures(self, result: Result, what: str) -> list[str]:
-        picture = result.picture
-        after = images.encode_for_page(picture, MOST_PX)
-        if self._inputs:
-            kind, (_, before) = next(iter(self._inputs.items()))
-            shown = page.comparison(
-                "slider",
-                before,
-                after,
-                labels=(f"{kind} image", "result"),
-                alts=(f"The {kind} image {self._inputs[kind][0].name}", what),
-                size=(picture.height, picture.width),
-            )
-        else:
-            shown = page.figure(after, what, "result")
-        figures = [
-            page.figure(
-                file,
-                f"The {kind} image {source.name}",
-                f"{kind} image: {source.name}, {source.width} × {source.height} px here",
-            )
-            for kind, (source, file) in self._inputs.items()
-        ]
-        return [
-            '<section aria-labelledby="result">',
-            '<h2 id="result">Result and inputs</h2>',
-            f'<div class="top">{shown}<div class="inputs">{"".join(figures)}</div></div>',
-            "</section>",
-        ]
-
-    def _losses(self, result: Result) -> list[str]:
-        return [
-            '<section aria-labelledby="losses">',
-            '<h2 id="losses">Losses</h2>',
-            losses.charts("", self._points(result), self._curve.marks, list(result.terms)),
-            losses.legend(result.initial_terms, result.terms, result.loss),
-            "</section>",
-        ]
-
-    def _points(self, result: Result) -> list[Point]:
-        """Return the start and the iterations, if there was one."""
-        points = self._curve.points()
-        return [*self._curve.start(result.initial_terms), *points] if points else []
-
-    def _how(self, result: Result) -> list[str]:
-        """Return the command and what its file names are relative to; nothing where there is no command."""
-        command, begun = self._command, self._curve.begun
-        if callable(command):
-            command = command(begun, result) if begun is not None else ""
-        section = page.command_section(command)
-        if section:
-            section.insert(-1, f'<p class="faint">{self._relative_names()}</p>')
-        return section
+    def _how(self, result: Result) -> str:
+        """Return the command; "" where there is none."""
+        if callable(self._command):
+            return self._command(self._curve.begun, result) if self._curve.begun is not None else ""
+        return self._command
 
     def _relative_names(self) -> str:
         """Say what the command's file names are relative to; no folder is named, for a page may be sent away."""
@@ -176,23 +138,12 @@ class Report:
         where = f"{steps} folder{'s' * (steps > 1)} above that" if steps else "in the folder"
         return f"Relative file names begin {where} of this page."
 
-    def _facts(self, result: Result) -> list[str]:
-        settings = {name: in_words(value) for name, value in result.settings.as_dict().items()}
-        tables = {"Settings": settings, "Run": self._run(result), **surroundings()}
-        return [
-            *self._how(result),
-            '<section aria-labelledby="facts">',
-            '<h2 id="facts">Settings and machine</h2>',
-            page.tables(tables),
-            "</section>",
-        ]
-
     def _run(self, result: Result) -> dict[str, str]:
         """Return what is neither a setting nor a property of the machine."""
-        origin = {name: in_words(value) for name, value in result.provenance.items() if name != "versions"}
+        origin = as_table({name: result.provenance[name] for name in result.provenance if name not in _ELSEWHERE})
         begun = self._curve.started
         return {
-            **{name: value for name, value in origin.items() if name != "impasto"},
+            **origin,
             "weights": begun.conversion if begun else "-",
             "iterations": str(result.iterations),
             "evaluations": str(result.evaluations),
@@ -217,7 +168,7 @@ def surroundings() -> dict[str, dict[str, str]]:
     return {"Machine": machine(), "Versions": installed}
 
 
-def _as_shown(source: Source, kind: str, height: int, width: int) -> tuple[Picture, File]:
+def _as_shown(source: Source, kind: str, height: int, width: int) -> Input:
     """Return an input at the size at which the page shows it: the content at the result's, the style at its own."""
     picture = images.read_image(source)
     if kind == "content":
@@ -225,4 +176,4 @@ def _as_shown(source: Source, kind: str, height: int, width: int) -> tuple[Pictu
     else:
         most_px = min(max(picture.height, picture.width), max(height, width))
         picture = picture.resized(*images.fit_long_side(picture.height, picture.width, most_px))
-    return picture, images.encode_for_page(picture, MOST_PX)
+    return Input.of(kind, picture, MOST_PX)

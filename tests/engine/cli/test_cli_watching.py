@@ -29,7 +29,7 @@ try:
 except SystemExit as end:
     assert not end.code, end.code
 parts = ("report", "preview", "animation", "figures")
-print([name for name in sys.modules if name.startswith(tuple(f"impasto.engine.{part}" for part in parts))])
+print([name for name in sys.modules if name.startswith(("jinja2", *(f"impasto.engine.{part}" for part in parts)))])
 """
 
 
@@ -46,6 +46,7 @@ def test_a_run_without_them_loads_none_of_them(files: Files) -> None:
 
     assert loaded() == "[]"
     assert "impasto.engine.watch.animation" in loaded("--animation", files.folder / "film.gif")  # the counter-check
+    assert "'jinja2'" in loaded("--report", files.folder / "page.html")
 
 
 def test_ctrl_c_leaves_report_and_film_of_what_there_is(files: Files) -> None:

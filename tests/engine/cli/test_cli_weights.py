@@ -11,9 +11,10 @@ import pytest
 
 from impasto.engine.network_facts import recall
 from impasto.export import fetch
+from impasto.models.atomic import atomic_file
 from impasto.models.download import Patience
 from impasto.models.sources import SOURCES
-from impasto.models.store import atomic_file, network_file
+from impasto.models.store import network_file
 from tests.engine.command_line import run
 from tests.file_server import FileServer
 from tests.small_network import features_model

@@ -1,4 +1,4 @@
-"""The pages of figures in a real browser: sizes of what is seen, and the sliders of a report.
+"""The pages of figures in a real browser: sizes of what is seen, and the sliders.
 
 With IMPASTO_SCREENSHOTS=FOLDER the pictures are kept there to be looked at.
 """
@@ -12,7 +12,7 @@ import onnx_ir as ir
 import pytest
 
 from impasto.engine import Engine
-from impasto.engine.figures import FigureReport, make_figure, plan_figure
+from impasto.engine.figures import make_figure, plan_figure
 from tests import chromium
 from tests.conftest import REPOSITORY
 from tests.small_network import VGG_WIDTHS, features_model
@@ -38,10 +38,8 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Engine(folder / "narrow.onnx", provider="cpu", threads=1) as engine:
         for number in (1, 2, 3):
             chosen = styles[: 2 if number == 2 else 1]
-            plan = plan_figure(number, content, chosen, size=CELLS_PX, iterations=2, evaluations=2)
-            report = FigureReport(folder / f"report-{number}.html", plan, folder / str(number))
-            assert make_figure(engine, plan, folder / str(number), followers=[report])
-            report.finish()
+            figure = plan_figure(number, content, chosen, size=CELLS_PX, iterations=2, evaluations=2)
+            assert make_figure(engine, figure, folder / str(number))
     return folder
 
 
@@ -71,9 +69,10 @@ def test_cells_have_one_size_and_captions_their_place(
     tab.complaints.clear()
     tab.open(figures / str(number) / "figure.html")
     keep(tab, f"figure-{number}-{width}-{scheme}")
-    pictures = boxes(tab, ".cells figure > img")
-    assert len(pictures) == cells  # with the originals beside them
-    assert {picture["natural"] for picture in pictures} == {CELLS_PX}
+    made, originals = boxes(tab, ".cells figure > img"), boxes(tab, ".cells figure > .shared")
+    pictures = [*made, *originals]
+    assert len(pictures) == cells
+    assert {picture["natural"] for picture in made} == {CELLS_PX}
     assert max(picture["width"] for picture in pictures) - min(picture["width"] for picture in pictures) < 1
     assert min(picture["width"] for picture in pictures) >= 0.9 * CELLS_PX
     for picture in pictures:
@@ -88,9 +87,9 @@ def test_cells_have_one_size_and_captions_their_place(
 def test_the_paintings_are_there(tab: chromium.Page, figures: Path) -> None:
     tab.look(1000, scheme="light")
     tab.open(figures / "2" / "figure.html")
-    assert {(box["natural"], box["width"] > 50) for box in boxes(tab, ".cells figcaption img")} == {(CELLS_PX, True)}
+    assert [box["width"] > 50 for box in boxes(tab, ".cells figcaption .shared")] == [True, True]
     tab.open(figures / "3" / "figure.html")
-    texts = tab.evaluate("[...document.querySelectorAll('.originals img')].map(image => image.alt)")
+    texts = tab.evaluate("[...document.querySelectorAll('.originals .shared')].map(image => image.ariaLabel)")
     assert texts == [f"The content image {CONTENT}", f"The style image {STYLES[0]}"]
 
 
@@ -101,15 +100,15 @@ def test_titles_of_rows_are_not_broken_inside_words(tab: chromium.Page, figures:
 
 
 @pytest.mark.parametrize("width", [390, 1000])
-def test_a_report_compares_with_images_that_it_holds_once(tab: chromium.Page, figures: Path, width: int) -> None:
+def test_the_page_compares_with_images_that_it_holds_once(tab: chromium.Page, figures: Path, width: int) -> None:
     tab.look(width, scheme="light")
     tab.complaints.clear()
-    tab.open(figures / "report-2.html")
-    keep(tab, f"figure-report-{width}")
+    tab.open(figures / "2" / "figure.html")
     assert tab.evaluate("document.documentElement.scrollWidth") == width
     shown = "[...document.querySelectorAll('.shared')].map(e => getComputedStyle(e).backgroundImage.slice(5, 30))"
     assert set(tab.evaluate(shown)) == {"data:image/jpeg;base64,/9j"[:25]}
-    assert all(box["width"] > 100 and box["height"] > 75 for box in boxes(tab, ".shared"))
+    assert all(box["width"] > 40 and box["height"] > 30 for box in boxes(tab, ".shared"))
+    assert all(box["width"] > 100 and box["height"] > 75 for box in boxes(tab, ".originals .shared, .frame .shared"))
     split = "document.querySelectorAll('.frame')[1].style.getPropertyValue('--split')"
     tab.evaluate("document.querySelector('#cell-2-slider').focus()")
     tab.press("End", 35)

@@ -1,4 +1,4 @@
-"""The report of a figure."""
+"""The page of a figure: every cell against its original, with its course."""
 
 import json
 import re
@@ -13,6 +13,8 @@ import onnx_ir as ir
 import pytest
 from PIL import Image
 
+from impasto.engine import Engine
+from impasto.engine.figures import make_figure, plan_figure
 from tests.engine import pages
 from tests.engine.command_line import run
 from tests.small_network import VGG_WIDTHS, features_model
@@ -45,17 +47,19 @@ def test_every_cell_has_pictures_and_its_course(
     ids = [element.attributes["id"] for element in document.elements if "id" in element.attributes]
     assert len(ids) == len(set(ids))
     assert not any(" " in name for name in ids)
+    assert html == (tmp_path / "figure" / "figure.html").read_text()
     images = document.every("img")
-    assert len(images) == 2
+    assert len(images) == 2 + 2  # every cell in the table, and under its original
     assert all(image.attributes["alt"] and image.attributes["src"].startswith("data:") for image in images)
-    assert html.count("data:image") == 2 + 3  # each original once, whatever it is compared with
+    assert html.count("data:image") == 4 + 3  # each original once, whatever it is compared with
     shown = [element.attributes for element in document.every("div") if element.attributes.get("role") == "img"]
     assert [attributes["aria-label"] for attributes in shown] == [
+        "The content image scene.png", "The style image a <b> 'c'.png", "The style image second.png",
         "The content image scene.png", "The style image a <b> 'c'.png", "The style image second.png",
         *(["The content image scene.png"] * 2),
     ]  # fmt: skip
     assert [re.findall(r"var\(--(.+?)\)", attributes["style"])[0] for attributes in shown] == [
-        "input-1", "input-2", "input-3", "input-1", "input-1"
+        *["input-1", "input-2", "input-3"] * 2, "input-1", "input-1"
     ]  # fmt: skip
     sliders = [element.attributes["aria-label"] for element in document.every("input")]
     assert sliders == [
@@ -117,14 +121,27 @@ def test_a_course_of_another_run_is_not_shown(
     assert path.read_text().count("its course is not known") == 2
 
 
-def test_the_figures_own_page_is_not_overwritten(
+def test_the_report_may_be_the_figures_own_page(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[object]
 ) -> None:
     path = tmp_path / "figure" / "figure.html"
-    ended = run(capsys, *command, "--report", tmp_path / "figure" / ".." / "figure" / "figure.html", "--quiet")
-    assert (ended.status, ended.out, len(ended.err.splitlines())) == (2, "", 1)
-    assert "the figure's own page" in ended.err
-    assert not path.exists()
+    assert run(capsys, *command, "--evaluations", 3, "--report", path).status == 0
+    cells, _, facts = path.read_text().partition("The command")
+    assert len(pages.charts(cells)) == 4
+    assert "--evaluations 3" in facts
+    assert run(capsys, *command, "--evaluations", 3).status == 0
+    assert path.read_text().partition("The command")[0] == cells  # from what was kept
+
+
+def test_a_figure_without_a_finished_cell_has_its_page(tmp_path: Path, command: list[object]) -> None:
+    scene, first = command[5], command[7]
+    figure = plan_figure(2, Path(str(scene)), [Path(str(first))], size=40, evaluations=3)
+    with Engine(Path(str(command[command.index("--model") + 1])), provider="cpu", threads=1) as engine:
+        assert not make_figure(engine, figure, tmp_path / "figure", cancel=lambda: True)
+    html = (tmp_path / "figure" / "figure.html").read_text()
+    assert "0 of 1 cells are finished" in html
+    assert pages.read(html).every("img") == []
+    assert not (tmp_path / "figure" / "sheet.png").exists()
 
 
 def test_a_bad_path_is_found_before_the_first_cell(

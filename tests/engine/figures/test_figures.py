@@ -19,7 +19,8 @@ from PIL import Image
 from impasto.engine import Engine
 from impasto.engine.cli.progress import FigureProgress
 from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
-from impasto.engine.figures import Cell, defaults, make_figure, plan_figure
+from impasto.engine.figures import Cell, make_figure, plan_figure
+from impasto.engine.figures.figure import PICTURES
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
 from impasto.engine.runtime.precision import NAMES
 from impasto.models.file_lock import file_lock
@@ -70,6 +71,7 @@ class Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.alternatives: list[str] = []
+        self.shared: list[str] = []
         self.sources: list[str] = []
         self.language = ""
 
@@ -77,6 +79,8 @@ class Page(HTMLParser):
         values = {name: value or "" for name, value in attrs}
         if tag == "img":
             self.alternatives.append(values.get("alt", ""))
+        if values.get("role") == "img" and tag == "div":
+            self.shared.append(values.get("aria-label", ""))
         if tag == "html":
             self.language = values.get("lang", "")
         self.sources += [values[name] for name in ("src", "href") if name in values]
@@ -104,17 +108,19 @@ def test_a_figure_is_cells_sheet_page_and_record(
     assert "; 40 x 37 px, 4 evaluations, " in html  # what it came to, whatever --size said
     page = Page()
     page.feed(html)
-    originals = {1: 2, 2: 3, 3: 2}[number]
+    shown = {1: 2 + 2, 2: 3 + 3, 3: 2}[number]  # the inputs, and those of them that stand with the cells
     assert page.language == "en"
-    assert len(page.alternatives) == CELLS[number] + originals
-    assert all(len(text) > 10 for text in page.alternatives)
+    assert len(page.alternatives) == 2 * CELLS[number]  # in the table, and compared with an original
+    assert len(page.shared) == shown + CELLS[number]
+    assert all(len(text) > 10 for text in page.alternatives + page.shared)
     assert len(set(page.alternatives)) == len(page.alternatives)
-    assert all(source.startswith("data:") for source in page.sources)
+    assert all(source.startswith(("data:", "#cell-")) for source in page.sources)
     with Image.open(folder / "sheet.png") as sheet:
         columns, factor = {1: (6, 4), 2: (3, 7), 3: (4, 5)}[number]
         assert 800 <= columns * factor * 40 < sheet.width < 1200  # labels are sharp where it is shown
     assert {path.name for path in folder.iterdir()} == {
-        "sheet.png", "figure.html", "figure.json", ".figure.lock", *(cell["file"] for cell in content["cells"].values())
+        "sheet.png", "figure.html", "figure.json", "courses", ".figure.lock",
+        *(cell["file"] for cell in content["cells"].values()),
     }  # fmt: skip
 
 
@@ -147,7 +153,7 @@ def test_without_images_the_packages_are_taken(capsys: pytest.CaptureFixture[str
     assert ended.status == 0
     assert ended.err.startswith("from the package: harbour.jpg, swirls.jpg, mosaic.jpg, woodcut.jpg\n")
     assert list(record(inputs.folder / "default")["cells"]) == ["1-swirls", "2-mosaic", "3-woodcut"]
-    assert sum(path.stat().st_size for path in defaults.FOLDER.iterdir()) < 150_000  # they are in the wheel
+    assert sum(path.stat().st_size for path in PICTURES.iterdir()) < 150_000  # they are in the wheel
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_a_write_that_fails_midway_leaves_the_old_file_and_nothing_else(tmp_path
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
-        check_message(f"cannot write {path}: file too large", path)
+        check_message(f"cannot write {path}: file too large; make room, or give another folder", path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == before
@@ -181,7 +181,7 @@ def test_a_rename_that_fails_leaves_the_old_file_and_nothing_else(
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
     monkeypatch.setattr(Path, "replace", fail)
-    check_message(f"cannot write {path}: {words}", path)
+    check_message(f"cannot write {path}: {words}; make room, or give another folder", path)
     assert path.read_bytes() == b"old"
     assert files(tmp_path) == ["a.png"]
 

@@ -9,7 +9,7 @@ import pytest
 from impasto.engine import Engine, ImpastoError, Settings
 from impasto.engine.images import read_image
 from impasto.engine.jobs.reconstruction import content_reconstruction, style_reconstruction
-from impasto.models.store import atomic_file
+from impasto.models.atomic import atomic_file
 from tests.engine.conftest import Files
 from tests.small_network import features_model
 

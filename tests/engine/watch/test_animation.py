@@ -165,7 +165,7 @@ def test_an_older_film_stays_where_a_new_one_fails(tmp_path: Path, monkeypatch: 
     path.write_bytes(b"older")
     animation = Animation(path)
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise ImpastoError("no space left on the disk")
 
     monkeypatch.setattr("impasto.engine.images.animation.write_atomically", full)

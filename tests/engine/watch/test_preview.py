@@ -15,7 +15,7 @@ import pytest
 
 from impasto.engine import ImpastoError, Iteration, Picture, PrecisionChanged, Result, Settings, Started
 from impasto.engine.watch.preview import Pace, Preview, detect, open_preview
-from impasto.engine.watch.preview.place import Place, TerminalSize, place
+from impasto.engine.watch.preview.size import PictureSize, TerminalSize, fit_picture
 from impasto.engine.watch.preview.terminals import chosen
 from tests.engine.command_line import run
 from tests.engine.conftest import TAPS, Files
@@ -135,7 +135,7 @@ def test_an_unknown_way_is_refused(capsys: pytest.CaptureFixture[str], files: Fi
 @pytest.mark.parametrize(("height", "width"), [(300, 400), (400, 300), (64, 64), (1, 1000), (1000, 1), (4096, 4096)])
 @pytest.mark.parametrize("terminal", [TerminalSize(80, 24), TerminalSize(200, 60, (9, 21)), TerminalSize(40, 60)])
 def test_pictures_keep_their_proportions_and_fit(height: int, width: int, terminal: TerminalSize) -> None:
-    where = place(height, width, terminal)
+    where = fit_picture(height, width, terminal)
     assert where is not None
     assert where.columns < terminal.columns
     assert where.rows <= terminal.rows - 4
@@ -148,9 +148,9 @@ def test_pictures_keep_their_proportions_and_fit(height: int, width: int, termin
 
 
 def test_a_tiny_terminal_has_no_place() -> None:
-    assert place(100, 100, TerminalSize(8, 24)) is None
-    assert place(100, 100, TerminalSize(80, 7)) is None
-    assert place(100, 100, TerminalSize(9, 8)) == Place(8, 4, 80, 80)
+    assert fit_picture(100, 100, TerminalSize(8, 24)) is None
+    assert fit_picture(100, 100, TerminalSize(80, 7)) is None
+    assert fit_picture(100, 100, TerminalSize(9, 8)) == PictureSize(8, 4, 80, 80)
 
 
 def test_pictures_are_drawn_over_each_other() -> None:

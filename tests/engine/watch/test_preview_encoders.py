@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto.engine.watch.preview import blocks, iterm, kitty, sixel
+from impasto.engine.watch.preview import encoders
 from tests.terminal import Terminal
 
 RGB = np.ndarray
@@ -67,13 +67,13 @@ def test_kitty_by_hand() -> None:
     red = np.array([[[255, 0, 0]]], np.uint8)
     payload = base64.b64encode(zlib.compress(b"\xff\0\0", 1))
     expected = b"\x1b_Ga=T,f=24,o=z,s=1,v=1,i=7,p=1,c=3,r=2,C=1,q=2,m=0;" + payload + b"\x1b\\"
-    assert kitty.encode(red, 3, 2, 7) == expected
+    assert encoders.as_kitty(red, 3, 2, 7) == expected
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (48, 64)])
 def test_kitty_comes_back(size: tuple[int, int]) -> None:
     samples = picture(*size)
-    data = kitty.encode(samples, 20, 10, 9)
+    data = encoders.as_kitty(samples, 20, 10, 9)
     pixels, keys = decoded_kitty(data)
     np.testing.assert_array_equal(pixels, samples)
     assert [key["m"] for key in keys] == ["1"] * (len(keys) - 1) + ["0"]
@@ -84,7 +84,7 @@ def test_kitty_comes_back(size: tuple[int, int]) -> None:
 
 def test_iterm_comes_back() -> None:
     samples = picture(9, 14)
-    match = re.fullmatch(rb"\x1b\]1337;File=([^:]*):([A-Za-z0-9+/=]*)\x07", iterm.encode(samples, 12, 4))
+    match = re.fullmatch(rb"\x1b\]1337;File=([^:]*):([A-Za-z0-9+/=]*)\x07", encoders.as_iterm(samples, 12, 4))
     assert match is not None
     file = base64.b64decode(match[2])
     keys = dict(item.split("=") for item in match[1].decode().split(";"))
@@ -95,7 +95,7 @@ def test_iterm_comes_back() -> None:
 def test_sixel_by_hand() -> None:
     """Two columns: red over white, white over red; bits 0 and 1, so the characters are 63 + 1 and 63 + 2."""
     samples = np.array([[[255, 0, 0], [255, 255, 255]], [[255, 255, 255], [255, 0, 0]]], np.uint8)
-    data = sixel.encode(samples)
+    data = encoders.as_sixels(samples)
     red = re.search(rb"#(\d);2;100;0;0", data)
     white = re.search(rb"#(\d);2;100;100;100", data)
     assert red is not None
@@ -109,33 +109,33 @@ def test_sixel_comes_back(size: tuple[int, int]) -> None:
     """In few colours nothing but the rounding to hundredths is lost."""
     colours = np.array([[0, 0, 0], [255, 128, 3], [17, 200, 90], [250, 250, 250]], np.uint8)
     samples = colours[np.random.default_rng(1).integers(0, 4, size)]
-    pixels = decoded_sixel(sixel.encode(samples))
+    pixels = decoded_sixel(encoders.as_sixels(samples))
     np.testing.assert_allclose(pixels, samples / 255 * 100, atol=1.6)  # an octree's colours are off by a few levels
 
 
 def test_sixel_of_many_colours_is_near() -> None:
     ramp = np.stack(np.meshgrid(np.linspace(0, 255, 60), np.linspace(0, 255, 50)), -1)
     samples = np.dstack([ramp, np.full((50, 60), 120.0)]).astype(np.uint8)
-    pixels = decoded_sixel(sixel.encode(samples))
-    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) <= sixel.COLOURS
+    pixels = decoded_sixel(encoders.as_sixels(samples))
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) <= encoders.SIXEL_COLOURS
     assert np.abs(pixels - samples / 255 * 100).mean() < 4
 
 
 def test_sixel_shortens_runs() -> None:
-    data = sixel.encode(np.zeros((6, 300, 3), np.uint8))
+    data = encoders.as_sixels(np.zeros((6, 300, 3), np.uint8))
     assert data.endswith(b"#0!300~\x1b\\")
 
 
 def test_blocks_by_hand() -> None:
     samples = np.array([[[1, 2, 3], [1, 2, 3]], [[4, 5, 6], [7, 8, 9]]], np.uint8)
     expected = "\x1b[38;2;1;2;3m\x1b[48;2;4;5;6m▀\x1b[48;2;7;8;9m▀\x1b[0m\x1b[K"
-    assert blocks.encode(samples, true_colour=True) == expected.encode()
+    assert encoders.as_blocks(samples, true_colour=True) == expected.encode()
 
 
 def test_blocks_come_back() -> None:
     samples = picture(12, 9)
     terminal = Terminal(8, 20)
-    terminal.feed(blocks.encode(samples, true_colour=True))
+    terminal.feed(encoders.as_blocks(samples, true_colour=True))
     for row in range(6):
         for column in range(9):
             cell = terminal.cells[row][column]
@@ -154,7 +154,7 @@ def test_256_colours_are_the_nearest_ones() -> None:
     samples = np.concatenate([picture(20, 30), colours[None, :30].astype(np.uint8)])
     values = samples.astype(np.int64)
     errors = ((values[:, :, None] - colours) ** 2).sum(-1)
-    found = blocks.nearest_256(samples) - 16
+    found = encoders.nearest_256(samples) - 16
     np.testing.assert_array_equal(np.take_along_axis(errors, found[..., None], -1)[..., 0], errors.min(-1))
-    text = blocks.encode(samples[:2], true_colour=False)
+    text = encoders.as_blocks(samples[:2], true_colour=False)
     assert re.search(rb"\x1b\[38;5;\d+m\x1b\[48;5;\d+m", text)

@@ -1,5 +1,6 @@
 """The page of a run."""
 
+import inspect
 import itertools
 import math
 import re
@@ -12,9 +13,8 @@ import pytest
 
 from impasto.engine import Engine, Event, ImpastoError, Iteration, PrecisionChanged, Result, Settings, Started
 from impasto.engine.watch.report import MOST_POINTS, Curve, Mark, Report
-from impasto.engine.watch.report.charts import Chart, round_steps
-from impasto.engine.watch.report.look import DARK, DARK_LINES, LIGHT, LIGHT_LINES
-from impasto.engine.watch.thinning import Thinned
+from impasto.engine.watch.report.charts import COLOURS, Chart, round_steps
+from impasto.engine.watch.thinning import EvenlySpaced
 from tests.engine import pages
 from tests.engine.command_line import run
 from tests.engine.conftest import TAPS, Files
@@ -321,8 +321,13 @@ def test_steps_are_round_and_few(high: float) -> None:
     assert f"{steps[1]:e}"[0] in "125"
 
 
-@pytest.mark.parametrize(("colours", "lines"), [(LIGHT, LIGHT_LINES), (DARK, DARK_LINES)])
-def test_colours_stand_out_from_the_page(colours: dict[str, str], lines: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("dark", [False, True])
+def test_colours_stand_out_from_the_page(dark: bool) -> None:
+    sheet = (Path(inspect.getfile(Report)).with_name("page.css")).read_text()
+    light_alone, both = (re.findall(r":root {(.*?)}", sheet, re.DOTALL)[at] for at in (0, 1))
+    colours = dict(re.findall(r"--([\w-]+): (#\w{6});", both if dark else light_alone))
+    lines = [colours[f"line-{index}"] for index in range(COLOURS)]
+    assert len(colours) == len(lines) + 5
     assert contrast("#ffffff", "#000000") == pytest.approx(21)
     for name in ("text", "faint"):
         assert contrast(colours[name], colours["page"]) >= 4.5
@@ -331,14 +336,14 @@ def test_colours_stand_out_from_the_page(colours: dict[str, str], lines: tuple[s
 
 
 def test_thinning_keeps_multiples_of_its_step() -> None:
-    thinned: Thinned[int] = Thinned(4, 3)
+    thinned: EvenlySpaced[int] = EvenlySpaced(4, 3)
     for number in range(1, 40):
         thinned.add(number, number)
     assert thinned.items() == [12, 24, 36]
     assert thinned.step == 12
     assert (thinned.wants(48), thinned.wants(42)) == (True, False)
     with pytest.raises(ValueError, match="must be 1 or more"):
-        Thinned(0)
+        EvenlySpaced(0)
 
 
 def test_public_path_is_checked_when_the_report_is_made(tmp_path: Path) -> None:

@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impasto.engine.figures.defaults import with_defaults
 from impasto.engine.jobs.reconstruction import STYLE_HISTORY, content_reconstruction, style_reconstruction
 from impasto.engine.settings import STYLE_TAPS, Settings
 from impasto.models.errors import ImpastoError
 
 FIGURES = (1, 2, 3)
+
+# The images of a figure for which none are given: four of the project's own, small, in the package.
+PICTURES = Path(__file__).parent / "pictures"
+DEFAULT_CONTENT = PICTURES / "harbour.jpg"
+DEFAULT_STYLES = tuple(PICTURES / name for name in ("swirls.jpg", "mosaic.jpg", "woodcut.jpg"))
+
 RATIOS = (1e-5, 1e-4, 1e-3, 1e-2)
 NESTED = tuple(STYLE_TAPS[: count + 1] for count in range(len(STYLE_TAPS)))
 FIGURE_2_COLUMNS, FIGURE_2_RATIO = 3, 1e-4
@@ -49,7 +54,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Figure:
     """A figure that can be made.
 
     Attributes:
@@ -94,12 +99,12 @@ def plan_figure(
     *,
     ratio: float | None = None,
     **settings: Any,
-) -> Plan:
-    """Return the plan of a figure.
+) -> Figure:
+    """Return a figure of the paper, with all its cells.
 
     Args:
         number: 1, 2 or 3.
-        content: the content image; for this and the next, none is the package's, as `with_defaults` says.
+        content: the content image; for this and the next, none is the package's, as `_with_defaults` says.
         styles: the style images: one, for figure 2 any number.
         ratio: alpha / beta of figure 2, which alone takes one; None is `FIGURE_2_RATIO`.
         settings: of `Settings`, the same for all cells; they start from noise unless these say otherwise.
@@ -114,7 +119,7 @@ def plan_figure(
     if number != 2 and ratio is not None:
         of = "no alpha/beta" if number == 1 else f"its own: {', '.join(map(_power, RATIOS))}"
         raise ImpastoError(f"bad ratio {ratio:g}: figure 2 alone takes one, and figure {number} has {of}; drop --ratio")
-    content, styles = with_defaults(number, content, styles)
+    content, styles = _with_defaults(number, content, styles)
     if number == 1:
         return _figure_1(content, styles[0] if styles else None, settings)
     if content is None:  # never, but for figure 1
@@ -124,7 +129,26 @@ def plan_figure(
     return _figure_3(content, styles[0], settings)
 
 
-def _figure_1(content: Path | None, style: Path | None, settings: dict[str, Any]) -> Plan:
+def _with_defaults(number: int, content: Path | None, styles: Sequence[Path]) -> tuple[Path | None, tuple[Path, ...]]:
+    """Return the content image and the style images of a figure.
+
+    Args:
+        number: 1, 2 or 3. Figure 1 with one image is that image's row alone; the others need both.
+        content: as given, or None.
+        styles: as given; none are the package's, three for figure 2 and else one.
+    """
+    if number == 1 and (content or styles):
+        return content, tuple(styles)
+    return content or DEFAULT_CONTENT, tuple(styles) or DEFAULT_STYLES[: 3 if number == 2 else 1]
+
+
+def names_of_defaults(paths: Sequence[Path]) -> str:
+    """Say which of some images are the package's; "" where none is."""
+    names = [path.name for path in paths if path.parent == PICTURES]
+    return f"from the package: {', '.join(names)}" if names else ""
+
+
+def _figure_1(content: Path | None, style: Path | None, settings: dict[str, Any]) -> Figure:
     rows: list[str] = []
     originals: list[Path] = []
     cells: list[Cell] = []
@@ -143,10 +167,10 @@ def _figure_1(content: Path | None, style: Path | None, settings: dict[str, Any]
             description = f"A texture with the Gram matrices of {style.name} at {_set(taps)}"
             chosen = style_reconstruction(taps, **settings)
             cells.append(Cell(f"style-{taps[-1]}", row, column, _set(taps), description, None, style, chosen))
-    return Plan(1, "Content and style reconstructions", tuple(rows), (), tuple(originals), False, tuple(cells))
+    return Figure(1, "Content and style reconstructions", tuple(rows), (), tuple(originals), False, tuple(cells))
 
 
-def _figure_2(content: Path, styles: Sequence[Path], ratio: float, settings: dict[str, Any]) -> Plan:
+def _figure_2(content: Path, styles: Sequence[Path], ratio: float, settings: dict[str, Any]) -> Figure:
     chosen = Settings(content_weight=ratio, style_weight=1.0, **{**FROM_NOISE, **settings})
     cells = []
     for index, style in enumerate(styles):
@@ -157,10 +181,10 @@ def _figure_2(content: Path, styles: Sequence[Path], ratio: float, settings: dic
     rows = ("",) * (cells[-1].row + 1)
     originals = (content, *(None for _ in rows[1:]))
     title = f"One photograph in several styles, alpha/beta {_power(ratio)}"
-    return Plan(2, title, rows, (), originals, True, tuple(cells))
+    return Figure(2, title, rows, (), originals, True, tuple(cells))
 
 
-def _figure_3(content: Path, style: Path, settings: dict[str, Any]) -> Plan:
+def _figure_3(content: Path, style: Path, settings: dict[str, Any]) -> Figure:
     cells = []
     for row, taps in enumerate(NESTED):
         for column, ratio in enumerate(RATIOS):
@@ -171,7 +195,7 @@ def _figure_3(content: Path, style: Path, settings: dict[str, Any]) -> Plan:
     rows = tuple(("" if row == 0 else "+ ") + taps[-1] for row, taps in enumerate(NESTED))
     columns = tuple(f"alpha/beta {_power(ratio)}" for ratio in RATIOS)
     title = "Style taps (rows, each with those above it) against alpha/beta (columns)"
-    return Plan(3, title, rows, columns, (None,) * len(rows), False, tuple(cells))
+    return Figure(3, title, rows, columns, (None,) * len(rows), False, tuple(cells))
 
 
 def _set(taps: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""How large a picture is in a terminal."""
+"""How large a terminal is, and a picture in it."""
 
 import os
 import struct
@@ -21,8 +21,8 @@ class TerminalSize:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a picture goes.
+class PictureSize:
+    """How large a picture is in a terminal.
 
     Attributes:
         columns: of cells.
@@ -46,8 +46,8 @@ def terminal_size(descriptor: int) -> TerminalSize | None:
     return TerminalSize(cells.columns, cells.lines, _cell_px(descriptor) or USUAL_CELL_PX)
 
 
-def place(height: int, width: int, terminal: TerminalSize) -> Place | None:
-    """Return the largest place with the picture's proportions; None where the terminal is too small.
+def fit_picture(height: int, width: int, terminal: TerminalSize) -> PictureSize | None:
+    """Return the largest size with the picture's proportions; None where the terminal is too small.
 
     Args:
         height: of the picture, px.
@@ -64,7 +64,7 @@ def place(height: int, width: int, terminal: TerminalSize) -> Place | None:
     rows = min(rows, max(1, round(scale * height / cell_height)))
     width_px, height_px = columns * cell_width, rows * cell_height
     reduction = max(1.0, max(width_px, height_px) / MOST_PX)
-    return Place(columns, rows, max(1, int(width_px / reduction)), max(1, int(height_px / reduction)))
+    return PictureSize(columns, rows, max(1, int(width_px / reduction)), max(1, int(height_px / reduction)))
 
 
 def _cell_px(descriptor: int) -> tuple[int, int] | None:
