@@ -17,7 +17,7 @@ from impasto.engine.jobs.engine import Engine, workshop_of
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
 from impasto.engine.result import Evaluation
 from impasto.engine.runtime.lowering import lower
-from impasto.engine.runtime.providers import Provider, beside
+from impasto.engine.runtime.providers import Provider, step_provider
 from impasto.engine.runtime.providers.provider import nodes_elsewhere
 from impasto.engine.runtime.session import quiet_options
 from impasto.export.objective import build_objective, build_targets
@@ -94,7 +94,7 @@ def placement(subject: Subject, side_px: int) -> dict[str, Any]:
     graphs = {
         "objective": (provider, lower(objective.model, provider)),
         "targets": (provider.uncaptured() or provider, lower(targets, provider)),
-        "step": (beside(provider), step.model),
+        "step": (step_provider(provider), step.model),
     }
     return {name: _nodes(name, *graph, subject.threads) for name, graph in graphs.items()}
 

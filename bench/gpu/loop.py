@@ -18,7 +18,7 @@ from impasto.engine.device.loop import DeviceLoop
 from impasto.engine.jobs.engine import Engine, workshop_of
 from impasto.engine.jobs.job import Job
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
-from impasto.engine.runtime.providers import beside
+from impasto.engine.runtime.providers import step_provider
 from impasto.engine.runtime.session import Session
 from impasto.models.errors import ImpastoError
 
@@ -105,6 +105,6 @@ def _started(engine: Engine, subject: Subject, size_px: int) -> tuple[DeviceLoop
         raise ImpastoError(f"no loop on the device of {subject.label()}")
     history, shape = subject.settings.history, objective.image_shape
     form = step_form(LbfgsSettings(history_size=history, image_shape=shape, bounds=PIXEL_RANGE), shape, on_device)
-    loop = DeviceLoop(on_device.session, beside(on_device.provider), form, on_device.threads)
+    loop = DeviceLoop(on_device.session, step_provider(on_device.provider), form, on_device.threads)
     loop.enter(0, x, ENDLESS, on_device.coefficients[0])
     return loop, on_device.session

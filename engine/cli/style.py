@@ -57,7 +57,7 @@ def _show(engine: "Engine", image: Path, output: Path, settings: Settings) -> No
     from impasto.engine.compile import memory
 
     picture, needed = engine.plan_style(image, settings)
-    free = memory.available() if engine.provider.device == "cpu" else None
+    free = memory.available() if engine.provider.on_host else None
     print(
         f"{output}: {picture.name} at {picture.width}x{picture.height} px, {len(settings.style_taps)} taps of "
         f"{engine.network.name} in {engine.provider.precision}\nmemory: about {memory.in_words(needed.total)} at most"

@@ -54,7 +54,7 @@ class MemoryCheck:
 
     def free(self) -> int | None:
         """Return the bytes that are free where the provider computes; None where that, or what it takes, is unknown."""
-        return memory.available() if self._provider.device == "cpu" else self._provider.free_memory()
+        return memory.available() if self._provider.on_host else self._provider.free_memory()
 
     def check(self, spec: GraphSpec, settings: Settings, painting: Painting) -> None:
         """Refuse a run that does not fit.
@@ -66,7 +66,7 @@ class MemoryCheck:
         if free is not None:
             needed = self.estimate(spec, settings, painting)
             narrower = partial(self._narrower, spec, settings, painting)
-            kind = "memory" if self._provider.device == "cpu" else "GPU memory"
+            kind = "memory" if self._provider.on_host else "GPU memory"
             memory.check(needed, _demand(spec, settings), free, narrower, kind=kind)
 
     def fits(self, spec: GraphSpec, settings: Settings, painting: Painting, reserved: int = 0) -> bool:
@@ -130,7 +130,7 @@ class MemoryCheck:
         Raises:
             ImpastoError: they do not fit, or the image is too small.
         """
-        if self._enabled and self._provider.device == "cpu":
+        if self._enabled and self._provider.on_host:
             memory.check(self.of_style(spec), _style_demand(spec), memory.available())
 
     def _known_free(self) -> int | None:
@@ -164,11 +164,11 @@ class MemoryCheck:
     def _optimiser_is_elsewhere(self, settings: Settings) -> bool:
         """Return whether a run's optimiser is in another memory than its evaluations."""
         on_device = self._placement.may_be_on_device(settings.optimizer, self._provider)
-        return self._provider.device != "cpu" and not on_device
+        return not self._provider.on_host and not on_device
 
     @property
     def _overhead(self) -> Overhead:
-        return memory.ON_CPU if self._provider.device == "cpu" else memory.ON_GPU
+        return memory.ON_CPU if self._provider.on_host else memory.ON_GPU
 
 
 def _demand(spec: GraphSpec, settings: Settings) -> Demand:

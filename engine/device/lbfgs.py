@@ -10,7 +10,7 @@ from impasto.engine.optimisers import initial_inverse
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
 from impasto.engine.optimisers.solution import Outcome, State, Step, Vector, read_only
 from impasto.engine.runtime import loss_scaling
-from impasto.engine.runtime.providers import beside
+from impasto.engine.runtime.providers import step_provider
 from impasto.export.optimiser import REPORTED, Code, Spectrum, StepForm, real_fourier
 from impasto.models.errors import ImpastoError
 
@@ -83,7 +83,7 @@ def device_loop(on_device: OnDevice, settings: LbfgsSettings, image_shape: tuple
         ImpastoError: the step does not run on the provider, or its history does not fit there.
     """
     form = step_form(settings, image_shape, on_device)
-    return DeviceLoop(on_device.session, beside(on_device.provider), form, on_device.threads)
+    return DeviceLoop(on_device.session, step_provider(on_device.provider), form, on_device.threads)
 
 
 def step_form(settings: LbfgsSettings, image_shape: tuple[int, int, int], on_device: OnDevice) -> StepForm:

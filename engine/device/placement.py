@@ -78,7 +78,7 @@ class LoopPlacement:
 
     def may_be_on_device(self, optimizer: str, provider: Provider) -> bool:
         """Return whether a run's vectors may be in the provider's memory: those of L-BFGS."""
-        return optimizer != "adam" and (self.loop == "device" or (self.loop == "auto" and provider.device != "cpu"))
+        return optimizer != "adam" and (self.loop == "device" or (self.loop == "auto" and not provider.on_host))
 
     def on_device(self, evaluator: Evaluator, provider: Provider, threads: int) -> OnDevice | None:
         """Return what a loop on the device needs; None where the host is to run it.
@@ -92,7 +92,7 @@ class LoopPlacement:
             ImpastoError: the device is asked for by name, and has memory of its own that cannot be shared.
         """
         session = evaluator.session
-        host_memory = provider.device == "cpu"
+        host_memory = provider.on_host
         if self.loop == "host" or (self.loop == "auto" and (host_memory or not session.shares_memory)):
             return None
         if not session.shares_memory:

@@ -25,8 +25,10 @@ from impasto.models.errors import ImpastoError
 SUFFIX = ".safetensors"
 _ENTRY, _KIND, _FORMAT = "impasto", "run", 1
 _OPTIMISER, _CONTENT, _ALPHA, _STYLE = "optimiser.", "content", "content.alpha", "style"
-_PLAIN = ("from_noise", "loop", "iteration", "evaluations", "optimiser_from", "loss", "terms", "initial_terms")
-_PLAIN += ("seconds", "model", "model_sha256", "precision")
+_PLAIN = (
+    *("from_noise", "loop", "iteration", "evaluations", "optimiser_from", "loss", "terms", "initial_terms"),
+    *("seconds", "model", "model_sha256", "precision"),
+)
 
 
 def check_checkpoint_path(path: str | os.PathLike[str]) -> None:

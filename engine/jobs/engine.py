@@ -486,7 +486,7 @@ class Engine:
             ImpastoError: the batch is out of range.
         """
         if batch is None:
-            batch = 1 if self.provider.device == "cpu" else GPU_BATCH
+            batch = 1 if self.provider.on_host else GPU_BATCH
         if not 1 <= batch <= LARGEST_BATCH:
             raise ImpastoError(f"bad batch {batch}: allowed are 1 to {LARGEST_BATCH} jobs per evaluation")
         return batch

@@ -4,40 +4,88 @@ Differs from Gatys et al.: the best may compute convolutions in less than float3
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from impasto.engine.runtime import precision as precisions
 from impasto.engine.runtime.providers import cpu, cuda, openvino, tensorrt
-from impasto.engine.runtime.providers.asked import Asked, Options, asked
 from impasto.engine.runtime.providers.provider import Availability, Provider
+from impasto.engine.runtime.providers.request import Options, ProviderRequest, parse_request
 from impasto.models.errors import ImpastoError
 
 AUTO = "auto"
 
-_OPTIONS: Mapping[str, Options] = {
-    cuda.NAME: Options(
-        flags={"nhwc": {"nhwc": True}, "uncaptured": {"graph": False}, "heuristic": {"search": "heuristic"}},
-        numbers={"memory": "memory_limit_mib"},
-    ),
-    tensorrt.NAME: Options(flags={"uncaptured": {"graph": False}}, numbers={"workspace": "workspace_mib"}),
-}
 
-
-class Home(Protocol):
-    """What the module of each provider has."""
+class ProviderModule(Protocol):
+    """What the module of each provider has; those of GPUs take a device, too."""
 
     NAME: str
+    probe: Callable[..., Availability]
+    best_precision: Callable[..., str]
+    refusal: Callable[..., str | None]
+    provider: Callable[..., Provider]
 
-    def probe(self) -> Availability: ...  # noqa: D102
-    def best_precision(self) -> str: ...  # noqa: D102
-    def refusal(self, precision: str) -> str | None: ...  # noqa: D102
-    def provider(self, precision: str) -> Provider: ...  # noqa: D102
+
+@dataclass(frozen=True)
+class Known:
+    """A provider that can be chosen.
+
+    Attributes:
+        module: that makes it.
+        settings: class of the settings of one GPU; None where the provider has no number and no settings.
+        options: the words that a user may write after its name.
+        builds_engines: whether `probe` has to know if engines may be built.
+        outdone: precision -> why "auto" skips the provider although it works; None where it does not.
+    """
+
+    module: ProviderModule
+    settings: Callable[..., Any] | None = None
+    options: Options = field(default_factory=Options)
+    builds_engines: bool = False
+    outdone: Callable[[str], str | None] = lambda precision: None
+
+    def probe(self, *, build_engines: bool) -> Availability:
+        """Return whether the provider works here."""
+        return self.module.probe(build=build_engines) if self.builds_engines else self.module.probe()
+
+    def best_precision(self, device_index: int) -> str:
+        """Return the precision that "auto" means."""
+        return self.module.best_precision(*self._device(device_index))
+
+    def refusal(self, precision: str, device_index: int) -> str | None:
+        """Return why the provider does not have a precision here; None where it has it."""
+        return self.module.refusal(precision, *self._device(device_index))
+
+    def provider(self, precision: str, device_index: int, settings: Mapping[str, Any]) -> Provider:
+        """Return the provider on one device with some settings."""
+        own = () if self.settings is None else (self.settings(device_index, **settings),)
+        return self.module.provider(precision, *own)
+
+    def _device(self, device_index: int) -> tuple[int, ...]:
+        return () if self.settings is None else (device_index,)
 
 
-HOMES: Mapping[str, Home] = {home.NAME: home for home in (tensorrt, cuda, openvino, cpu)}  # best first
-NAMES = (AUTO, *HOMES)
-_NUMBERED = (cuda.NAME, tensorrt.NAME)
+KNOWN: Mapping[str, Known] = {  # best first
+    tensorrt.NAME: Known(
+        tensorrt,
+        settings=tensorrt.TensorRtSettings,
+        options=Options(flags={"uncaptured": {"graph": False}}, numbers={"workspace": "workspace_mib"}),
+        builds_engines=True,
+    ),
+    cuda.NAME: Known(
+        cuda,
+        settings=cuda.CudaSettings,
+        options=Options(
+            flags={"nhwc": {"nhwc": True}, "uncaptured": {"graph": False}, "heuristic": {"search": "heuristic"}},
+            numbers={"memory": "memory_limit_mib"},
+        ),
+    ),
+    openvino.NAME: Known(openvino, outdone=lambda precision: openvino.outdone(precision)),
+    cpu.NAME: Known(cpu),
+}
+NAMES = (AUTO, *KNOWN)
+NUMBERED = sorted(name for name, known in KNOWN.items() if known.settings is not None)
 
 
 def availability(*, build_engines: bool = False) -> list[Availability]:
@@ -46,7 +94,7 @@ def availability(*, build_engines: bool = False) -> list[Availability]:
     Args:
         build_engines: TensorRT may build engines, so that it works with an empty cache too.
     """
-    return [_probe(name, build_engines) for name in HOMES]
+    return [known.probe(build_engines=build_engines) for known in KNOWN.values()]
 
 
 def choose(name: str = AUTO, precision: str = AUTO, *, build_engines: bool = False) -> Provider:
@@ -61,12 +109,12 @@ def choose(name: str = AUTO, precision: str = AUTO, *, build_engines: bool = Fal
     Raises:
         ImpastoError: a name or an option is unknown, the provider does not work here, or it lacks the precision.
     """
-    wanted = asked(name, _NUMBERED)
+    wanted = parse_request(name, NUMBERED)
     if wanted.name not in NAMES:
         raise ImpastoError(f"unknown provider {wanted.name!r}: allowed are {', '.join(NAMES)}")
     if precision not in precisions.NAMES:
         raise ImpastoError(f"unknown precision {precision!r}: allowed are {', '.join(precisions.NAMES)}")
-    settings = _OPTIONS.get(wanted.name, Options()).settings(wanted.name, wanted.words)
+    settings = (KNOWN[wanted.name].options if wanted.name in KNOWN else Options()).settings(wanted.name, wanted.words)
     if wanted.name == AUTO:
         return _best(precision, build_engines)
     return _named(wanted, precision, settings)
@@ -75,12 +123,12 @@ def choose(name: str = AUTO, precision: str = AUTO, *, build_engines: bool = Fal
 def safer(provider: Provider) -> Provider | None:
     """Return the same provider, options and all, in the next safer precision that it has here; None without one.
 
-    Of a provider that is not one of `HOMES`, which a caller has made, no other precision is known.
+    Of a provider that is not one of `KNOWN`, which a caller has made, no other precision is known.
     """
-    home, name = HOMES.get(provider.name), provider.numbers.safer
-    while home is not None and name is not None:
+    known, name = KNOWN.get(provider.name), provider.numbers.safer
+    while known is not None and name is not None:
         if _refusal(provider.name, name, provider.device_index) is None and provider.allows(name):
-            before, after = home.provider(provider.precision).options, home.provider(name).options
+            before, after = known.module.provider(provider.precision).options, known.module.provider(name).options
             changed = {key: value for key, value in after.items() if before.get(key) != value}
             return dataclasses.replace(provider, precision=name, options={**provider.options, **changed})
         name = precisions.PRECISIONS[name].safer
@@ -98,15 +146,15 @@ def _best(precision: str, build_engines: bool) -> Provider:
     for item in availability(build_engines=build_engines):
         reason = item.reason if not item.works else _lack(item.name, precision) or _outdone(item.name, precision)
         if reason is None:
-            made = HOMES[item.name].provider(_taken(item.name, precision))
+            made = KNOWN[item.name].module.provider(_taken(item.name, precision))
             return dataclasses.replace(made, choice=f"provider {item.name}, {made.precision}{_without(reasons)}")
         reasons.append((item.name, reason))
     raise ImpastoError(f"no provider here runs {precision}{_without(reasons)}; use --precision auto")
 
 
-def _named(wanted: Asked, precision: str, settings: Mapping[str, Any]) -> Provider:
+def _named(wanted: ProviderRequest, precision: str, settings: Mapping[str, Any]) -> Provider:
     name, index = wanted.name, wanted.device_index
-    found = _probe(name, build_engines=True)  # to name it is leave enough
+    found = KNOWN[name].probe(build_engines=True)  # to name it is leave enough
     if not found.works:
         raise ImpastoError(
             f"provider {name} does not work here: {found.reason}; use --provider auto or see `impasto doctor`"
@@ -116,23 +164,11 @@ def _named(wanted: Asked, precision: str, settings: Mapping[str, Any]) -> Provid
         allowed = ", ".join((AUTO, *supported(name, index)))
         raise ImpastoError(f"provider {name} has no {precision}: {lack}; allowed here are {allowed}")
     taken = _taken(name, precision, index)
-    if name == cuda.NAME:
-        return cuda.provider(taken, cuda.CudaSettings(index, **settings))
-    if name == tensorrt.NAME:
-        return tensorrt.provider(taken, tensorrt.TensorRtSettings(index, **settings))
-    return HOMES[name].provider(taken)
+    return KNOWN[name].provider(taken, index, settings)
 
 
 def _taken(name: str, precision: str, device_index: int = 0) -> str:
-    if precision != AUTO:
-        return precision
-    if name in _NUMBERED:
-        return cuda.best_precision(device_index)
-    return HOMES[name].best_precision()
-
-
-def _probe(name: str, build_engines: bool) -> Availability:
-    return tensorrt.probe(build=build_engines) if name == tensorrt.NAME else HOMES[name].probe()
+    return KNOWN[name].best_precision(device_index) if precision == AUTO else precision
 
 
 def _lack(name: str, precision: str, device_index: int = 0) -> str | None:
@@ -140,14 +176,12 @@ def _lack(name: str, precision: str, device_index: int = 0) -> str | None:
 
 
 def _refusal(name: str, precision: str, device_index: int) -> str | None:
-    if name == cuda.NAME:
-        return cuda.refusal(precision, device_index)
-    return tensorrt.refusal(precision, device_index) if name == tensorrt.NAME else HOMES[name].refusal(precision)
+    return KNOWN[name].refusal(precision, device_index)
 
 
 def _outdone(name: str, precision: str) -> str | None:
-    """Return why "auto" goes on from a provider that works."""
-    return openvino.outdone(_taken(name, precision)) if name == openvino.NAME else None
+    """Return why "auto" skips a working provider."""
+    return KNOWN[name].outdone(_taken(name, precision))
 
 
 def _without(reasons: list[tuple[str, str]]) -> str:

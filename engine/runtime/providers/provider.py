@@ -68,6 +68,11 @@ class Provider:
     """The option that has a session record its first run as a CUDA graph."""
 
     @property
+    def on_host(self) -> bool:
+        """Whether its buffers live in the host's memory."""
+        return self.device == "cpu"
+
+    @property
     def numbers(self) -> Precision:
         """What the precision means."""
         return PRECISIONS[self.precision]
@@ -160,7 +165,7 @@ class Provider:
         """Return whether an operator must not be left to the CPU; from a GPU images would go there and back."""
         if self.whole:
             return True
-        return op_type in HEAVY_OPERATORS if self.device == "cpu" else op_type not in SHAPE_OPERATORS
+        return op_type in HEAVY_OPERATORS if self.on_host else op_type not in SHAPE_OPERATORS
 
 
 def nodes_elsewhere(session: Any, ort_name: str) -> list[str]:

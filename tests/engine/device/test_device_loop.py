@@ -15,7 +15,7 @@ from impasto.engine.device.placement import GPU_REPORT_EVERY, LoopPlacement
 from impasto.engine.jobs.descent import Descent
 from impasto.engine.jobs.reconstruction import content_reconstruction
 from impasto.engine.runtime import providers
-from impasto.engine.runtime.providers import beside, cuda, nvidia, openvino, tensorrt
+from impasto.engine.runtime.providers import cuda, nvidia, openvino, step_provider, tensorrt
 from impasto.engine.runtime.session import Session
 from tests.engine import command_line
 from tests.engine.conftest import Files
@@ -264,20 +264,20 @@ def test_nothing_is_copied_between_evaluation_and_step(files: Files, monkeypatch
 
 
 def test_the_step_runs_in_float32_on_the_same_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (beside(CPU).name, beside(CPU).precision) == ("cpu", "fp32")
+    assert (step_provider(CPU).name, step_provider(CPU).precision) == ("cpu", "fp32")
     gpus = [nvidia.Gpu(index, f"GPU {index}", (9, 0)) for index in range(2)]
     monkeypatch.setattr(nvidia, "gpus", lambda: gpus)
     evaluation = cuda.provider("fp16", cuda.CudaSettings(device_index=1, graph=True, memory_limit_mib=100))
-    found = beside(evaluation)
+    found = step_provider(evaluation)
     assert (found.name, found.precision, found.device, found.device_index) == ("cuda", "fp32", "cuda", 1)
     assert (found.options["use_tf32"], found.options["enable_cuda_graph"]) == ("0", "1")
     assert found.whole
     plain = evaluation.uncaptured()
     assert plain is not None
-    assert "enable_cuda_graph" not in beside(plain).options
+    assert "enable_cuda_graph" not in step_provider(plain).options
     whole = tensorrt.provider("fp16")
-    assert beside(whole).ort_name == "CUDAExecutionProvider"
-    assert "enable_cuda_graph" in beside(whole).options
+    assert step_provider(whole).ort_name == "CUDAExecutionProvider"
+    assert "enable_cuda_graph" in step_provider(whole).options
 
 
 def test_from_the_command_line(files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from impasto.engine.optimisers.lbfgs import LbfgsSettings
 from impasto.engine.runtime.evaluator import Evaluator
 from impasto.engine.runtime.graph import Graph
 from impasto.engine.runtime.lowering import lower
-from impasto.engine.runtime.providers import Provider, beside, choose
+from impasto.engine.runtime.providers import Provider, choose, step_provider
 from impasto.engine.runtime.providers.provider import nodes_elsewhere
 from impasto.engine.runtime.session import Session, quiet_options
 from impasto.export.objective import build_objective, build_targets
@@ -77,7 +77,7 @@ def placed(name: str, precision: str) -> dict[str, dict[str, int]]:
         form = step_form(LbfgsSettings(image_shape=shape, bounds=(0, 1)), (3, SIZE, SIZE), on_device)
         for batch in (1, 3):
             several = dataclasses.replace(form, batch=batch)
-            found[f"step, {kind}, {batch}"] = elsewhere(beside(provider), build_step(several).model)
+            found[f"step, {kind}, {batch}"] = elsewhere(step_provider(provider), build_step(several).model)
     return found
 
 
@@ -88,7 +88,7 @@ def replays(name: str) -> dict[str, int]:
     on_device = LoopPlacement("auto", EVERY).on_device(evaluator, provider, 1)
     assert on_device is not None
     form = step_form(LbfgsSettings(image_shape=(3, SIZE, SIZE)), (3, SIZE, SIZE), on_device)
-    loop = DeviceLoop(session, beside(provider), form, 1)
+    loop = DeviceLoop(session, step_provider(provider), form, 1)
     loop.enter(0, np.zeros(3 * SIZE * SIZE, np.float32), 100.0, on_device.coefficients[0])
     loop.run(EVERY)
     before = counts()

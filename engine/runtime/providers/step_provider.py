@@ -1,4 +1,4 @@
-"""The provider of what works beside an objective, in the same memory."""
+"""The provider of the optimiser's step, which works in the memory of the objective's provider."""
 
 import dataclasses
 
@@ -6,13 +6,13 @@ from impasto.engine.runtime.providers import cpu, cuda
 from impasto.engine.runtime.providers.provider import Provider
 
 
-def beside(provider: Provider) -> Provider:
+def step_provider(provider: Provider) -> Provider:
     """Return float32 arithmetic on the device where a provider keeps its buffers.
 
     On a GPU every node must be there: a single one elsewhere would fetch the history at every step. It is captured
     where the evaluation is.
     """
-    if provider.device == "cpu":
+    if provider.on_host:
         return cpu.provider("fp32")
     captures = provider.uncaptured() is not None
     settings = cuda.CudaSettings(device_index=provider.device_index, graph=captures)

@@ -1,6 +1,6 @@
-"""A provider as it is asked for: its name, the number of a GPU, and options: "cuda:1,nhwc,memory=8000"."""
+"""A provider as a user writes it: its name, the number of a GPU, and options: "cuda:1,nhwc,memory=8000"."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from impasto.models.errors import ImpastoError
@@ -45,8 +45,8 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The parts of what was asked for.
+class ProviderRequest:
+    """The parts of such a text.
 
     Attributes:
         name: of the provider; any word.
@@ -59,8 +59,8 @@ class Asked:
     words: tuple[str, ...] = ()
 
 
-def asked(text: str, numbered: tuple[str, ...]) -> Asked:
-    """Take apart what was asked for.
+def parse_request(text: str, numbered: Sequence[str]) -> ProviderRequest:
+    """Take such a text apart.
 
     Args:
         text: as on the command line.
@@ -73,4 +73,4 @@ def asked(text: str, numbered: tuple[str, ...]) -> Asked:
     name, colon, index = first.partition(":")
     if colon and (name not in numbered or not index.isdecimal()):
         raise ImpastoError(f"bad provider {first}: only {' and '.join(numbered)} take a number, as cuda:1")
-    return Asked(name, int(index or 0), tuple(words))
+    return ProviderRequest(name, int(index or 0), tuple(words))
