@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from impasto.bench.script import as_script
+from impasto.bench.studies.study import as_script
 from impasto.bench.studies import same_numbers
 from impasto.bench.studies.checkout import WORKING_TREE, check_imports, git
 from impasto.bench.studies.same_numbers import compare
