@@ -1,7 +1,6 @@
 """`impasto engines`: what TensorRT has built, and building ahead of a run."""
 
 import json
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -40,7 +39,7 @@ def build(
     A reconstruction has its own: --style-weight 0 or --content-weight 0 leaves out the terms that it does without. So
     has total variation, whatever its weight.
     """
-    from impasto.engine.inputs.pictures import as_vector, read_pictures
+    from impasto.engine.inputs.pictures import read_pictures
     from impasto.engine.jobs.engine import LARGEST_BATCH, Engine
 
     if not 1 <= batch <= LARGEST_BATCH:
@@ -58,11 +57,8 @@ def build(
         seamless=seamless,
     )
     with Engine(model, provider=_of_engines(provider), precision=precision, build_engines=True) as engine:
-        scene, painting = read_pictures(content, style, settings)
-        form = replace(engine.compiler.form(settings, scene), batch=batch)
-        evaluator = engine.compiler.evaluator(form)
-        engine.compiler.load(evaluator, 0, settings, scene, painting)
-        score = evaluator({0: as_vector(scene.pixels)})[0]
+        scene, _ = read_pictures(content, style, settings)
+        score = engine.warm_up(content, style, settings, batch=batch)
         where = f"{scene.width}x{scene.height} px" + (f", {batch} at once" if batch > 1 else "")
         print(
             f"ready on {engine.provider.name} in {engine.provider.precision}, {where}; "

@@ -12,7 +12,7 @@ from impasto.engine.figures.record import Record, asked_for
 from impasto.engine.figures.sheet import write_sheet
 from impasto.engine.images import read_image
 from impasto.engine.jobs.engine import Engine
-from impasto.engine.jobs.many import Job
+from impasto.engine.jobs.job import Job
 from impasto.engine.optimisers.solution import Outcome
 from impasto.models.errors import ImpastoError
 from impasto.models.file_lock import file_lock

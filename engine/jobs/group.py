@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
@@ -13,6 +13,7 @@ from impasto.engine.compile.graph_spec import BatchKey, GraphSpec
 from impasto.engine.device.places import LoopPlaces, Steps
 from impasto.engine.inputs.run_state import RunState
 from impasto.engine.jobs.active import Active
+from impasto.engine.jobs.handle import Handle
 from impasto.engine.jobs.run import DEVICE, Surroundings
 from impasto.engine.optimisers.solution import Vector
 from impasto.engine.runtime.evaluator import Evaluator
@@ -37,6 +38,7 @@ class Group:
         loop: on the device, with a place for each sample; None where the optimisers are on the host.
         members: in the order in which they came.
         evaluated: whether an evaluation was made, so that its memory is taken.
+        weighed: jobs whose memory was checked before the group was opened.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Group:
         self.key, self.places, self.most, self.asked_most = key, places, asked_most, asked_most
         self.members: list[Active] = []
         self.evaluated = False
+        self.weighed: Collection[Handle] = ()
         self.evaluator = evaluator
         self._compiler, self._lock = compiler, lock
         self._pool: ThreadPoolExecutor | None = None
@@ -79,6 +82,11 @@ class Group:
     def has_place(self) -> bool:
         """Whether another job can join without growth."""
         return self.takes_turns or len(self.members) < self.places
+
+    @property
+    def is_open(self) -> bool:
+        """Whether another job can join, perhaps after growth, without more groups or single jobs under way."""
+        return bool(self.members) and not self.takes_turns and (self.has_place or self.may_grow)
 
     @property
     def spec(self) -> GraphSpec:

@@ -10,11 +10,14 @@ from impasto.engine.jobs.handle import Handle
 from impasto.engine.settings import Settings
 
 LOOK_AHEAD = 64
-"""Jobs at the head of the queue that are looked at. Only their keys are kept, and no pixels that were read."""
+"""Jobs that are read ahead at most, to find out which can begin. Only their keys are kept, and no pixels."""
 
 AGEING = 8
 """A job that this many later ones overtook counts as one priority higher, so that none waits for ever."""
 
+
+MOST_OVERTAKEN = 64
+"""Where a job that does not fit next to others was overtaken this often, no other begins before it."""
 
 MOST_UNCLAIMED = 8
 """Results of a stream that may wait for their owner before no more of its jobs begin: they hold memory."""
