@@ -18,7 +18,7 @@ from impasto.engine.jobs.active import Active
 from impasto.engine.jobs.group import Group
 from impasto.engine.jobs.handle import Handle, Stream
 from impasto.engine.jobs.queue import LOOK_AHEAD, MOST_OVERTAKEN, JobQueue, Queued
-from impasto.engine.jobs.run import Run, SaferPrecision, Surroundings
+from impasto.engine.jobs.run import DEVICE, Run, SaferPrecision, Surroundings
 from impasto.engine.jobs.workshop import Workshop
 from impasto.engine.optimisers.solution import Vector
 from impasto.engine.result import Result
@@ -50,7 +50,7 @@ class Scheduler:
         self._at_work = threading.Lock()  # held by whoever uses the workshop
         self._image_lock = threading.RLock()
         self._thread: threading.Thread | None = None
-        self._unfinished = 0
+        self._unfinished: set[Handle] = set()
         self._stopping = False
         self._queue = JobQueue()
         self._groups: list[Group] = []
@@ -69,7 +69,9 @@ class Scheduler:
         with self._changed:
             for handle in handles:
                 self._queue.add(handle, most, batch_is_given=batch_is_given)
-            self._unfinished += len(handles)
+                if self._stopping:
+                    handle.leave_listener()
+            self._unfinished.update(handles)
             if self._thread is None and handles:
                 self._thread = threading.Thread(target=self._work, name="impasto", daemon=True)
                 _working.add(self)
@@ -85,11 +87,17 @@ class Scheduler:
         with self._changed:
             if self._unfinished:
                 raise ImpastoError(
-                    f"the engine is in use: {self._unfinished} jobs have not ended; wait for them, give this one to "
+                    f"the engine is in use: {len(self._unfinished)} jobs have not ended; wait for them, give this one to "
                     "`submit` as well, or make another Engine"
                 )
         with self._at_work:
             yield self._workshop
+
+    def claim(self, stream: Stream) -> None:
+        """Take note that the owner of a stream has taken a result, so that another of its jobs may begin."""
+        with self._changed:
+            stream.unclaimed -= 1
+            self._changed.notify_all()
 
     def wake(self) -> None:
         """Let the thread look at the queue again."""
@@ -105,7 +113,10 @@ class Scheduler:
 
     def stop(self) -> None:
         """Cancel all jobs, and wait until they have ended."""
-        self._stopping = True
+        with self._changed:
+            self._stopping = True
+            for handle in self._unfinished:
+                handle.leave_listener()
         try:
             while (thread := self._thread) is not None:
                 thread.join()
@@ -217,10 +228,12 @@ class Scheduler:
     def _prepared(item: Queued) -> Prepared:
         if item.prepared is not None:
             return item.prepared
-        job = item.handle.job
+        job, called_s = item.handle.job, item.handle.submitted_s
+        if item.handle.stream is not None:  # submitted ahead of its time
+            called_s = time.perf_counter()
         if job.state is not None:
-            return prepare_again(job.state, job.settings, called_s=item.handle.submitted_s)
-        return prepare(job.content, job.style, job.settings, job.start, called_s=item.handle.submitted_s)
+            return prepare_again(job.state, job.settings, called_s=called_s)
+        return prepare(job.content, job.style, job.settings, job.start, called_s=called_s)
 
     def _can_begin(self, item: Queued, *, full: bool) -> bool:
         """Return whether a job can begin now, in a group that is there or in one of its own; one that cannot, ends."""
@@ -281,6 +294,8 @@ class Scheduler:
     def _begin(self, item: Queued) -> None:
         """Load a job into its group, and start it."""
         handle, prepared = item.handle, self._prepared(item)
+        if handle.stream is not None:
+            handle.start_clock()
         assert item.key is not None  # noqa: S101 - it has been read
         group = self._place_for(item, item.key, full=self._units() >= self._concurrency)
         if group is not None:
@@ -368,7 +383,8 @@ class Scheduler:
         conversion = workshop.compiler.load(group.evaluator, sample, prepared.settings, targets)
         origin = workshop.provenance(prepared.scene, prepared.painting)
         around = Surroundings(workshop.provider.numbers.loss_noise, origin, sample)
-        return group.enter(sample, x, iterations, around, state), conversion
+        arrays = state.optimiser if state is not None and state.loop == DEVICE else None
+        return group.enter(sample, x, iterations, around, arrays), conversion
 
     def _started(self, prepared: Prepared, conversion: str) -> Started:
         workshop = self._workshop
@@ -425,7 +441,11 @@ class Scheduler:
         """Continue a job in a safer precision, which the engine then keeps; where there is none, the job ends."""
         workshop, run, prepared = self._workshop, active.run, active.prepared
         try:
-            if active.handle.is_cancelled() or not (workshop.provider != active.provider or workshop.make_safer()):
+            if (
+                self._stopping
+                or active.handle.is_cancelled()
+                or not (workshop.provider != active.provider or workshop.make_safer())
+            ):
                 run.advance(None)
             else:
                 before, after = active.provider.precision, workshop.provider.precision
@@ -458,17 +478,16 @@ class Scheduler:
         self, handle: Handle, result: Result | None = None, error: Exception | None = None, *, cancelled: bool = False
     ) -> None:
         with self._changed:
-            self._unfinished -= 1
-        if handle.stream is not None:
-            handle.stream.unclaimed += 1
+            self._unfinished.discard(handle)
+            if handle.stream is not None:
+                handle.stream.unclaimed += 1
         handle.end(result, error, cancelled=cancelled)
 
     def _end_all(self, error: BaseException) -> None:
         """End everything after a mistake in this program, so that nobody waits for ever."""
         reason = error if isinstance(error, Exception) else ImpastoError("the engine's thread was ended")
-        handles = [active.handle for active in (*self._active, *self._parked)]
         with self._changed:
-            handles += [item.handle for item in self._queue.in_order()]
+            handles = list(self._unfinished)
             self._queue = JobQueue()
             self._thread = None
         self._active, self._parked, self._groups = {}, [], []
