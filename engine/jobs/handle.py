@@ -185,13 +185,10 @@ class Handle:
         """Go to the last state; the engine's thread calls this."""
         if result is None and error is None:
             error = ImpastoError(f"the run could not start: {Outcome.CANCELLED.message}")
-        cancelled = cancelled or (result is not None and result.outcome == Outcome.CANCELLED.value)
+        ended = JobState.FAILED if result is None else JobState.DONE
         with self._changed:
             self._result, self._error, self._run = result, error, None
-            if cancelled or (result is None and self._cancel.is_set()):
-                self._state = JobState.CANCELLED
-            else:
-                self._state = JobState.FAILED if result is None else JobState.DONE
+            self._state = JobState.CANCELLED if cancelled else ended
             self._changed.notify_all()
         if self._listener is not None:
             self._listener.end(self)

@@ -20,7 +20,7 @@ from impasto.engine.jobs.handle import Handle, Stream
 from impasto.engine.jobs.queue import LOOK_AHEAD, MOST_OVERTAKEN, JobQueue, Queued
 from impasto.engine.jobs.run import DEVICE, Run, SaferPrecision, Surroundings
 from impasto.engine.jobs.workshop import Workshop
-from impasto.engine.optimisers.solution import Vector
+from impasto.engine.optimisers.solution import Outcome, Vector
 from impasto.engine.result import Result
 from impasto.models.errors import ImpastoError
 
@@ -427,7 +427,7 @@ class Scheduler:
             self._leave(active)
             if active.handle.stream is not None:
                 active.handle.stream.running.pop()
-            self._finish(active.handle, run.result, run.error)
+            self._finish(active.handle, run.result, run.error, cancelled=run.outcome is Outcome.CANCELLED)
         elif isinstance(run.request, SaferPrecision):
             self._leave(active)
             self._parked.append(active)
