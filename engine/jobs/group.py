@@ -5,8 +5,9 @@ import os
 import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from typing import Any
+
+import numpy as np
 
 from impasto.engine.compile.compiler import Compiler
 from impasto.engine.compile.graph_spec import BatchKey, GraphSpec
@@ -48,7 +49,6 @@ class Group:
         *,
         places: int,
         asked_most: int,
-        lock: AbstractContextManager[object],
     ) -> None:
         """Take over an evaluator.
 
@@ -58,7 +58,6 @@ class Group:
             evaluator: with a sample for each place.
             places: samples.
             asked_most: jobs in one evaluation that the members' owner asked for at most.
-            lock: held while images change.
 
         Raises:
             ImpastoError: the user named a loop on the device, and it does not run there.
@@ -68,7 +67,7 @@ class Group:
         self.evaluated = False
         self.weighed: Collection[Handle] = ()
         self.evaluator = evaluator
-        self._compiler, self._lock = compiler, lock
+        self._compiler = compiler
         self._pool: ThreadPoolExecutor | None = None
         self._failure: ImpastoError | None = None
         self.loop = self._open_loop()
@@ -135,8 +134,7 @@ class Group:
         if self.loop is None:
             return surroundings
         try:
-            with self._lock:
-                self.loop.enter(sample, x, iterations, self.evaluator.coefficients[sample], state)
+            self.loop.enter(sample, x, iterations, self.evaluator.coefficients[sample], state)
         except ImpastoError:
             if self.loop.demanded:
                 raise
@@ -157,7 +155,7 @@ class Group:
         members = [chosen] if self.takes_turns else list(self.members)
         asked = {member: request for member in members if (request := member.run.ask()) is not None}
         steps = {member: request for member, request in asked.items() if isinstance(request, Steps)}
-        points = {member: request for member, request in asked.items() if member not in steps}
+        points = {member: request for member, request in asked.items() if isinstance(request, np.ndarray)}
         if steps and self.loop is not None:
             self._step(self.loop, steps, alone=not points)
         elif points:
@@ -178,8 +176,7 @@ class Group:
             self.most = self.places
             return
         if self.loop is not None:
-            with self._lock:
-                self.loop.stop("the batch grew, and the larger loop on the device does not run; use --loop host")
+            self.loop.stop("the batch grew, and the larger loop on the device does not run; use --loop host")
         self.evaluator.session.close()
         try:
             self._reopen(with_loop=loop is not None)
@@ -200,8 +197,7 @@ class Group:
     def close(self) -> None:
         """Give up the loop on the device and its memory, and the threads; the evaluator goes back to the compiler."""
         if self.loop is not None:
-            with self._lock:
-                self.loop.close()
+            self.loop.close()
         if self._pool is not None:
             self._pool.shutdown()
         if self._failure is None:
@@ -268,8 +264,7 @@ class Group:
             loop.stop("another transfer of the batch has to continue on the host; use --loop host")
         start = time.perf_counter()
         try:
-            with self._lock:
-                rows = loop.run([member.sample or 0 for member in steps], min(item.most for item in steps.values()))
+            rows = loop.run([member.sample or 0 for member in steps], min(item.most for item in steps.values()))
         except ImpastoError as error:
             for member in steps:
                 member.run.fail(ImpastoError(*error.args))

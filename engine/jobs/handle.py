@@ -143,9 +143,10 @@ class Handle:
         Raises:
             ImpastoError: the job has not made its first evaluation, or has ended.
         """
-        if self._run is None:
+        run = self._run
+        if run is None:
             raise ImpastoError(f"no state to continue from: the job is {self._state.value}")
-        return self._run.state()
+        return run.state()
 
     @property
     def was_cancelled(self) -> bool:

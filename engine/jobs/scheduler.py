@@ -48,7 +48,6 @@ class Scheduler:
         self._workshop, self._concurrency = workshop, concurrency
         self._changed = threading.Condition()
         self._at_work = threading.Lock()  # held by whoever uses the workshop
-        self._image_lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._unfinished: set[Handle] = set()
         self._stopping = False
@@ -87,8 +86,8 @@ class Scheduler:
         with self._changed:
             if self._unfinished:
                 raise ImpastoError(
-                    f"the engine is in use: {len(self._unfinished)} jobs have not ended; wait for them, give this one to "
-                    "`submit` as well, or make another Engine"
+                    f"the engine is in use: {len(self._unfinished)} jobs have not ended; wait for them, give this one "
+                    "to `submit` as well, or make another Engine"
                 )
         with self._at_work:
             yield self._workshop
@@ -311,7 +310,6 @@ class Scheduler:
             state=state,
             deadline=handle.deadline,
             cancelled=lambda: self._stopping or handle.is_cancelled(),
-            lock=self._image_lock,
         )
         active = Active(handle, prepared, run, self._workshop.provider, self._turns)
         if handle.stream is not None:
@@ -336,7 +334,7 @@ class Scheduler:
         spec = dataclasses.replace(key.spec, batch=places)
         evaluator, targets = compiler.open_with_targets(spec, prepared.settings, prepared.scene, prepared.painting)
         try:
-            group = Group(compiler, key, evaluator, places=places, asked_most=item.most, lock=self._image_lock)
+            group = Group(compiler, key, evaluator, places=places, asked_most=item.most)
         except ImpastoError:
             compiler.put_back(spec, evaluator)
             raise

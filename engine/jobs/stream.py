@@ -1,5 +1,6 @@
 """Many transfers from an iterable, without waiting for it: what `Engine.transfer_many` stands on."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
@@ -37,9 +38,8 @@ def stream(
     """
     following = Following(events=on_event is not None)
     feeder = _Feeder(jobs, scheduler, following, most=most, batch_is_given=batch_is_given, cancel=cancel)
-    ended = 0
     try:
-        while not feeder.exhausted or ended < len(feeder.numbers):
+        while not feeder.exhausted or feeder.numbers:
             handle, event = following.next()
             if handle is None:
                 feeder.check()
@@ -48,10 +48,10 @@ def stream(
                     on_event(feeder.numbers[handle], handle.job, event)
                 following.handled()
             else:
-                ended += 1
-                feeder.claim()
+                number = feeder.claim(handle)
                 if handle.begun or not handle.was_cancelled:
-                    yield _finished(feeder.numbers[handle], handle)
+                    yield _finished(number, handle)
+                del handle  # and its picture
     finally:
         following.leave()
         feeder.leave()
@@ -68,7 +68,7 @@ class _Feeder:
     """Takes jobs from an iterable in a thread of its own, and submits them.
 
     Attributes:
-        numbers: of the jobs submitted, from 0 in the order of the iterable, by handle.
+        numbers: of the jobs submitted whose results were not taken, from 0 in the order of the iterable, by handle.
         exhausted: whether the iterable has ended, or no more jobs are wanted.
     """
 
@@ -84,6 +84,7 @@ class _Feeder:
     ) -> None:
         """Begin; see `stream`."""
         self.numbers: dict[Handle, int] = {}
+        self._count = itertools.count()
         self.exhausted = False
         self._jobs, self._scheduler, self._following, self._cancel = iter(jobs), scheduler, following, cancel
         self._most, self._batch_is_given = most, batch_is_given
@@ -110,10 +111,13 @@ class _Feeder:
         if self._error is not None:
             raise self._error
 
-    def claim(self) -> None:
-        """Note that the caller has taken a result: another job may be taken, and begin."""
+    def claim(self, handle: Handle) -> int:
+        """Note that the caller has taken a result, so that another job may be taken, and begin; return its number."""
+        with self._lock:
+            number = self.numbers.pop(handle)
         self._room.release()
         self._scheduler.claim(self._stream)
+        return number
 
     def leave(self) -> None:
         """Take no more jobs, cancel those that were taken, and wait for their end."""
@@ -145,7 +149,7 @@ class _Feeder:
     def _take(self, job: Job) -> None:
         handle = Handle(job, cancelled=self._cancel, listener=self._following, stream=self._stream)
         with self._lock:
-            self.numbers[handle] = len(self.numbers)
+            self.numbers[handle] = next(self._count)
             if self._left:
                 handle.cancel()
             if self._first is not None:

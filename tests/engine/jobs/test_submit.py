@@ -1,8 +1,10 @@
 """Jobs that are submitted: each has its own state, cancel, deadline, priority and failure, and waits for nobody."""
 
 import dataclasses
+import gc
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -372,6 +374,15 @@ def test_an_iterable_that_waits_blocks_nobody(engine: Engine, files: Files) -> N
     assert engine.submit(job(files, size=48, iterations=2)).result(LONG_S).iterations == 2
     wanted.set()
     assert [item.index for item in running] == [1]
+
+
+def test_results_that_were_taken_are_let_go(engine: Engine, files: Files) -> None:
+    left: list[weakref.ref[np.ndarray]] = []
+    for item in engine.transfer_many([job(files, iterations=1)] * 6):
+        assert item.result is not None
+        left.append(weakref.ref(item.result.picture.pixels))
+        gc.collect()
+        assert sum(pixels() is not None for pixels in left) <= 2
 
 
 def test_an_iterable_that_fails_says_so_after_what_it_gave(engine: Engine, files: Files) -> None:
