@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import os
 import threading
 import time
 import weakref
@@ -18,6 +19,7 @@ from impasto.engine.jobs.group import Group
 from impasto.engine.jobs.handle import Handle
 from impasto.engine.jobs.job import JobState
 from impasto.engine.jobs.queue import LOOK_AHEAD, MOST_UNCLAIMED
+from impasto.engine.jobs.run import Reply, Run
 from tests.engine.conftest import Files
 from tests.engine.jobs.gate import LONG_S, Gate, gate
 from tests.engine.jobs.test_many import BASE, assert_like_a_single_run, engine, job
@@ -51,10 +53,10 @@ def test_a_submitted_job_is_like_a_transfer(engine: Engine, files: Files, gate: 
     with pytest.raises(TimeoutError, match=r"^the job is (queued|running) after 0.01 s; wait longer, or cancel it$"):
         handle.result(timeout_s=0.01)
     gate.wait()
-    assert handle.state is JobState.RUNNING
+    assert handle.state.value == "running"
     gate.open()
     result = handle.result(LONG_S)
-    assert handle.state is JobState.DONE
+    assert handle.state.value == "done"
     assert handle.result() is result
     single = engine.transfer(one.content, one.style, one.settings)
     assert_like_a_single_run(result, single)
@@ -139,7 +141,7 @@ def test_a_job_that_fails_does_so_alone(engine: Engine, files: Files, gate: Gate
 def test_events_can_be_followed_from_several_threads(engine: Engine, files: Files, gate: Gate) -> None:
     handle = engine.submit(job(files, iterations=5))
     followed: list[list[Event]] = [[], []]
-    threads = [threading.Thread(target=lambda to=to: to.extend(handle.events())) for to in followed]  # type: ignore[misc]
+    threads = [threading.Thread(target=lambda to=to: to.extend(handle.events())) for to in followed]
     threads[0].start()
     gate.step(3)
     wait_for(lambda: len(followed[0]) >= 3)  # as they come
@@ -180,6 +182,21 @@ def test_jobs_of_one_size_take_turns_on_one_session(engine: Engine, files: Files
         single = engine.transfer(one.content, one.style, one.settings)
         assert_like_a_single_run(result, single)
         np.testing.assert_array_equal(result.picture.pixels, single.picture.pixels)
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+def test_the_optimisers_of_a_batch_work_at_the_same_time(
+    engine: Engine, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, count = threading.Barrier(2, timeout=LONG_S), Run._count
+
+    def meet(self: Run, reply: Reply) -> None:
+        both.wait()
+        count(self, reply)
+
+    monkeypatch.setattr(Run, "_count", meet)
+    found = list(engine.transfer_many([job(files, iterations=3)] * 2, batch=2))
+    assert [item.result and item.result.iterations for item in found] == [3, 3]
 
 
 @pytest.mark.parametrize("priorities", [(0, 0, 0), (8, -8, 3)])
@@ -276,7 +293,7 @@ def uses(engine: Engine, files: Files) -> list[Callable[[], object]]:
 @pytest.mark.parametrize("many", [False, True])
 def test_within_an_event_the_engine_takes_jobs_and_nothing_else(engine: Engine, files: Files, many: bool) -> None:
     one = job(files, iterations=2)
-    calls = [
+    calls: list[Callable[[], object]] = [
         *uses(engine, files),
         engine.close,
         lambda: engine.transfer(one.content, one.style, one.settings),
