@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Protocol
@@ -198,7 +199,8 @@ class Handle:
 class Following:
     """Jobs followed from one thread, which is told of each event while the engine waits for it.
 
-    So a snapshot taken there is that of the event.
+    So a snapshot taken there is that of the event. The engine does not wait while the follower is `elsewhere`, where it
+    may itself wait for the engine.
 
     Attributes:
         left: whether the follower has left, or the engine was closed.
@@ -211,14 +213,17 @@ class Following:
             events: whether events are wanted; without, the engine waits for nobody.
         """
         self._messages: SimpleQueue[tuple[Handle | None, Event | None]] = SimpleQueue()
-        self._handled = threading.Semaphore(0)
-        self._wants_events, self.left = events, False
+        self._changed = threading.Condition()
+        self._told = self._handled = 0
+        self._wants_events, self.left, self._elsewhere = events, False, False
 
     def tell(self, handle: Handle, event: Event) -> None:
         """Wait until the follower has handled an event."""
-        if self._wants_events and not self.left:
-            self._messages.put((handle, event))
-            self._handled.acquire()
+        with self._changed:
+            if self._wants_events and not self.left:
+                self._messages.put((handle, event))
+                self._told = number = self._told + 1
+                self._changed.wait_for(lambda: self._handled >= number or self._elsewhere or self.left)
 
     def end(self, handle: Handle) -> None:
         """Tell the follower of an end."""
@@ -234,9 +239,26 @@ class Following:
 
     def handled(self) -> None:
         """Let the engine continue."""
-        self._handled.release()
+        with self._changed:
+            self._handled += 1
+            self._changed.notify_all()
+
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """Let the engine continue without waiting; the events of that time are there afterwards."""
+        self._set_elsewhere(True)
+        try:
+            yield
+        finally:
+            self._set_elsewhere(False)
 
     def leave(self) -> None:
         """Follow no more, so that the engine waits no more."""
-        self.left = True
-        self._handled.release()
+        with self._changed:
+            self.left = True
+            self._changed.notify_all()
+
+    def _set_elsewhere(self, elsewhere: bool) -> None:
+        with self._changed:
+            self._elsewhere = elsewhere
+            self._changed.notify_all()

@@ -50,7 +50,8 @@ def stream(
             else:
                 number = feeder.claim(handle)
                 if handle.begun or not handle.was_cancelled:
-                    yield _finished(number, handle)
+                    with following.elsewhere():
+                        yield _finished(number, handle)
                 del handle  # and its picture
     finally:
         following.leave()

@@ -1,11 +1,9 @@
 """Jobs that are submitted: each has its own state, cancel, deadline, priority and failure, and waits for nobody."""
 
 import dataclasses
-import gc
 import os
 import threading
 import time
-import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -18,7 +16,6 @@ from impasto.engine.jobs import scheduler
 from impasto.engine.jobs.group import Group
 from impasto.engine.jobs.handle import Handle
 from impasto.engine.jobs.job import JobState
-from impasto.engine.jobs.queue import LOOK_AHEAD, MOST_UNCLAIMED
 from impasto.engine.jobs.run import Reply, Run
 from tests.engine.conftest import Files
 from tests.engine.jobs.gate import LONG_S, Gate, gate
@@ -337,14 +334,28 @@ def test_closing_ends_what_runs_and_what_waits(files: Files, gate: Gate) -> None
     engine.close()
 
 
-def test_closing_does_not_wait_for_who_follows_no_more(files: Files) -> None:
-    """The thread that is told of the events is the one that closes."""
+def test_closing_does_not_wait_for_who_follows(files: Files) -> None:
+    """It may wait for the thread that closes."""
     engine = Engine(files.model, provider="cpu", threads=1)
-    running = engine.transfer_many([job(files, iterations=1), job(files, size=48)], on_event=lambda *_: None)
-    assert next(running).index == 0
-    time.sleep(0.2)  # the engine has an event to tell
+    told, closed = threading.Event(), threading.Event()
+    outcomes: list[str] = []
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Iteration):
+            told.set()
+            assert closed.wait(LONG_S)
+
+    def transfer() -> None:
+        settings = dataclasses.replace(BASE, iterations=1000)
+        outcomes.append(engine.transfer(files.content, files.style, settings, on_event=on_event).outcome)
+
+    thread = threading.Thread(target=transfer)
+    thread.start()
+    assert told.wait(LONG_S)
     engine.close()
-    assert [str(item.error) for item in running] == ["the run could not start: it was cancelled"]
+    closed.set()
+    thread.join(LONG_S)
+    assert outcomes == ["cancelled"]
 
 
 def test_a_mistake_in_the_engine_leaves_nobody_waiting(
@@ -376,60 +387,6 @@ def test_transfers_from_several_threads_share_the_engine(engine: Engine, files: 
         np.testing.assert_array_equal(
             found[number], engine.transfer(one.content, one.style, one.settings).picture.pixels
         )
-
-
-def test_an_iterable_that_waits_blocks_nobody(engine: Engine, files: Files) -> None:
-    wanted = threading.Event()
-
-    def jobs() -> Iterator[Job]:
-        yield job(files, iterations=2)
-        assert wanted.wait(LONG_S)
-        yield job(files, iterations=3)
-
-    running = engine.transfer_many(jobs())
-    assert next(running).index == 0  # while the second is not there
-    assert engine.submit(job(files, size=48, iterations=2)).result(LONG_S).iterations == 2
-    wanted.set()
-    assert [item.index for item in running] == [1]
-
-
-def test_results_that_were_taken_are_let_go(engine: Engine, files: Files) -> None:
-    left: list[weakref.ref[np.ndarray]] = []
-    for item in engine.transfer_many([job(files, iterations=1)] * 6):
-        assert item.result is not None
-        left.append(weakref.ref(item.result.picture.pixels))
-        gc.collect()
-        assert sum(pixels() is not None for pixels in left) <= 2
-
-
-def test_an_iterable_that_fails_says_so_after_what_it_gave(engine: Engine, files: Files) -> None:
-    def jobs() -> Iterator[Job]:
-        yield job(files, iterations=2)
-        raise SystemExit("enough")
-
-    with pytest.raises(SystemExit, match="enough"):
-        list(engine.transfer_many(jobs()))
-
-
-def test_an_owner_who_pauses_stops_nobody_and_few_results_wait(
-    engine: Engine, files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ended: list[Handle] = []
-    end = Handle.end
-
-    def note(self: Handle, *values: object, **more: object) -> None:
-        ended.append(self)
-        end(self, *values, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Handle, "end", note)
-    count = LOOK_AHEAD + 20
-    running = engine.transfer_many([job(files, iterations=1)] * count, batch=3)
-    next(running)
-    wait_for(lambda: len(ended) >= 1 + MOST_UNCLAIMED)
-    other = engine.submit(job(files, size=48, iterations=2))  # behind more than are looked at
-    assert other.result(LONG_S).iterations == 2
-    assert len(ended) == 1 + MOST_UNCLAIMED + 1
-    assert len(list(running)) == count - 1
 
 
 def test_a_job_that_fits_only_alone_is_not_overtaken_for_ever(
