@@ -1,5 +1,6 @@
 """A loop on the device with a place for each sample of a session, which jobs enter and leave one by one."""
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ class LoopPlaces:
     """The places of one loop.
 
     A loop that has failed, or was stopped, gives its memory on the device back. From then on it raises the reason; the
-    images that it came to remain.
+    images that it came to remain. Any thread may ask for an image or a state.
 
     Attributes:
         demanded: whether the user named the device, so that jobs may not continue on the host.
@@ -57,6 +58,7 @@ class LoopPlaces:
         self.provider = on_device.provider.name
         self._loop: DeviceLoop | None = device_loop(on_device, settings, image_shape)
         self._reason = ""
+        self._lock = threading.RLock()
         self._entered: set[int] = set()
         self._last: dict[int, Vector] = {}
 
@@ -69,12 +71,13 @@ class LoopPlaces:
         self, sample: int, x: Vector, limit: float, coefficients: NDArray[np.float32], state: State | None = None
     ) -> None:
         """Begin with an image in one place; see `impasto.engine.device.loop.DeviceLoop.enter`."""
-        try:
-            self._running().enter(sample, x, limit, coefficients, state)
-        except ImpastoError as error:
-            self.stop(str(error))  # it may be half done
-            raise
-        self._entered.add(sample)
+        with self._lock:
+            try:
+                self._running().enter(sample, x, limit, coefficients, state)
+            except ImpastoError as error:
+                self.stop(str(error))  # it may be half done
+                raise
+            self._entered.add(sample)
 
     def run(self, samples: Iterable[int], most: int) -> dict[int, Rows]:
         """Evaluate and step all images, at least once.
@@ -89,11 +92,12 @@ class LoopPlaces:
         Raises:
             ImpastoError: the provider fails, or has failed.
         """
-        try:
-            rows = self._running().run(most)
-        except ImpastoError as error:
-            self.stop(str(error))
-            raise
+        with self._lock:
+            try:
+                rows = self._running().run(most)
+            except ImpastoError as error:
+                self.stop(str(error))
+                raise
         return {sample: rows[:, sample] for sample in samples}
 
     def x(self, sample: int) -> Vector:
@@ -102,9 +106,8 @@ class LoopPlaces:
         Raises:
             ImpastoError: the provider fails, or failed before the image could be had.
         """
-        if sample in self._last:
-            return self._last[sample]
-        return self._running().x(sample)
+        with self._lock:
+            return self._last[sample] if sample in self._last else self._running().x(sample)
 
     def state(self, sample: int) -> State:
         """Return all that a place needs to continue in another loop of the same form.
@@ -112,23 +115,26 @@ class LoopPlaces:
         Raises:
             ImpastoError: the provider fails, or has failed.
         """
-        return self._running().state(sample)
+        with self._lock:
+            return self._running().state(sample)
 
     def stop(self, reason: str) -> None:
         """Keep the images and give the memory back; from here on the reason is raised."""
-        if self._loop is None:
-            return
-        self._reason = reason
-        try:
-            self._last = {sample: self._loop.x(sample) for sample in self._entered}
-        except ImpastoError:
-            self._last = {}  # whoever asks for one is told the reason
-        self._loop = None
+        with self._lock:
+            if self._loop is None:
+                return
+            self._reason = reason
+            try:
+                self._last = {sample: self._loop.x(sample) for sample in self._entered}
+            except ImpastoError:
+                self._last = {}  # whoever asks for one is told the reason
+            self._loop = None
 
     def close(self) -> None:
         """Give the memory back, images and all."""
-        self._reason = self._reason or "the loop on the device was closed"
-        self._loop = None
+        with self._lock:
+            self._reason = self._reason or "the loop on the device was closed"
+            self._loop = None
 
     def _running(self) -> "DeviceLoop":
         if self._loop is None:

@@ -250,7 +250,8 @@ class Engine:
             batch: jobs per evaluation at most; None is 1 on processors, which gain nothing from more, and `GPU_BATCH`
                 elsewhere, or as many as fit into its memory. All places cost the same, whether they are taken or not.
             on_event: called in the thread that iterates, and waited for, with a job's number from 0, the job, and what
-                `transfer` would tell of it.
+                `transfer` would tell of it. While that thread has a result in its hands nobody waits for it: it is told
+                of the events of that time when it asks for the next result, and snapshots are of the latest image.
             cancel: called before every evaluation, or every look at a loop on the device; True ends those that run
                 with the image so far, and begins no other.
 

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Protocol
@@ -29,6 +30,9 @@ class Listener(Protocol):
     def end(self, handle: "Handle") -> None:
         """Take note that the job has ended."""
 
+    def leave(self) -> None:
+        """Follow no more, so that the engine waits no more."""
+
 
 @dataclass(eq=False)
 class Stream:
@@ -50,7 +54,8 @@ class Handle:
         job: as it was submitted.
         stream: that the job belongs to; None is none.
         submitted_s: when, by `time.perf_counter`.
-        deadline: by `time.monotonic`; None is none.
+        deadline: by `time.monotonic`; None is none. For a job of a stream, which is submitted ahead, it is set when the
+            job leaves the queue.
         begun: whether the job has left the queue for its first evaluation.
     """
 
@@ -72,9 +77,9 @@ class Handle:
         """
         self.job, self.stream = job, stream
         self.submitted_s = time.perf_counter()
-        timeout_s = job.settings.timeout_s
-        used_s = 0.0 if job.state is None else job.state.seconds
-        self.deadline = None if timeout_s is None else time.monotonic() + timeout_s - used_s
+        self.deadline: float | None = None
+        if stream is None:
+            self.start_clock()
         self._cancelled, self._listener = cancelled, listener
         self.begun = False
         self._cancel = threading.Event()
@@ -139,9 +144,10 @@ class Handle:
         Raises:
             ImpastoError: the job has not made its first evaluation, or has ended.
         """
-        if self._run is None:
+        run = self._run
+        if run is None:
             raise ImpastoError(f"no state to continue from: the job is {self._state.value}")
-        return self._run.state()
+        return run.state()
 
     @property
     def was_cancelled(self) -> bool:
@@ -151,6 +157,12 @@ class Handle:
     def is_cancelled(self) -> bool:
         """Return whether the job is to end."""
         return self._cancel.is_set() or (self._cancelled is not None and self._cancelled())
+
+    def start_clock(self) -> None:
+        """Let the job's time limit begin now."""
+        timeout_s = self.job.settings.timeout_s
+        used_s = 0.0 if self.job.state is None else self.job.state.seconds
+        self.deadline = None if timeout_s is None else time.monotonic() + timeout_s - used_s
 
     def begin(self, run: Run) -> None:
         """Go to state running; the engine's thread calls this."""
@@ -166,17 +178,19 @@ class Handle:
         if self._listener is not None:
             self._listener.tell(self, event)
 
+    def leave_listener(self) -> None:
+        """Wait no more for the listener, which may be where nobody calls it again."""
+        if self._listener is not None:
+            self._listener.leave()
+
     def end(self, result: Result | None, error: Exception | None, *, cancelled: bool = False) -> None:
         """Go to the last state; the engine's thread calls this."""
         if result is None and error is None:
             error = ImpastoError(f"the run could not start: {Outcome.CANCELLED.message}")
-        cancelled = cancelled or (result is not None and result.outcome == Outcome.CANCELLED.value)
+        ended = JobState.FAILED if result is None else JobState.DONE
         with self._changed:
             self._result, self._error, self._run = result, error, None
-            if cancelled or (result is None and self._cancel.is_set()):
-                self._state = JobState.CANCELLED
-            else:
-                self._state = JobState.FAILED if result is None else JobState.DONE
+            self._state = JobState.CANCELLED if cancelled else ended
             self._changed.notify_all()
         if self._listener is not None:
             self._listener.end(self)
@@ -185,7 +199,11 @@ class Handle:
 class Following:
     """Jobs followed from one thread, which is told of each event while the engine waits for it.
 
-    So a snapshot taken there is that of the event.
+    So a snapshot taken there is that of the event. The engine does not wait while the follower is `elsewhere`, where it
+    may itself wait for the engine.
+
+    Attributes:
+        left: whether the follower has left, or the engine was closed.
     """
 
     def __init__(self, *, events: bool) -> None:
@@ -195,14 +213,17 @@ class Following:
             events: whether events are wanted; without, the engine waits for nobody.
         """
         self._messages: SimpleQueue[tuple[Handle | None, Event | None]] = SimpleQueue()
-        self._handled = threading.Semaphore(0)
-        self._wants_events, self._left = events, False
+        self._changed = threading.Condition()
+        self._told = self._handled = 0
+        self._wants_events, self.left, self._elsewhere = events, False, False
 
     def tell(self, handle: Handle, event: Event) -> None:
         """Wait until the follower has handled an event."""
-        if self._wants_events and not self._left:
-            self._messages.put((handle, event))
-            self._handled.acquire()
+        with self._changed:
+            if self._wants_events and not self.left:
+                self._messages.put((handle, event))
+                self._told = number = self._told + 1
+                self._changed.wait_for(lambda: self._handled >= number or self._elsewhere or self.left)
 
     def end(self, handle: Handle) -> None:
         """Tell the follower of an end."""
@@ -218,9 +239,26 @@ class Following:
 
     def handled(self) -> None:
         """Let the engine continue."""
-        self._handled.release()
+        with self._changed:
+            self._handled += 1
+            self._changed.notify_all()
+
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """Let the engine continue without waiting; the events of that time are there afterwards."""
+        self._set_elsewhere(True)
+        try:
+            yield
+        finally:
+            self._set_elsewhere(False)
 
     def leave(self) -> None:
         """Follow no more, so that the engine waits no more."""
-        self._left = True
-        self._handled.release()
+        with self._changed:
+            self.left = True
+            self._changed.notify_all()
+
+    def _set_elsewhere(self, elsewhere: bool) -> None:
+        with self._changed:
+            self._elsewhere = elsewhere
+            self._changed.notify_all()

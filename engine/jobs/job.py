@@ -38,7 +38,8 @@ class Job:
     Attributes:
         content: as for `Engine.transfer`.
         style: as for `Engine.transfer`.
-        settings: what to do. ``timeout_s`` counts from when the job is submitted.
+        settings: what to do. ``timeout_s`` counts from when the job is submitted; for one of `Engine.transfer_many`,
+            which submits ahead, from when it begins.
         start: the image to start from in place of ``settings.init``.
         priority: -8 to 8. Each step up doubles the job's share of the evaluations, and jobs of a higher priority begin
             first.

@@ -5,7 +5,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +72,7 @@ class Run:
         events: that nobody was told of yet, oldest first.
         result: what came out; None before the end and where the run failed.
         error: why the run failed; None where it did not.
+        outcome: why the optimiser ended; None where it has not, or failed.
         evaluations: runs of loss and gradient, in all precisions.
         request: what the run waits for, see `ask`; None before the start and after the end.
     """
@@ -85,7 +85,6 @@ class Run:
         state: RunState | None = None,
         deadline: float | None = None,
         cancelled: Callable[[], bool] | None = None,
-        lock: AbstractContextManager[object] | None = None,
     ) -> None:
         """Take over a run; `start` begins it.
 
@@ -95,11 +94,11 @@ class Run:
             state: of an earlier run, to continue from.
             deadline: by `time.monotonic`; None is none.
             cancelled: returns True to end the run with the image so far.
-            lock: held while the image changes, so that other threads may ask for it.
         """
         self.events: deque[Event] = deque()
         self.result: Result | None = None
         self.error: Exception | None = None
+        self.outcome: Outcome | None = None
         self.evaluations = 0 if state is None else state.evaluations
         self._prepared, self._around, self._state = prepared, around, state
         self._settings = prepared.settings
@@ -117,7 +116,7 @@ class Run:
             deadline=deadline,
             cancelled=cancelled,
         )
-        self._lock = lock or threading.RLock()
+        self._lock = threading.RLock()  # held while the image changes: other threads may ask for it
         self._setup_s = 0.0
         self.request: Request = None
         self._work = self._all_precisions(around)
@@ -200,9 +199,10 @@ class Run:
 
         Where the other surroundings have no loop, the run continues on the host.
         """
-        if around.places is None:
-            self.fail(ImpastoError("the loop on the device does not take the image"))
-        self._around = around
+        with self._lock:
+            if around.places is None:
+                self.fail(ImpastoError("the loop on the device does not take the image"))
+            self._around = around
 
     def image(self) -> NDArray[np.float32]:
         """Return a copy of the latest image, float32 H x W x 3, RGB, 0..1, not clipped."""
@@ -382,7 +382,7 @@ class Run:
         return self._before_s + time.perf_counter() - self._prepared.called_s
 
     def _end(self, outcome: Outcome) -> None:
-        self.request, last, prepared = None, self._last, self._prepared
+        self.request, self.outcome, last, prepared = None, outcome, self._last, self._prepared
         if last is None:
             self.error = ImpastoError(f"the run could not start: {outcome.message}")
             return

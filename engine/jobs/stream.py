@@ -1,5 +1,6 @@
 """Many transfers from an iterable, without waiting for it: what `Engine.transfer_many` stands on."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
@@ -37,9 +38,8 @@ def stream(
     """
     following = Following(events=on_event is not None)
     feeder = _Feeder(jobs, scheduler, following, most=most, batch_is_given=batch_is_given, cancel=cancel)
-    ended = 0
     try:
-        while not feeder.exhausted or ended < len(feeder.numbers):
+        while not feeder.exhausted or feeder.numbers:
             handle, event = following.next()
             if handle is None:
                 feeder.check()
@@ -48,10 +48,11 @@ def stream(
                     on_event(feeder.numbers[handle], handle.job, event)
                 following.handled()
             else:
-                ended += 1
-                feeder.claim()
+                number = feeder.claim(handle)
                 if handle.begun or not handle.was_cancelled:
-                    yield _finished(feeder.numbers[handle], handle)
+                    with following.elsewhere():
+                        yield _finished(number, handle)
+                del handle  # and its picture
     finally:
         following.leave()
         feeder.leave()
@@ -68,7 +69,7 @@ class _Feeder:
     """Takes jobs from an iterable in a thread of its own, and submits them.
 
     Attributes:
-        numbers: of the jobs submitted, from 0 in the order of the iterable, by handle.
+        numbers: of the jobs submitted whose results were not taken, from 0 in the order of the iterable, by handle.
         exhausted: whether the iterable has ended, or no more jobs are wanted.
     """
 
@@ -84,6 +85,7 @@ class _Feeder:
     ) -> None:
         """Begin; see `stream`."""
         self.numbers: dict[Handle, int] = {}
+        self._count = itertools.count()
         self.exhausted = False
         self._jobs, self._scheduler, self._following, self._cancel = iter(jobs), scheduler, following, cancel
         self._most, self._batch_is_given = most, batch_is_given
@@ -93,7 +95,7 @@ class _Feeder:
         self._first: list[Handle] | None = []
         self._ready = threading.Event()
         self._left = False
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         threading.Thread(target=self._take_all, name="impasto jobs", daemon=True).start()
         self._ready.wait(_FIRST_JOBS_S)
         with self._lock:
@@ -104,17 +106,19 @@ class _Feeder:
         """Note that the iterable has ended.
 
         Raises:
-            Exception: that of the iterable.
+            BaseException: that of the iterable.
         """
         self.exhausted = True
         if self._error is not None:
             raise self._error
 
-    def claim(self) -> None:
-        """Note that the caller has taken a result: another job may be taken, and begin."""
-        self._stream.unclaimed -= 1
+    def claim(self, handle: Handle) -> int:
+        """Note that the caller has taken a result, so that another job may be taken, and begin; return its number."""
+        with self._lock:
+            number = self.numbers.pop(handle)
         self._room.release()
-        self._scheduler.wake()
+        self._scheduler.claim(self._stream)
+        return number
 
     def leave(self) -> None:
         """Take no more jobs, cancel those that were taken, and wait for their end."""
@@ -131,7 +135,7 @@ class _Feeder:
         try:
             while self._has_room() and (job := next(self._jobs, None)) is not None:
                 self._take(job)
-        except Exception as error:
+        except BaseException as error:
             self._error = error
         self._ready.set()
         self._following.wake()
@@ -141,12 +145,12 @@ class _Feeder:
         if not self._room.acquire(blocking=False):
             self._ready.set()
             self._room.acquire()
-        return not self._left and not self._cancel()
+        return not (self._left or self._following.left or self._cancel())
 
     def _take(self, job: Job) -> None:
         handle = Handle(job, cancelled=self._cancel, listener=self._following, stream=self._stream)
         with self._lock:
-            self.numbers[handle] = len(self.numbers)
+            self.numbers[handle] = next(self._count)
             if self._left:
                 handle.cancel()
             if self._first is not None:

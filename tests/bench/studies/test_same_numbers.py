@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from impasto.bench.studies.study import as_script
 from impasto.bench.studies import same_numbers
 from impasto.bench.studies.checkout import WORKING_TREE, check_imports, git
 from impasto.bench.studies.same_numbers import compare
+from impasto.bench.studies.study import as_script
 from impasto.models.errors import ImpastoError
 
 NUMBERS = {
