@@ -5,12 +5,12 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from impasto.export.features import export_features
+from impasto.export.features import export_features, require_torch
 from impasto.export.tap_graph import available_taps, tap_graph
 from impasto.models.errors import ImpastoError
 from impasto.models.store import atomic_file, network_file
 from impasto.models.version import VERSION
-from impasto.models.vgg import VGG19, Network, build_module
+from impasto.models.vgg import VGG19, Network
 from impasto.models.weights import Weights, read_weights
 
 TRIAL_SIDE_PX = 64
@@ -91,6 +91,9 @@ def tap_model(weights: Weights, network: Network = VGG19, pool: str = "avg") -> 
     Raises:
         ImpastoError: PyTorch is missing, or the export failed.
     """
+    require_torch()
+    from impasto.models.vgg_module import build_module
+
     metadata = {
         "impasto_version": VERSION,
         "network": f"{network.name} to {network.convolutions[-1].name}",
