@@ -1,6 +1,7 @@
 """A network from its official address to the user's cache: download, convert, drop the download."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from impasto.export.tap_model import import_weights
 from impasto.models.checksum import sha256_of
 from impasto.models.download import PATIENCE, DownloadError, Patience, ProgressFunction, download
 from impasto.models.errors import ImpastoError
-from impasto.models.file_lock import file_lock
 from impasto.models.sources import Source
 from impasto.models.store import CACHE_VARIABLE, cache_dir, network_file
 
@@ -33,7 +33,7 @@ def fetch_network(
     url: str | None = None,
     *,
     on_progress: ProgressFunction | None = None,
-    on_wait: Callable[[], None] | None = None,
+    on_wait: Callable[[], None] = lambda: None,
     convert: Callable[[Path, str], Path] = import_weights,
     patience: Patience = PATIENCE,
 ) -> Fetched:
@@ -58,7 +58,7 @@ def fetch_network(
     folder = cache_dir() / "downloads"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with file_lock(folder / f"{source.name}.lock", on_wait):
+        with _locked(folder / f"{source.name}.lock", on_wait):
             if _is_converted(source):
                 return Fetched(network_file(source.name), is_new=False)
             original = folder / Path(source.url).name
@@ -70,6 +70,18 @@ def fetch_network(
         raise ImpastoError(
             f"cannot write to {folder}: {error.strerror or error}; set {CACHE_VARIABLE} to another folder"
         ) from error
+
+
+def _locked(path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[object]:
+    """Lock a file; wait while another process or thread holds it. The system releases it when a process dies."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        return lock.acquire(blocking=False)
+    except Timeout:
+        on_wait()
+        return lock.acquire()
 
 
 def _download(

@@ -64,7 +64,7 @@ def download(
 ) -> None:
     """Get a file. What was had is kept in `<target>.part` when the attempts are used up, and resumed next time.
 
-    One process at a time: see `impasto.models.file_lock`.
+    Two processes must not download to one target at the same time; `impasto.export.fetch` holds a lock.
 
     Args:
         url: http or https.
