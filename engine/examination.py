@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from impasto.engine import processor, providers, run_cache
+from impasto.engine import processor, providers
+from impasto.engine.cache.graphs import GRAPHS
+from impasto.engine.cache.memory_needs import MEMORY_NEEDS
+from impasto.engine.cache.network_facts import NETWORK_FACTS
+from impasto.engine.cache.store import DISABLE_VARIABLE, enabled
+from impasto.engine.cache.targets import TARGETS
 from impasto.engine.providers import nvidia
 from impasto.models.store import FULL, cache_dir, list_networks, network_path
 from impasto.models.version import VERSION
@@ -21,6 +26,7 @@ DISTRIBUTIONS = (
     "pillow",
     "torch",
 )
+STORES = (GRAPHS, TARGETS, NETWORK_FACTS, MEMORY_NEEDS)
 
 
 def examine() -> Mapping[str, Mapping[str, str]]:
@@ -51,10 +57,10 @@ def _networks() -> dict[str, str]:
 
 def _kept() -> str:
     """Say how much runs left for the next ones, and where."""
-    if not run_cache.enabled():
-        return f"nothing: {run_cache.DISABLE_VARIABLE} is set"
-    places = ", ".join(str(run_cache.folder(name)) for name in run_cache.LIMITS_BYTES)
-    return f"{run_cache.size_bytes() / 1e6:.0f} MB in {places}"
+    if not enabled():
+        return f"nothing: {DISABLE_VARIABLE} is set"
+    places = ", ".join(str(store.folder) for store in STORES)
+    return f"{sum(store.size_bytes() for store in STORES) / 1e6:.0f} MB in {places}"
 
 
 def machine() -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from impasto.engine.network_facts import recall
+from impasto.engine.cache.network_facts import recall
 from impasto.export import fetch
 from impasto.models.download import Patience
 from impasto.models.sources import SOURCES

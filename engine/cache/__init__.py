@@ -1,0 +1,1 @@
+"""What runs leave in the user's cache for later runs."""
