@@ -7,17 +7,16 @@ own. The derivative of Abs at exactly 0 is 0.
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import onnx_ir as ir
 
 from impasto.export.arithmetic import Arithmetic
 from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
-from impasto.export.vjp_rules.inspection import constant_array, describe, given
-from impasto.export.vjp_rules.table import Cotangents, rule
+from impasto.export.vjp_rules.inspection import constant_array, describe
+from impasto.export.vjp_rules.table import first_input_rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,32 +41,23 @@ Formula = Callable[..., Expression]
 
 
 def formula_rules(formulas: Mapping[str, Formula]) -> None:
-    """Register formulas as the rules of the operators that they are the values of."""
+    """Register each formula as the rule of the operator that is its key."""
     for op_type, formula in formulas.items():
-        rule(op_type, inputs=(0,))(_applied(formula))
+        first_input_rule(op_type)(_applied(formula))
 
 
-def _applied(formula: Formula) -> Callable[[Emission, ir.Node, Cotangents, Sequence[bool]], Cotangents]:
-    defaults = {
-        name: parameter.default
-        for name, parameter in inspect.signature(formula).parameters.items()
-        if parameter.default is not parameter.empty
-    }
+def _applied(formula: Formula) -> Callable[[Emission, ir.Node, ir.Value, ir.Value], ir.Value]:
+    """Return a rule that emits the nodes of a formula."""
+    defaults = {name: item.default for name, item in list(inspect.signature(formula).parameters.items())[3:]}
 
-    def apply(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
-        attributes = {name: _attribute(node, name, default) for name, default in defaults.items()}
-        values = (given(node.inputs[0]), node.outputs[0], given(cotangents[0]))
-        return [formula(*(Expression(emit, value) for value in values), **attributes).value]
+    def apply(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
+        attributes = {
+            name: (node.attributes.get_string if isinstance(default, str) else node.attributes.get_float)(name, default)
+            for name, default in defaults.items()
+        }
+        return formula(*(Expression(emit, value) for value in (x, node.outputs[0], d)), **attributes).value
 
     return apply
-
-
-def _attribute(node: ir.Node, name: str, default: Any) -> str | float:
-    return (
-        node.attributes.get_string(name, default)
-        if isinstance(default, str)
-        else node.attributes.get_float(name, default)
-    )
 
 
 formula_rules(
@@ -95,16 +85,16 @@ formula_rules(
 )
 
 
-@rule("Cast", "CastLike", inputs=(0,))
-def cast(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("Cast", "CastLike")
+def cast(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Cast the cotangent back."""
-    return [emit.cast(given(cotangents[0]), given(node.inputs[0]))]
+    return emit.cast(d, x)
 
 
-@rule("Dropout", inputs=(0,))
-def dropout(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("Dropout")
+def dropout(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Pass the cotangent on: in inference nothing is dropped."""
     is_training = constant_array(node, 2)
     if is_training is not None and is_training.any():
         raise GradientError(f"{describe(node)} is in training mode; export the model for inference")
-    return [given(cotangents[0])]
+    return d

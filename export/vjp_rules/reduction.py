@@ -12,8 +12,8 @@ import onnx_ir as ir
 
 from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
-from impasto.export.vjp_rules.inspection import constant_ints, describe, given, known_size, rank
-from impasto.export.vjp_rules.table import Cotangents, rule
+from impasto.export.vjp_rules.inspection import constant_ints, describe, known_size, rank
+from impasto.export.vjp_rules.table import first_input_rule
 
 ReductionFunction = Callable[[Emission, ir.Node, ir.Value, ir.Value, Sequence[int]], ir.Value]
 
@@ -22,13 +22,13 @@ def reduction(*op_types: str) -> Callable[[ReductionFunction], ReductionFunction
     """Register ``function(emit, node, x, d, axes) -> d_x``; d has its reduced axes back, of size 1."""
 
     def register(function: ReductionFunction) -> ReductionFunction:
-        def apply(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
-            d, x, axes = given(cotangents[0]), given(node.inputs[0]), reduced_axes(node)
+        def apply(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
+            axes = reduced_axes(node)
             if not axes and rank(node, x):
-                return [_of_nothing(node, d)]
-            return [function(emit, node, x, with_axes(emit, node, d, axes), axes)]
+                return _of_nothing(node, d)
+            return function(emit, node, x, with_axes(emit, node, d, axes), axes)
 
-        rule(*op_types, inputs=(0,))(apply)
+        first_input_rule(*op_types)(apply)
         return function
 
     return register

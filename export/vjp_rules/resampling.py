@@ -16,15 +16,14 @@ import onnx_ir as ir
 
 from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
-from impasto.export.vjp_rules.inspection import constant_array, describe, given, static_shape
-from impasto.export.vjp_rules.table import Cotangents, rule
+from impasto.export.vjp_rules.inspection import constant_array, describe, static_shape
+from impasto.export.vjp_rules.table import first_input_rule
 
 
-@rule("Resize", inputs=(0,))
-def resize(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("Resize")
+def resize(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Apply the transposed matrices."""
     _check(node)
-    d, x = given(cotangents[0]), given(node.inputs[0])
     sizes, resized = static_shape(node, x), static_shape(node, node.outputs[0])
     matrices = {
         axis: _matrix(node, sizes[axis], resized[axis], scale)
@@ -33,12 +32,12 @@ def resize(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequen
     }
     factors = [_repetition(matrices[axis]) if axis in matrices else 1 for axis in range(len(sizes))]
     if all(factors):
-        return [_block_sums(emit, d, sizes, factors)]
+        return _block_sums(emit, d, sizes, factors)
     for axis, matrix in matrices.items():
         d = _product(
             emit, d, axis, len(sizes), emit.array(matrix, x, f"gradient.resize_{'x'.join(map(str, matrix.shape))}")
         )
-    return [d]
+    return d
 
 
 def _check(node: ir.Node) -> None:
