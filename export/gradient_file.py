@@ -1,8 +1,6 @@
 """The gradient transformation from file to file."""
 
 import math
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,9 +8,11 @@ import onnx_ir as ir
 
 from impasto.export.gradient import GradientError, gradient
 from impasto.export.vjp_rules.errors import FIX_SIZES
+from impasto.models.errors import one_line
+from impasto.models.store import atomic_file
 
-PROTOBUF_LIMIT_BYTES = 2**31 - 2**20  # a protobuf message ends at 2 GiB; a little is for what is no weight
-LEAST_EXTERNAL_BYTES = 1024  # what is smaller stays in the model all the same
+PROTOBUF_LIMIT_BYTES = 2**31 - 2**20  # a protobuf message ends at 2 GiB, and 1 MiB is for the nodes
+LEAST_EXTERNAL_BYTES = 1024  # smaller weights stay in the model in any case
 
 
 def gradient_file(
@@ -20,8 +20,8 @@ def gradient_file(
 ) -> ir.Model:
     """Write a model with the output ``d_<wrt>`` added; see `impasto.export.gradient.gradient`.
 
-    The file is written beside its place and then renamed. Weights that the model keeps in other files are put into it,
-    or, where they exceed protobuf's 2 GiB, into one file beside it.
+    The file is written next to its place and then renamed. Weights that the model keeps in other files are put into it,
+    or, where they exceed protobuf's 2 GiB, into one file next to it.
 
     Args:
         source: an .onnx file.
@@ -34,7 +34,8 @@ def gradient_file(
         The model that was written.
 
     Raises:
-        GradientError: a file cannot be read or written, the loss is no scalar, or there is no gradient.
+        GradientError: the file cannot be read, the loss is no scalar, or there is no gradient.
+        ImpastoError: the result cannot be written.
     """
     if not target.absolute().parent.is_dir():
         raise GradientError(f"cannot write {target}: there is no folder {target.parent}; make it first")
@@ -51,8 +52,7 @@ def _loaded(source: Path) -> ir.Model:
     try:
         model: ir.Model = ir.load(source)
     except Exception as error:  # protobuf's DecodeError, and ValueError or TypeError for what decodes but is no model
-        reason = " ".join(str(error).split())
-        raise GradientError(f"cannot read {source}: not an ONNX model ({reason})") from error
+        raise GradientError(f"cannot read {source}: not an ONNX model ({one_line(error)})") from error
     if not model.graph.outputs:
         raise GradientError(f"cannot read {source}: not an ONNX model (it has no outputs)")
     return model
@@ -70,33 +70,16 @@ def _take_in_weights(model: ir.Model, source: Path) -> None:
     try:
         ir.external_data.load_to_model(model)
     except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
+        reason = (error.strerror if isinstance(error, OSError) else None) or one_line(error)
         raise GradientError(
-            f"cannot read {source}: its weights are in another file ({reason}); put that file beside it"
+            f"cannot read {source}: its weights are in another file ({reason}); put that file next to it"
         ) from error
 
 
 def _save(model: ir.Model, target: Path) -> None:
-    """Write the model beside the target, then put it in its place; an error leaves nothing behind."""
+    """Write the model next to the target, then put it in its place; an error leaves nothing behind."""
     weights = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
     is_large = sum(tensor.nbytes for tensor in weights) > PROTOBUF_LIMIT_BYTES
-    part: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(dir=target.absolute().parent, prefix=f".{target.name}.", suffix=".tmp")
-        os.close(handle)
-        part = Path(name)
-        beside = f"{target.name}.data" if is_large else None
-        ir.save(model, part, format="protobuf", external_data=beside, size_threshold_bytes=LEAST_EXTERNAL_BYTES)
-        part.chmod(0o666 & ~_umask())  # mkstemp's files are for their owner alone
-        part.replace(target)
-    except OSError as error:
-        raise GradientError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    external = f"{target.name}.data" if is_large else None
+    with atomic_file(target.absolute()) as part:
+        ir.save(model, part, format="protobuf", external_data=external, size_threshold_bytes=LEAST_EXTERNAL_BYTES)

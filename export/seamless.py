@@ -17,6 +17,7 @@ import onnx_ir as ir
 from onnx_ir.tape import Tape
 
 from impasto.export.losses import Emitter, static_shape
+from impasto.export.vjp_rules.inspection import given
 from impasto.models.errors import ImpastoError
 
 WINDOWED = ("Conv", "AveragePool", "MaxPool")
@@ -57,7 +58,7 @@ def _check_sides(model: ir.Model, windowed: Sequence[ir.Node]) -> None:
 
 def _check_periodic(node: ir.Node) -> None:
     """Refuse a node that leaves out or repeats positions when its input is periodic."""
-    inner, outer = static_shape(_given(node.inputs[0])), static_shape(node.outputs[0])
+    inner, outer = static_shape(given(node.inputs[0])), static_shape(node.outputs[0])
     strides = _ints(node, "strides", 1)
     automatic = node.attributes.get_string("auto_pad", "NOTSET")
     if automatic != "NOTSET" or any(
@@ -73,7 +74,7 @@ def _check_periodic(node: ir.Node) -> None:
 def _surrounded(emit: Emitter, node: ir.Node) -> ir.Value:
     """Return a node's input with the opposite edges around it, and take the node's own padding away."""
     pads = _ints(node, "pads", 0)
-    value, shape = _given(node.inputs[0]), static_shape(_given(node.inputs[0]))
+    value, shape = given(node.inputs[0]), static_shape(given(node.inputs[0]))
     for axis, (before, after) in enumerate(zip(*np.array_split(pads, 2), strict=True), FIRST_SPATIAL_AXIS):
         parts = [value]
         if before:
@@ -96,9 +97,3 @@ def _ints(node: ir.Node, name: str, default: int) -> list[int]:
     spatial = len(static_shape(node.outputs[0])) - FIRST_SPATIAL_AXIS
     count = 2 * spatial if name == "pads" else spatial
     return list(node.attributes.get_ints(name, [default] * count))
-
-
-def _given(value: ir.Value | None) -> ir.Value:
-    if value is None:
-        raise ValueError("a node lacks its first input")
-    return value

@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from impasto.export.features import export_features, require_torch
 from impasto.export.tap_graph import available_taps, tap_graph
-from impasto.models.errors import ImpastoError
+from impasto.models.errors import ImpastoError, one_line
 from impasto.models.store import atomic_file, network_file
 from impasto.models.version import VERSION
 from impasto.models.vgg import VGG19, Network
@@ -115,8 +115,7 @@ def _read_onnx(file: Path) -> ir.Model:
         model = ir.load(file)
         ir.external_data.load_to_model(model)
     except Exception as error:  # protobuf, the checker and the readers share no base class
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise ImpastoError(f"not a valid ONNX model: {file} ({reason})") from error
+        raise ImpastoError(f"not a valid ONNX model: {file} ({one_line(error, 100)})") from error
     return model
 
 

@@ -10,7 +10,7 @@ from zipfile import BadZipFile, is_zipfile
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.models.errors import ImpastoError
+from impasto.models.errors import ImpastoError, one_line
 
 # The fully connected part of a VGG file is four fifths of it, and no network here has one.
 SKIPPED_PREFIX = "classifier."
@@ -100,8 +100,7 @@ def _is_wanted(key: str) -> bool:
 
 
 def _damaged(path: Path, error: Exception) -> ImpastoError:
-    reason = " ".join(str(error).split())[:100] or type(error).__name__
-    return ImpastoError(f"damaged or truncated weights file: {path} ({reason}); get the file again")
+    return ImpastoError(f"damaged or truncated weights file: {path} ({one_line(error, 100)}); get the file again")
 
 
 READERS: Mapping[str, Callable[[Path], WeightFile]] = {

@@ -42,7 +42,7 @@ class Emission:
         kept = {name: value for name, value in attributes.items() if value is not None}
         node = ir.node(op_type, inputs, attributes=kept)  # type: ignore[arg-type]
         (value,) = node.outputs
-        value.name = node.name = self.unique(f"{self.scope}.{op_type}")
+        value.name = node.name = unique_name(f"{self.scope}.{op_type}", self._names)
         result = _output_dtype(op_type, kept, inputs, dtype)
         value.type = None if result is None else ir.TensorType(result)
         if op_type == "Expand" and isinstance(operands[1], list):
@@ -64,7 +64,7 @@ class Emission:
         """Return the initializer of this content, made at first use."""
         key = (array.dtype.name, array.shape, array.tobytes())
         if key not in self._constants:
-            name = self.unique(name or _constant_name(array))
+            name = unique_name(name or _constant_name(array), self._names)
             value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
             value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
             self._graph.register_initializer(value)
@@ -87,17 +87,9 @@ class Emission:
             return self.op(op_type, value, list(axes), keepdims=keepdims)
         return self.op(op_type, value, axes=list(axes), keepdims=keepdims)
 
-    def unique(self, name: str) -> str:
-        """Return the name, with a number appended where it is taken, and take it."""
-        candidate, number = name, 1
-        while candidate in self._names:
-            candidate, number = f"{name}_{number}", number + 1
-        self._names.add(candidate)
-        return candidate
-
     def rename(self, value: ir.Value, name: str) -> None:
         """Name an emitted value."""
-        value.name = self.unique(name)
+        value.name = unique_name(name, self._names)
 
     def shape_of(self, value: ir.Value) -> ir.Value | Sequence[int]:
         """Return the shape of a value as an operand: a constant where it is static, else a Shape node."""
@@ -130,6 +122,15 @@ class Emission:
                 raise TypeError("a float operand needs a float value beside it")
             return self.constant(np.asarray(operand).astype(dtype.numpy()))
         return self.constant(np.array(operand, np.int64))
+
+
+def unique_name(name: str, names: set[str]) -> str:
+    """Return the name, with a number appended where it is taken, and take it."""
+    candidate, number = name, 1
+    while candidate in names:
+        candidate, number = f"{name}_{number}", number + 1
+    names.add(candidate)
+    return candidate
 
 
 def _float_dtype(operands: Sequence[Operand]) -> ir.DataType | None:

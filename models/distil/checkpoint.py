@@ -1,25 +1,21 @@
 """The whole state of a training run in one file, written so that a killed run always finds a complete one."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from impasto.models.errors import ImpastoError
+from impasto.models.store import atomic_file
 
 State = dict[str, Any]
 
 
 def write(state: State, path: Path) -> None:
     """Write next to the file, then put it in place at once."""
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    with atomic_file(path, durable=True) as part:
+        torch.save(state, part)
 
 
 def read(path: Path) -> State:

@@ -19,7 +19,7 @@ from impasto.models.distil.student import Student
 from impasto.models.distil.teacher import Teacher, teacher_weights
 from impasto.models.distil.train import Settings, Trainer, averaged
 from impasto.models.distil.widths import LAYOUTS, try_layout
-from impasto.models.errors import ImpastoError
+from impasto.models.errors import ImpastoError, one_line
 from impasto.models.store import FULL
 
 CALIBRATION_IMAGES = 320
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.run.mkdir(parents=True, exist_ok=True)
         options.command(options)
     except (ImpastoError, OSError) as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"error: {one_line(error)}\n")
         sys.exit(USAGE_ERROR)
 
 
