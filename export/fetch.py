@@ -1,4 +1,4 @@
-"""A network from its official address to the user's cache: download, convert, drop the download."""
+"""A network from its official address to the user's cache: download, convert, delete the download."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,11 +17,11 @@ from impasto.models.store import CACHE_VARIABLE, cache_dir, network_file
 
 @dataclass(frozen=True)
 class Fetched:
-    """What came of it.
+    """The result of `fetch_network`.
 
     Attributes:
         path: of the tap model.
-        is_new: False where the cache had it, made from the very same weights.
+        is_new: False where the cache already had it, made from the same weights.
     """
 
     path: Path
@@ -39,8 +39,8 @@ def fetch_network(
 ) -> Fetched:
     """Download a weights file and turn it into a tap model in the cache.
 
-    Processes that fetch one network at once wait for each other, and only the first one downloads. A download that
-    was cut is resumed by the next call. The downloaded file is dropped once it is converted.
+    Processes that fetch one network at once wait for each other, and only the first one downloads. The next
+    call resumes an interrupted download. The downloaded file is deleted once it is converted.
 
     Args:
         source: what to fetch.
@@ -51,7 +51,7 @@ def fetch_network(
         patience: timeouts and attempts.
 
     Raises:
-        ImpastoError: PyTorch is missing, the file cannot be had (the message says how to import a local one), or
+        ImpastoError: PyTorch is missing, the download fails (the message says how to import a local file), or
             the cache cannot be written.
     """
     require_torch()

@@ -24,7 +24,7 @@ __all__ = ["GradientError", "gradient"]
 
 
 def gradient(model: ir.Model, loss: str, wrt: str, *, shapes: Mapping[str, Sequence[int]] | None = None) -> ir.Model:
-    """Return a copy of a model with one more output, ``d_<wrt>``: the derivative of an output in an input.
+    """Return a copy of a model with one more output, ``d_<wrt>``: the derivative of an output with respect to an input.
 
     The loss is a scalar, or one number per sample, [N]: then the result is the gradient of their sum, which is every
     sample's own gradient as long as the model keeps samples apart.
@@ -71,7 +71,7 @@ def _walk(
     named = {cotangents[target]}
     for node in nodes:
         arrived = [cotangents.pop(output, None) for output in node.outputs]
-        if not any(arrived):  # a rule found a shorter way, or nothing to pass on
+        if not any(arrived):  # a rule found a shorter way, or returned no cotangent
             continue
         for value, output in zip(arrived, node.outputs, strict=True):
             if value is not None:
@@ -88,7 +88,7 @@ def _walk(
                 continue
             repaired = _unbroadcast(emit, node, rule, cotangent, value)
             cotangents[value] = emit.op("Add", cotangents[value], repaired) if value in cotangents else repaired
-    if source not in cotangents:  # every rule on the way answered that there is nothing to pass on
+    if source not in cotangents:  # every rule on the way returned no cotangent
         return emit.op("Expand", emit.array(0.0, source), emit.shape_of(source))
     return cotangents[source]
 

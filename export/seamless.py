@@ -1,4 +1,4 @@
-"""A network whose convolutions see its image repeated without end: what it makes then tiles.
+"""A network whose convolutions see its image repeated without end, so that results tile.
 
 Zeros around a convolution's input become what lies at the opposite edge. With sides that every stride divides, all maps
 are then periodic, and the whole network commutes with rolling the image by the product of the strides.
@@ -6,7 +6,7 @@ are then periodic, and the whole network commutes with rolling the image by the 
 The opposite edges are cut out and joined on, with Slice and Concat: not every provider has Pad's mode "wrap".
 Total variation wraps in the same way, in `impasto.export.losses`.
 
-Differs from Gatys et al.: the paper pads with zeros; this is for those who ask for a texture that tiles.
+Differs from Gatys et al.: the paper pads with zeros; this is for textures that tile.
 """
 
 import math

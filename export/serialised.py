@@ -1,4 +1,4 @@
-"""Models as bytes: whole, or without their weights, which are then handed over apart."""
+"""Models as bytes: whole, or without their weights, which are then passed separately."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ import numpy as np
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-SMALLEST_WEIGHT_BYTES = 1024  # what is smaller may be needed for shape inference, and is no burden
+SMALLEST_WEIGHT_BYTES = 1024  # smaller ones may be needed for shape inference, and cost little
 
 
 def whole(model: "ir.Model") -> bytes:

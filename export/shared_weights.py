@@ -23,11 +23,11 @@ _READERS = 2
 
 
 def split(source: bytes | Path, folder: Path) -> tuple[str, ...]:
-    """Write a model as such files, those that are there already excepted.
+    """Write a model as such files, except those that exist already.
 
     Args:
-        source: a serialised model, or the path of one whose weights may be in one file beside it.
-        folder: where to; it is made if need be.
+        source: a serialised model, or the path of one whose weights may be in one file next to it.
+        folder: where to write; it is made where it does not exist.
 
     Returns:
         The names of its files, the graph's first.

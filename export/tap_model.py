@@ -22,7 +22,7 @@ def import_network(file: Path, name: str, *, layout: str | None = None) -> Path:
     Args:
         file: `.safetensors`, `.pth`, `.pt`, `.npz` or `.onnx`.
         name: under which the network is found afterwards; one of that name is replaced.
-        layout: of a weights file, see `impasto.models.weights`; None finds out.
+        layout: of a weights file, see `impasto.models.weights`; None detects it.
 
     Returns:
         The tap model's path.
@@ -59,11 +59,11 @@ def import_weights(file: Path, name: str, *, layout: str | None = None, network:
 
 
 def import_features(file: Path, name: str) -> Path:
-    """Copy a user's own features model into the cache, after looking at what it is.
+    """Check a user's own features model and copy it into the cache.
 
     Args:
         file: an ONNX model with one input, an image, float32 [N, 3, H, W], RGB, 0..1, and one output per tap,
-            each [N, channels, h, w]; external data is taken along.
+            each [N, channels, h, w]; external data is included.
         name: as for `import_network`.
 
     Returns:

@@ -2,7 +2,7 @@
 
 A network here is a plain sequence of 3x3 convolutions (stride 1, zero padding 1), each followed by a ReLU, and
 2x2 poolings (stride 2, floor). Simonyan and Zisserman, arXiv:1409.1556, table 1, column E is `VGG19`; any other
-widths are just other data. The tap of a convolution `conv4_2` is its ReLU's output, `relu4_2`.
+widths make another network. The tap of a convolution `conv4_2` is its ReLU's output, `relu4_2`.
 
 Differs from Gatys et al. (arXiv:1508.06576): VGG-19 is cut at conv5_1, the deepest layer that their figures use.
 """

@@ -1,4 +1,4 @@
-"""`impasto gradient`: a gradient as an output of a model."""
+"""`impasto gradient`: add the gradient of an output to a model."""
 
 import re
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def gradient(
         ),
     ] = None,
 ) -> None:
-    """Add the output d_INPUT, the gradient of OUTPUT in INPUT, made of standard ONNX operators."""
+    """Add the output d_INPUT: the gradient of OUTPUT with respect to INPUT, in standard ONNX operators."""
     from impasto.export.gradient_file import gradient_file
 
     shapes = dict(_parsed_shape(text) for text in shape or ())

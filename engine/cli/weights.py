@@ -1,4 +1,4 @@
-"""`impasto weights`: which networks there are, and how to get more."""
+"""`impasto weights`: list the networks, and get more."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ weights_app = typer.Typer(help="List, fetch and import networks.", no_args_is_he
 
 @weights_app.command("list")
 def list_command() -> None:
-    """Show the networks that are there, and those that can be fetched."""
+    """Show the installed networks, and those that can be fetched."""
     from impasto.export.network_info import read_info
 
     console = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
@@ -53,8 +53,8 @@ def fetch(
 ) -> None:
     """Download a network from its official address and make it ready for use.
 
-    A download that was cut goes on where it ended. The conversion needs PyTorch, the extra `export`.
-    A network of that name made from other weights is replaced.
+    An interrupted download resumes where it stopped. The conversion needs PyTorch, the extra `export`.
+    A network with the same name that was made from other weights is replaced.
     """
     from impasto.export.fetch import fetch_network
 
@@ -79,10 +79,10 @@ def import_command(
     name: Annotated[str, typer.Option(help="Under which the network is found afterwards.", show_default=False)],
     layout: Annotated[
         str | None,
-        typer.Option(help=f"Of a weights file: {', '.join(LAYOUTS)}. (default: found out)", show_default=False),
+        typer.Option(help=f"Of a weights file: {', '.join(LAYOUTS)}. (default: detected)", show_default=False),
     ] = None,
 ) -> None:
-    """Make a network ready for use from a file that you have."""
+    """Install a network from a file that you have."""
     from impasto.export.tap_model import import_network
 
     _print_network(import_network(file, name, layout=layout))
@@ -106,7 +106,7 @@ def normalise(
 ) -> None:
     """Scale a network so that every filter's mean activation over the images is 1 (Gatys et al., CVPR 2016).
 
-    What the network computes stays the same up to these factors. The means are computed in float32 on the CPU provider
+    The outputs are the same up to these factors. The means are computed in float32 on the CPU provider
     unless --provider and --precision say otherwise.
     """
     from impasto.engine.normalising import normalise_network
@@ -116,7 +116,7 @@ def normalise(
     say(chosen.choice)
     path, count, silent = normalise_network(name, pictures, output, pool, provider=chosen, threads=threads)
     _print_network(path)
-    note = f"; {silent} filters that none of them activates stay as they are" if silent else ""
+    note = f"; {silent} filters that none of them activates are unchanged" if silent else ""
     narrow = "" if chosen.precision == "fp32" else f", in {chosen.precision}"
     print(f"normalised     mean activation 1 over {count} pictures, {pool} pooling{narrow}{note}")
 

@@ -1,8 +1,8 @@
-"""What ONNX Runtime's own kernels for processors run faster.
+"""Rewrites that ONNX Runtime's own kernels for processors run faster.
 
 They compute convolutions in a layout of blocked channels (NCHWc), which Greater, Where and multiplication by a scalar
-leave, at the price of a reordering on either side. The rewrites keep the way of the cotangents inside that layout. The
-gradient stays the same but for rounding; `bench/lowering.py` measures what each is worth.
+leave, at the price of a reordering on either side. The rewrites keep the cotangents inside that layout. The
+gradient stays the same except for rounding; `bench/lowering.py` measures the gain of each.
 
 For this provider only: OpenVINO runs the rewritten graph more slowly.
 """

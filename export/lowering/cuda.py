@@ -1,4 +1,4 @@
-"""What ONNX Runtime's CUDA provider has kernels for.
+"""Rewrites of nodes for which ONNX Runtime's CUDA provider has no kernel.
 
 Two things are missing in its version 1.31 (tests/engine/providers/cuda-kernels.json): MaxPool as of opset 22, in any
 type, and several operators in bfloat16, whose convolutions need that opset. A node without a kernel would go to the
@@ -25,7 +25,7 @@ def lower_for_cuda(model: ir.Model) -> None:
     """Rewrite a model in place.
 
     Supported: MaxPool whose windows lie inside the image, Greater(y, 0) of a ReLU's result, Resize that repeats pixels;
-    whatever else has no kernel in bfloat16 is computed in float32.
+    every other node without a kernel in bfloat16 is computed in float32.
 
     Args:
         model: of any types, with static shapes.

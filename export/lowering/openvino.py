@@ -1,4 +1,4 @@
-"""What OpenVINO runs faster on processors with bfloat16.
+"""Rewrites that OpenVINO runs faster on processors with bfloat16.
 
 It computes their convolutions with the channels last in memory. A Gram matrix of feature maps that are flattened
 channels first needs them reordered, and its gradient needs it back; flattened channels last, both are free. The plain

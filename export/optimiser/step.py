@@ -1,4 +1,4 @@
-"""One step: what an evaluation was worth, and where to evaluate next. `impasto.engine.lbfgs`, written as masks."""
+"""One step: judge an evaluation, and choose the next point. `impasto.engine.lbfgs`, written as masks."""
 
 import math
 from collections.abc import Mapping
@@ -143,7 +143,7 @@ class _Step:
         return self._algebra.where(finite, loss, math.inf), finite
 
     def _repeated(self, gradient: Quantity, finite: Quantity) -> Quantity:
-        """Follow the gradient's magnitude with the factor; return where the evaluation only told that."""
+        """Follow the gradient's magnitude with the factor; return where the evaluation served for that alone."""
         where, old, new = self._algebra.where, self._old, self._new
         if self._form.scale is None:
             return self._algebra.constant("never", np.zeros((1, 1), np.bool_))
@@ -213,7 +213,7 @@ class _Step:
         point: tuple[Quantity, Quantity],
         directions: tuple[Quantity, Quantity],
     ) -> tuple[Pairs, Quantity]:
-        """Decide how to go on: along the new direction, with a shorter step, steepest, or not at all.
+        """Choose the next search: along the new direction, with a shorter step, along the steepest, or none.
 
         Returns:
             The history, cleared where its direction did not help; and the direction.

@@ -119,7 +119,7 @@ class Emission:
             return self.constant(operand)
         if isinstance(operand, float):
             if dtype is None:
-                raise TypeError("a float operand needs a float value beside it")
+                raise TypeError("a float operand needs another operand that is a float value")
             return self.constant(np.asarray(operand).astype(dtype.numpy()))
         return self.constant(np.array(operand, np.int64))
 

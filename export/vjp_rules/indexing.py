@@ -69,7 +69,7 @@ def gather_nd(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Val
 
 @rule("ScatterElements", "ScatterND", inputs=(0, 2))
 def scatter(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
-    """Pass d where nothing was put, and to the updates what is where they were put."""
+    """Pass d where nothing was put, and pass to the updates the elements of d where they were put."""
     _refuse_reduction(node)
     d, (_, indices, updates) = given(cotangents[0]), map(given, node.inputs)
     axis = node.attributes.get_int("axis", 0) if node.op_type == "ScatterElements" else None

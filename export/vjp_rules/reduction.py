@@ -35,7 +35,7 @@ def reduction(*op_types: str) -> Callable[[ReductionFunction], ReductionFunction
 
 
 def reduced_axes(node: ir.Node) -> list[int]:
-    """Return the axes that a reduction removes, not negative; none where it is told to do nothing."""
+    """Return the axes that a reduction removes, not negative; none where noop_with_empty_axes turns it off."""
     axes = constant_ints(node, 1)
     if axes is None and "axes" in node.attributes:
         axes = list(node.attributes.get_ints("axes", ()))

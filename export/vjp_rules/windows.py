@@ -61,7 +61,7 @@ def windows(node: ir.Node, kernel: Sequence[int], *, sizes_of: ir.Value | None, 
         node: with the attributes strides, dilations, pads and auto_pad.
         kernel: taps per spatial axis.
         sizes_of: the value that the windows slide over, [N, C, ...]; only read for auto_pad SAME.
-        counts_of: the value with one element per window; likewise.
+        counts_of: the value with one element per window; only read for auto_pad SAME.
     """
     axes = len(kernel)
     strides = tuple(node.attributes.get_ints("strides", (1,) * axes))

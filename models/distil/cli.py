@@ -52,7 +52,7 @@ def _init(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    """Train from `init.pt`, or go on from `checkpoint.pt`."""
+    """Train from `init.pt`, or resume from `checkpoint.pt`."""
     settings = Settings(seed=options.seed)
     changes = {
         name: getattr(options, name)
@@ -66,7 +66,7 @@ def _train(options: argparse.Namespace) -> None:
     teacher = Teacher(teacher_weights(options.teacher), TAPS, device, settings.half)
     trainer = Trainer(student, teacher, _sampler(options), settings, options.run, device)
     if trainer.resume():
-        _say(f"going on from step {trainer.step}")
+        _say(f"resuming at step {trainer.step}")
     trainer.run(options.until)
 
 

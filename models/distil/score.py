@@ -1,4 +1,4 @@
-"""The measure that counts: what the real network says about pictures that were made through the student.
+"""The score of a student: the loss of the full VGG-19 for pictures that were made with the student.
 
 For every pair of a photograph and a painting, L-BFGS runs from the photograph through one network; then the
 teacher's own loss judges the picture. `style_ratio` is its style term at the end over the one at the photograph.
@@ -52,7 +52,7 @@ class Score:
 def score(
     network: Features, judge: Features, photograph: torch.Tensor, painting: torch.Tensor, pair: str, evaluations: int
 ) -> tuple[Score, torch.Tensor]:
-    """Make a picture through `network` and let `judge` say what it is worth.
+    """Make a picture through `network` and compute its loss through `judge`.
 
     Args:
         network: what the descent goes through.

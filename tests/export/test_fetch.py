@@ -64,7 +64,7 @@ def test_what_can_be_fetched() -> None:
     with pytest.raises(ImpastoError) as caught:
         find_source("vgg16")
     assert str(caught.value) == (
-        "nothing to fetch under the name 'vgg16': there is vgg19; "
+        "cannot fetch 'vgg16': networks that can be fetched are vgg19; "
         "for a file that you have, run `impasto weights import FILE --name vgg16`"
     )
 
@@ -101,7 +101,7 @@ def test_a_cut_download_is_resumed_by_the_next_call(cache: Path, server: FileSer
         fetch_network(source_of(CONTENT), server.url, convert=convert, patience=QUICK)
     assert str(caught.value) == (
         f"download of {server.url} failed 3 times (70000 of 200000 bytes); "
-        "0 MB are kept, run the command again to go on from there; "
+        "0 MB are kept, run the command again to resume; "
         "for a file that you have, run `impasto weights import FILE --name vgg19`"
     )
     server.requests.clear()
