@@ -20,7 +20,7 @@ from impasto.engine.network import Network
 from impasto.engine.providers import Provider
 from impasto.engine.providers.provider import CPU_ORT_NAME
 from impasto.engine.session import Session
-from impasto.export import serialised, shared_weights
+from impasto.export import shared_weights
 from impasto.export.graph_memory import GraphMemory, graph_memory
 from impasto.export.terms import Term
 from impasto.models.version import VERSION
@@ -154,6 +154,8 @@ class SessionSource:
 
     def _built(self, key: str | None, provider: Provider, model: "ir.Model", terms: tuple[Term, ...]) -> Opened:
         """Return a session of a new graph, and keep that graph."""
+        from impasto.export import serialised
+
         cpu = provider.ort_name == CPU_ORT_NAME
         graph = Graph(*serialised.without_weights(model)) if cpu else Graph(serialised.whole(model))
         session = None
@@ -200,7 +202,7 @@ def _build(network: Network, kind: str, form: Form) -> tuple["ir.Model", tuple[T
 def _surroundings(provider: Provider) -> tuple[object, ...]:
     """Return what graphs depend on besides network and form: code, versions, provider and processor."""
     here = Path(__file__)
-    sources = [here, here.with_name("lowering.py"), *sorted(Path(serialised.__file__).parent.rglob("*.py"))]
+    sources = [here, here.with_name("lowering.py"), *sorted(Path(shared_weights.__file__).parent.rglob("*.py"))]
     return (
         _FORMAT,
         VERSION,

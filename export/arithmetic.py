@@ -7,7 +7,10 @@ COMPARISONS = frozenset(("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Eq
 
 
 class Arithmetic(ABC):
-    """The operators of a value. Plain numbers take the type of the value."""
+    """The operators of a value. Plain numbers take the type of the value.
+
+    ``==`` is `equals`, because Python has another use for it.
+    """
 
     @abstractmethod
     def apply(self, op_type: str, *operands: "Self | float") -> Self:
@@ -58,6 +61,10 @@ class Arithmetic(ABC):
 
     def __ge__(self, other: "Self | float") -> Self:
         return self.apply("GreaterOrEqual", self, other)
+
+    def equals(self, other: "Self | float") -> Self:
+        """Append a comparison."""
+        return self.apply("Equal", self, other)
 
     def __and__(self, other: Self) -> Self:
         return self.apply("And", self, other)

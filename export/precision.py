@@ -156,8 +156,7 @@ class _Narrowing:
             name = f"{value.name}.{self._dtype.name.lower()}"
             if value.is_initializer() and value.const_value is not None:
                 array = value.const_value.numpy().astype(self._dtype.numpy())
-                narrowed = ir.Value(name=name, shape=value.shape, type=ir.TensorType(self._dtype))
-                narrowed.const_value = ir.tensor(array, dtype=self._dtype, name=name)
+                narrowed = ir.val(name, const_value=ir.tensor(array, dtype=self._dtype, name=name))
                 self._graph.register_initializer(narrowed)
             else:
                 cast = self._cast(value, self._dtype, name)

@@ -73,9 +73,7 @@ def _is_intact(path: Path) -> bool:
 
 def _content(tensor: "onnx.TensorProto", source: bytes | Path) -> bytes | None:
     """Return the values of an initializer; None where they are to stay in the graph."""
-    import onnx
-
-    if tensor.data_location != onnx.TensorProto.EXTERNAL:
+    if tensor.data_location != tensor.EXTERNAL:
         return bytes(tensor.raw_data) if len(tensor.raw_data) >= SMALLEST_BYTES else None
     if isinstance(source, bytes):
         raise ValueError(f"the weights of a model in memory are elsewhere: {tensor.name}")
@@ -88,11 +86,9 @@ def _content(tensor: "onnx.TensorProto", source: bytes | Path) -> bytes | None:
 
 def _refer(tensor: "onnx.TensorProto", name: str, length: int) -> None:
     """Make an initializer external data."""
-    import onnx
-
     tensor.ClearField("raw_data")
     del tensor.external_data[:]
-    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.data_location = tensor.EXTERNAL
     for key, value in (("location", name), ("offset", "0"), ("length", str(length))):
         tensor.external_data.add(key=key, value=value)
 

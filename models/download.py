@@ -139,8 +139,8 @@ def _receive(response: http.client.HTTPResponse, part: Path, start: int, on_prog
     """Append the body to the first `start` bytes of the part."""
     length = response.headers.get("Content-Length")
     total = start + int(length) if length is not None and length.isdecimal() else None
-    if total is not None:
-        _check_room(part, total - start)
+    if total is not None and shutil.disk_usage(part.parent).free < total - start:
+        raise _disk_full(part, total - start)
     try:
         with part.open("r+b" if start else "wb") as file:
             file.seek(start)
@@ -187,11 +187,6 @@ def _first_byte(response: http.client.HTTPResponse, part: Path, start: int) -> i
         part.unlink(missing_ok=True)
         raise _InterruptedError("the server sent a range that was not requested")
     return start
-
-
-def _check_room(part: Path, needed: int) -> None:
-    if shutil.disk_usage(part.parent).free < needed:
-        raise _disk_full(part, needed)
 
 
 def _disk_full(part: Path, needed: int | None) -> DownloadError:

@@ -42,8 +42,7 @@ class Inserter:
     def integers(self, values: Sequence[int]) -> ir.Value:
         """Return a constant."""
         name = self._name()
-        value = ir.Value(name=name, shape=ir.Shape((len(values),)), type=ir.TensorType(ir.DataType.INT64))
-        value.const_value = ir.tensor(np.array(values, np.int64), name=name)
+        value = ir.val(name, const_value=ir.tensor(np.array(values, np.int64), name=name))
         self._graph.register_initializer(value)
         return value
 

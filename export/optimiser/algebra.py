@@ -20,10 +20,7 @@ _TYPES = {
 
 @dataclass(frozen=True, eq=False)
 class Quantity(Arithmetic):
-    """A value with its type; its operators append nodes to the algebra's tape.
-
-    ``==`` is `equals`, because Python has another use for it.
-    """
+    """A value with its type; its operators append nodes to the algebra's tape."""
 
     algebra: "Algebra"
     value: ir.Value
@@ -39,10 +36,6 @@ class Quantity(Arithmetic):
         if any(item.dtype != self.dtype for item in found):
             raise TypeError(f"{op_type} of {' and '.join(str(item.dtype) for item in found)}; cast one of them")
         return self.algebra.op(op_type, *found, dtype=np.bool_ if op_type in COMPARISONS else self.dtype)
-
-    def equals(self, other: "Operand") -> "Quantity":
-        """Return where both are equal."""
-        return self.apply("Equal", self, other)
 
     def sqrt(self) -> "Quantity":
         """Return the square root."""

@@ -77,14 +77,7 @@ def _scatter(
         return emit.op("Conv", inner, turned, **_attributes(geometry, group), pads=pads)
     sizes, counts = static_shape(node, x)[2:], static_shape(node, node.outputs[0])[2:]
     reach = geometry.reach_after(sizes, counts)
-    return emit.op(
-        "ConvTranspose",
-        d,
-        w,
-        **_attributes(geometry, group),
-        pads=[*geometry.before, *(max(end, 0) for end in reach)],
-        output_padding=[max(-end, 0) for end in reach],
-    )
+    return emit.op("ConvTranspose", d, w, **geometry.scatter_attributes(reach, group))
 
 
 def _turned(emit: Emission, node: ir.Node, w: ir.Value, group: int) -> ir.Value:

@@ -65,8 +65,7 @@ class Emission:
         key = (array.dtype.name, array.shape, array.tobytes())
         if key not in self._constants:
             name = unique_name(name or _constant_name(array), self._names)
-            value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-            value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
+            value = ir.val(name, const_value=ir.tensor(array, name=name))
             self._graph.register_initializer(value)
             self._constants[key] = value
         return self._constants[key]

@@ -51,7 +51,8 @@ def average_pool(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.
     images = emit.op("Reshape", d, [-1, 1, *counts])
     ones = emit.array(np.ones((1, 1, *geometry.kernel)), d)
     reach = geometry.reach_after(sizes, counts)
-    return emit.op("Reshape", _sum_windows(emit, images, ones, geometry, reach), emit.shape_of(x))
+    summed = emit.op("ConvTranspose", images, ones, **geometry.scatter_attributes(reach))
+    return emit.op("Reshape", summed, emit.shape_of(x))
 
 
 def _tiles(node: ir.Node, geometry: Windows) -> bool:
@@ -120,21 +121,6 @@ def _divided(emit: Emission, d: ir.Value, axis: int, axes: int, divisors: np.nda
     return emit.op("Mul", d, emit.array(1.0 / divisors.reshape(-1, *(1,) * (axes - 1 - axis)), d))
 
 
-def _sum_windows(
-    emit: Emission, values: ir.Value, kernel: ir.Value, geometry: Windows, reach: Sequence[int]
-) -> ir.Value:
-    """Add windows of values up where they overlap: the transpose of a convolution, cropped to the axis."""
-    return emit.op(
-        "ConvTranspose",
-        values,
-        kernel,
-        strides=geometry.strides,
-        dilations=geometry.dilations,
-        pads=[*geometry.before, *(max(end, 0) for end in reach)],
-        output_padding=[max(-end, 0) for end in reach],
-    )
-
-
 @first_input_rule("MaxPool")
 def max_pool(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Send d to the first maximum of every window."""
@@ -173,7 +159,8 @@ def _scatter_to_first(emit: Emission, node: ir.Node, d: ir.Value, geometry: Wind
     is_first = emit.op("Equal", first, np.arange(taps).reshape(1, taps, *(1,) * axes))
     spread = emit.op("Where", is_first, emit.op("Reshape", d, [-1, 1, *counts]), 0.0)
     one_hot = emit.array(np.eye(taps).reshape(taps, 1, *geometry.kernel), x)
-    return emit.op("Reshape", _sum_windows(emit, spread, one_hot, geometry, reach), emit.shape_of(x))
+    summed = emit.op("ConvTranspose", spread, one_hot, **geometry.scatter_attributes(reach))
+    return emit.op("Reshape", summed, emit.shape_of(x))
 
 
 def _unfolded(emit: Emission, x: ir.Value, geometry: Windows, reach: Sequence[int], counts: Sequence[int]) -> ir.Value:

@@ -53,6 +53,16 @@ class Windows:
         before, after = (small, large) if is_upper else (large, small)
         return replace(self, before=before, after=after)
 
+    def scatter_attributes(self, reach: Sequence[int], group: int | None = None) -> dict[str, object]:
+        """Return the attributes of a ConvTranspose that adds windows up where they overlap, cropped to the axis."""
+        return {
+            "strides": self.strides,
+            "dilations": self.dilations,
+            "group": group,
+            "pads": [*self.before, *(max(end, 0) for end in reach)],
+            "output_padding": [max(-end, 0) for end in reach],
+        }
+
 
 def windows(node: ir.Node, kernel: Sequence[int], *, sizes_of: ir.Value | None, counts_of: ir.Value | None) -> Windows:
     """Read the attributes of Conv, ConvTranspose (as the convolution it transposes) or a pooling node.

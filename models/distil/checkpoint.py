@@ -13,7 +13,11 @@ State = dict[str, Any]
 
 
 def write(state: State, path: Path) -> None:
-    """Write next to the file, then put it in place at once."""
+    """Write next to the file, then put it in place at once.
+
+    Raises:
+        ImpastoError: the file cannot be written.
+    """
     with atomic_file(path, durable=True) as part:
         torch.save(state, part)
 

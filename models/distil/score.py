@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from impasto.models.distil.corpus import Image, folder_images
+from impasto.models.distil.corpus import Image, folder_images, resized
 from impasto.models.distil.objective import Features, Objective, descend
 from impasto.models.errors import ImpastoError
 
@@ -91,7 +90,7 @@ def summary(scores: Sequence[Score], references: Mapping[str, Score]) -> dict[st
 def as_input(image: Image, side: int) -> torch.Tensor:
     """Return an image as float32 (1, 3, side, side), 0..1; the aspect ratio is not kept."""
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-    return functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True, align_corners=False)
+    return resized(pixels, (side, side))
 
 
 def save_picture(picture: torch.Tensor, path: Path) -> None:
