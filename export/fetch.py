@@ -32,7 +32,7 @@ def fetch_network(
     source: Source,
     url: str | None = None,
     *,
-    on_progress: ProgressFunction | None = None,
+    on_progress: ProgressFunction = lambda received, total: None,
     on_wait: Callable[[], None] = lambda: None,
     convert: Callable[[Path, str], Path] = import_weights,
     patience: Patience = PATIENCE,
@@ -84,9 +84,7 @@ def _locked(path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[o
         return lock.acquire()
 
 
-def _download(
-    source: Source, url: str, original: Path, on_progress: ProgressFunction | None, patience: Patience
-) -> None:
+def _download(source: Source, url: str, original: Path, on_progress: ProgressFunction, patience: Patience) -> None:
     """Get the file, unless an earlier call did and could not convert it."""
     if original.is_file() and sha256_of(original).startswith(source.sha256_prefix):
         return

@@ -17,6 +17,7 @@ from impasto.export.expansion import expand_functions
 from impasto.export.gradient_path import differentiable_path, differentiable_positions, is_float
 from impasto.export.preparation import prepared
 from impasto.export.vjp_rules import RULES, Emission, GradientError, Rule, describe
+from impasto.export.vjp_rules.emission import unique_name
 from impasto.export.vjp_rules.errors import FIX_SIZES
 from impasto.export.vjp_rules.inspection import numpy_dtype
 
@@ -96,7 +97,7 @@ def _walk(
 def _settle(emit: Emission, cotangent: ir.Value, primal: ir.Value, named: set[ir.Value]) -> None:
     """Name a complete cotangent after its primal, and give it the primal's shape."""
     if cotangent not in named:
-        emit.rename(cotangent, f"d_{primal.name}")
+        cotangent.name = unique_name(f"d_{primal.name}", emit.names)
         named.add(cotangent)
     cotangent.type = primal.type
     cotangent.shape = None if primal.shape is None else primal.shape.copy()
@@ -117,7 +118,7 @@ def _unbroadcast(emit: Emission, node: ir.Node, rule: Rule, cotangent: ir.Value,
         wide = broadcast[axis + extra]
         if size == 1 and wide != 1:
             axes.append(axis + extra)
-        elif not isinstance(size, int) and not _same_size(size, wide):
+        elif isinstance(size, ir.SymbolicDim) and (size.value is None or size != wide):  # unnamed sizes may differ
             raise GradientError(
                 f"{describe(node)} may broadcast {value.name!r}, of shape {value.shape}, to {broadcast}; {FIX_SIZES}"
             )
@@ -127,11 +128,6 @@ def _unbroadcast(emit: Emission, node: ir.Node, rule: Rule, cotangent: ir.Value,
     if extra and len(axes) > extra:
         return emit.op("Reshape", summed, emit.shape_of(value))
     return summed
-
-
-def _same_size(one: object, other: object) -> bool:
-    """Whether two sizes are known to be equal; unnamed ones never are."""
-    return isinstance(one, ir.SymbolicDim) and one.value is not None and one == other
 
 
 def _find(values: Sequence[ir.Value], name: str, kind: str, model: ir.Model) -> ir.Value:

@@ -59,7 +59,7 @@ def download(
     target: Path,
     *,
     sha256_prefix: str,
-    on_progress: ProgressFunction | None = None,
+    on_progress: ProgressFunction = lambda received, total: None,
     patience: Patience = PATIENCE,
 ) -> None:
     """Download a file. When all attempts fail, the bytes received are kept in `<target>.part`; the next call resumes.
@@ -80,11 +80,11 @@ def download(
         raise DownloadError(f"bad address {url!r}: expected http://... or https://...")
     part = target.with_name(target.name + ".part")
     resumed = part.exists()
-    _transfer_all(url, part, on_progress or _ignore, patience)
+    _transfer_all(url, part, on_progress, patience)
     digest = sha256_of(part)
     if resumed and not digest.startswith(sha256_prefix):  # the part may have been of another file
         part.unlink()
-        _transfer_all(url, part, on_progress or _ignore, patience)
+        _transfer_all(url, part, on_progress, patience)
         digest = sha256_of(part)
     if not digest.startswith(sha256_prefix):
         part.unlink()
@@ -204,7 +204,3 @@ def _reason(error: object) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
-
-
-def _ignore(received: int, total: int | None) -> None:
-    """Report no progress."""

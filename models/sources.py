@@ -55,13 +55,7 @@ UNKNOWN = Origin("unknown", "unknown: see where the file came from")
 SOURCES: Mapping[str, Source] = {
     source.name: source
     for source in (
-        Source(
-            "vgg19",
-            "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
-            "dcbb9e9d",
-            575,
-            TORCHVISION_VGG,
-        ),
+        Source("vgg19", "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d", 575, TORCHVISION_VGG),
     )
 }
 

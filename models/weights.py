@@ -108,10 +108,7 @@ def _finite(key: str, array: AnyArray, path: Path) -> FloatArray:
 
 
 def _stated_origin(metadata: Mapping[str, str]) -> Origin:
-    return Origin(
-        metadata.get("licence", UNKNOWN.licence),
-        metadata.get("attribution", UNKNOWN.attribution),
-    )
+    return Origin(metadata.get("licence", UNKNOWN.licence), metadata.get("attribution", UNKNOWN.attribution))
 
 
 def _by(shape: tuple[int, ...]) -> str:

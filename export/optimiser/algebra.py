@@ -41,14 +41,6 @@ class Quantity(Arithmetic):
         """Return the square root."""
         return self.unary("Sqrt")
 
-    def floor(self) -> "Quantity":
-        """Return the largest whole number that is not above."""
-        return self.unary("Floor")
-
-    def log(self) -> "Quantity":
-        """Return the natural logarithm."""
-        return self.unary("Log")
-
     def is_finite(self) -> "Quantity":
         """Return where it is neither infinite nor NaN."""
         return (self - self).equals(0)

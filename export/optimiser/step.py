@@ -150,7 +150,7 @@ class _Step:
         wanted, tolerated, back_off, most = self._form.scale
         largest = abs(gradient).largest(1).cast(np.float64)
         something = largest > 0
-        exponent = (where(something & finite, largest, 1.0).log() / math.log(2)).floor() + 1
+        exponent = (where(something & finite, largest, 1.0).unary("Log") / math.log(2)).unary("Floor") + 1
         off = where(something, wanted - exponent, 0.0)
         off = where(finite, where(abs(off) > tolerated, off, 0.0), float(-back_off))
         running = old["code"].equals(Code.RUNNING)

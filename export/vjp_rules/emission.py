@@ -27,7 +27,7 @@ class Emission:
         self.opset = opset
         self.scope = "gradient"
         self._graph = graph
-        self._names = set(names)
+        self.names = set(names)
         self._nodes: list[ir.Node] = []
         self._expanded: dict[ir.Value, Sequence[int]] = {}
         self._constants: dict[object, ir.Value] = {}
@@ -42,7 +42,7 @@ class Emission:
         kept = {name: value for name, value in attributes.items() if value is not None}
         node = ir.node(op_type, inputs, attributes=kept)  # type: ignore[arg-type]
         (value,) = node.outputs
-        value.name = node.name = unique_name(f"{self.scope}.{op_type}", self._names)
+        value.name = node.name = unique_name(f"{self.scope}.{op_type}", self.names)
         result = _output_dtype(op_type, kept, inputs, dtype)
         value.type = None if result is None else ir.TensorType(result)
         if op_type == "Expand" and isinstance(operands[1], list):
@@ -64,7 +64,7 @@ class Emission:
         """Return the initializer of this content, made at first use."""
         key = (array.dtype.name, array.shape, array.tobytes())
         if key not in self._constants:
-            name = unique_name(name or _constant_name(array), self._names)
+            name = unique_name(name or _constant_name(array), self.names)
             value = ir.val(name, const_value=ir.tensor(array, name=name))
             self._graph.register_initializer(value)
             self._constants[key] = value
@@ -85,10 +85,6 @@ class Emission:
         if self.opset >= 18 or op_type == "ReduceSum":
             return self.op(op_type, value, list(axes), keepdims=keepdims)
         return self.op(op_type, value, axes=list(axes), keepdims=keepdims)
-
-    def rename(self, value: ir.Value, name: str) -> None:
-        """Name an emitted value."""
-        value.name = unique_name(name, self._names)
 
     def shape_of(self, value: ir.Value) -> ir.Value | Sequence[int]:
         """Return the shape of a value as an operand: a constant where it is static, else a Shape node."""
