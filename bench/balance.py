@@ -30,10 +30,10 @@ from impasto.bench.conditions import conditions
 from impasto.bench.record import check_place, write
 from impasto.bench.script import as_script
 from impasto.engine import Engine, Settings
+from impasto.engine.compile.normalising import normalise_network
 from impasto.engine.images import fit_long_side, read_image, resize, write_image
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
-from impasto.engine.normalising import normalise_network
-from impasto.engine.preparation import read_style
+from impasto.engine.inputs.pictures import read_style
 from impasto.engine.settings import POOLINGS
 from impasto.models.errors import ImpastoError
 from impasto.models.store import EMBEDDED, FULL

@@ -20,12 +20,12 @@ from impasto.bench.sampling import interleaved
 from impasto.bench.script import as_script
 from impasto.bench.subject import Subject, engine_facts
 from impasto.bench.watch import Unwatched
-from impasto.engine.preparation import initial_image, read_pictures
+from impasto.engine.inputs.pictures import initial_image, read_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
 
 BATCHES = (1, 2, 4)
 _SHORT_S = 1e-6  # the rounds count, not how long they take

@@ -29,8 +29,8 @@ from impasto.bench.series import Series
 from impasto.bench.subject import Subject
 from impasto.bench.watch import Watch
 from impasto.engine.cache.store import DISABLE_VARIABLE
+from impasto.engine.compile.network import load_network
 from impasto.engine.images import write_image
-from impasto.engine.network import load_network
 from impasto.models.errors import ImpastoError
 from impasto.models.store import CACHE_VARIABLE
 

@@ -10,8 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from impasto.engine import processor
-from impasto.engine.examination import machine, versions
+from impasto.engine.runtime import cpu_info
+from impasto.engine.runtime.machine import machine, versions
 
 RIVALS = ("torch", "scipy")
 FLAGS = (  # that matter to convolutions and matrix products
@@ -43,7 +43,7 @@ def conditions(threads: int) -> dict[str, Any]:
         "release": platform.release(),
         "machine": platform.machine(),
         "processor": here["processor"],
-        "processor_flags": [flag for flag in FLAGS if flag in processor.flags()],
+        "processor_flags": [flag for flag in FLAGS if flag in cpu_info.flags()],
         "governor": _governor(),
         "cores": os.cpu_count(),
         "threads": threads,

@@ -4,7 +4,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from impasto.engine.outcome import Vector
+from impasto.engine.optimisers.outcome import Vector
 
 
 class Evaluating(Protocol):

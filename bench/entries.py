@@ -13,8 +13,8 @@ from impasto.bench.own_contender import OwnContender
 from impasto.bench.rivals.variants import Variant
 from impasto.bench.subject import Subject
 from impasto.bench.watch import Watch
-from impasto.engine import precision as precisions
-from impasto.engine import providers
+from impasto.engine.runtime import precision as precisions
+from impasto.engine.runtime import providers
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:

@@ -3,19 +3,19 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from impasto.engine import memory
-from impasto.engine.memory import Demand
-from impasto.engine.preparation import read_pictures
+from impasto.engine.compile import memory
+from impasto.engine.compile.memory import Demand
+from impasto.engine.inputs.pictures import read_pictures
 from impasto.export.graph_memory import graph_memory
 
 if TYPE_CHECKING:
     import numpy as np
     import onnx_ir as ir
 
-    from impasto.engine.form import Form
+    from impasto.engine.compile.graph_spec import Form
     from impasto.engine.images import Picture
-    from impasto.engine.preparation import Painting
-    from impasto.engine.render import Engine
+    from impasto.engine.inputs.pictures import Painting
+    from impasto.engine.jobs.engine import Engine
     from impasto.engine.settings import Settings
 
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from impasto.bench.subject import Subject
-from impasto.engine.checking import compare
-from impasto.engine.descent import PIXEL_RANGE
-from impasto.engine.device_lbfgs import step_form
-from impasto.engine.lbfgs import LbfgsSettings
-from impasto.engine.lowering import lower
-from impasto.engine.objective import OnDevice
-from impasto.engine.preparation import read_pictures
-from impasto.engine.providers import Provider, beside
-from impasto.engine.providers.provider import nodes_elsewhere
-from impasto.engine.render import Engine
+from impasto.engine.device.lbfgs import step_form
+from impasto.engine.device.objective import OnDevice
+from impasto.engine.inputs.pictures import read_pictures
+from impasto.engine.jobs.checking import compare
+from impasto.engine.jobs.descent import PIXEL_RANGE
+from impasto.engine.jobs.engine import Engine
+from impasto.engine.optimisers.lbfgs import LbfgsSettings
 from impasto.engine.result import Evaluation
-from impasto.engine.session import quiet_options
+from impasto.engine.runtime.lowering import lower
+from impasto.engine.runtime.providers import Provider, beside
+from impasto.engine.runtime.providers.provider import nodes_elsewhere
+from impasto.engine.runtime.session import quiet_options
 from impasto.export.objective import build_objective, build_targets
 from impasto.export.optimiser import build_step
 from impasto.export.serialised import whole

@@ -15,14 +15,14 @@ from impasto.bench.sampling import interleaved, timed
 from impasto.bench.series import Series
 from impasto.bench.subject import Subject, engine_facts, engine_name
 from impasto.bench.watch import Watch
-from impasto.engine.descent import PIXEL_RANGE
-from impasto.engine.device_lbfgs import step_form
-from impasto.engine.device_loop import DeviceLoop
-from impasto.engine.lbfgs import LbfgsSettings
-from impasto.engine.many import Job
-from impasto.engine.providers import beside
-from impasto.engine.render import Engine
-from impasto.engine.session import Session
+from impasto.engine.device.lbfgs import step_form
+from impasto.engine.device.loop import DeviceLoop
+from impasto.engine.jobs.descent import PIXEL_RANGE
+from impasto.engine.jobs.engine import Engine
+from impasto.engine.jobs.many import Job
+from impasto.engine.optimisers.lbfgs import LbfgsSettings
+from impasto.engine.runtime.providers import beside
+from impasto.engine.runtime.session import Session
 from impasto.models.errors import ImpastoError
 
 EVERY = 10

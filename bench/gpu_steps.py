@@ -23,9 +23,9 @@ from impasto.bench.scenarios import OFFLINE
 from impasto.bench.series import Series
 from impasto.bench.subject import Subject
 from impasto.bench.watch import Unwatched
-from impasto.engine import providers
 from impasto.engine.images import write_atomically
-from impasto.engine.providers import cuda
+from impasto.engine.runtime import providers
+from impasto.engine.runtime.providers import cuda
 from impasto.models.errors import ImpastoError
 
 PARTS = ("checks", "evaluation", "loop", "transfer", "throughput", "cold-start", "compare")

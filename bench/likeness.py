@@ -28,8 +28,8 @@ from impasto.bench.imitation import geometric_mean, photograph, squared, stem
 from impasto.bench.record import check_place, write
 from impasto.bench.script import as_script
 from impasto.engine import Engine, Settings
-from impasto.engine.graph import Graph
-from impasto.engine.session import Session
+from impasto.engine.runtime.graph import Graph
+from impasto.engine.runtime.session import Session
 from impasto.engine.settings import POOLINGS
 from impasto.export.objective import build_targets
 from impasto.export.serialised import whole

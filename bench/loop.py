@@ -25,7 +25,7 @@ from impasto.bench.record import check_place, write
 from impasto.bench.script import as_script
 from impasto.bench.subject import Subject, engine_facts
 from impasto.engine import Engine, Settings
-from impasto.engine.descent import Descent
+from impasto.engine.jobs.descent import Descent
 from impasto.models.errors import ImpastoError
 
 LOOPS = {"cpu": ("host", "device"), "openvino": ("host",)}  # by provider; on GPUs it is no question

@@ -23,11 +23,11 @@ from impasto.bench.conditions import conditions
 from impasto.bench.fitting import check_graph
 from impasto.bench.record import check_place, write
 from impasto.bench.script import as_script
-from impasto.engine import providers
-from impasto.engine.graph import Graph
-from impasto.engine.network import load_network
-from impasto.engine.providers import Provider
-from impasto.engine.session import Session
+from impasto.engine.compile.network import load_network
+from impasto.engine.runtime import providers
+from impasto.engine.runtime.graph import Graph
+from impasto.engine.runtime.providers import Provider
+from impasto.engine.runtime.session import Session
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS
 from impasto.export.lowering import REWRITES, lower_for_cpu, lower_for_openvino
 from impasto.export.objective import build_objective

@@ -19,7 +19,7 @@ from typing import Any
 from impasto.bench.conditions import conditions
 from impasto.bench.record import write
 from impasto.bench.script import as_script
-from impasto.engine.network import load_network
+from impasto.engine.compile.network import load_network
 from impasto.models.errors import ImpastoError
 from impasto.models.store import CACHE_VARIABLE
 

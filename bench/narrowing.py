@@ -26,14 +26,15 @@ from impasto.bench.conditions import conditions
 from impasto.bench.pictures import square
 from impasto.bench.record import check_place, write
 from impasto.bench.script import as_script
-from impasto.engine import Engine, Settings, providers
-from impasto.engine.evaluator import Evaluator
-from impasto.engine.graph import Graph
+from impasto.engine import Engine, Settings
+from impasto.engine.compile.network import load_network
 from impasto.engine.images import to_nchw
-from impasto.engine.lowering import lower
-from impasto.engine.network import load_network
-from impasto.engine.providers import openvino
-from impasto.engine.session import Session
+from impasto.engine.runtime import providers
+from impasto.engine.runtime.evaluator import Evaluator
+from impasto.engine.runtime.graph import Graph
+from impasto.engine.runtime.lowering import lower
+from impasto.engine.runtime.providers import openvino
+from impasto.engine.runtime.session import Session
 from impasto.export.objective import build_objective, build_targets
 from impasto.export.precision import RULE, Convolution, Rule, convolutions, everywhere, narrow_convolutions
 from impasto.export.serialised import whole

@@ -25,8 +25,8 @@ from impasto.bench.conditions import conditions
 from impasto.bench.fitting import check_graph
 from impasto.bench.record import check_place, write
 from impasto.bench.script import as_script
-from impasto.engine.network import load_network
-from impasto.engine.session import quiet_options
+from impasto.engine.compile.network import load_network
+from impasto.engine.runtime.session import quiet_options
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS
 from impasto.export.lowering import lower_for_cpu
 from impasto.export.objective import build_objective

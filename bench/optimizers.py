@@ -23,8 +23,8 @@ from impasto.bench.record import write
 from impasto.bench.recorded import HISTORY, PIXEL, BudgetSpent, Recorded, run_torch
 from impasto.bench.script import as_script
 from impasto.engine import Engine, Settings
-from impasto.engine.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.outcome import Budget, Vector
+from impasto.engine.optimisers.lbfgs import LbfgsSettings, lbfgs
+from impasto.engine.optimisers.outcome import Budget, Vector
 
 ALPHA = 1e-3
 

@@ -9,12 +9,12 @@ import numpy as np
 from impasto.bench.clock import Clock
 from impasto.bench.fitting import checked_form
 from impasto.bench.subject import engine_facts, engine_name
-from impasto.engine.evaluator import Score
-from impasto.engine.outcome import Vector
-from impasto.engine.preparation import initial_image, read_pictures
+from impasto.engine.inputs.pictures import initial_image, read_pictures
+from impasto.engine.optimisers.outcome import Vector
+from impasto.engine.runtime.evaluator import Score
 
 if TYPE_CHECKING:
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
     from impasto.engine.settings import Settings
 
 Pair = tuple[np.ndarray, np.ndarray]

@@ -7,11 +7,11 @@ import numpy as np
 
 from impasto.bench.clock import Clock
 from impasto.bench.subject import engine_facts, engine_name
-from impasto.engine.descent import Descent
-from impasto.engine.outcome import Vector
+from impasto.engine.jobs.descent import Descent
+from impasto.engine.optimisers.outcome import Vector
 
 if TYPE_CHECKING:
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
     from impasto.engine.settings import Settings
 
 

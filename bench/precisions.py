@@ -20,7 +20,7 @@ from PIL import Image
 from impasto.bench import rounding
 from impasto.bench.conditions import conditions
 from impasto.engine import Engine, Settings
-from impasto.engine.providers import Provider, choose
+from impasto.engine.runtime.providers import Provider, choose
 from impasto.models.store import FULL, atomic_file
 
 REFERENCE = "cpu:fp32"

@@ -21,9 +21,9 @@ from impasto.bench.conditions import conditions, load
 from impasto.bench.record import check_place, write
 from impasto.bench.script import as_script
 from impasto.engine import Engine, Event, Settings
-from impasto.engine.preview import Pace, Preview
-from impasto.engine.preview.pace import SHARE
-from impasto.engine.preview.place import TerminalSize
+from impasto.engine.watch.preview import Pace, Preview
+from impasto.engine.watch.preview.pace import SHARE
+from impasto.engine.watch.preview.place import TerminalSize
 from impasto.models.errors import ImpastoError
 from impasto.models.store import EMBEDDED
 

@@ -13,7 +13,7 @@ from impasto.bench.contender import Contender
 from impasto.bench.sampling import timed
 from impasto.bench.series import Point
 from impasto.bench.watch import Watch
-from impasto.engine.outcome import Vector
+from impasto.engine.optimisers.outcome import Vector
 
 SNAPSHOTS = 40  # in a run as long as the baseline's, which sets the resolution of the time to a loss
 LONGEST = 1.5  # times the baseline's evaluations, for a contender that is not there yet

@@ -34,11 +34,11 @@ from impasto.bench.conditions import conditions
 from impasto.bench.recorded import HISTORY, PIXEL, BudgetSpent, Recorded, run_torch
 from impasto.bench.script import as_script
 from impasto.engine import Engine, Settings
-from impasto.engine.descent import PIXEL_RANGE, lbfgs_settings
+from impasto.engine.device.objective import Objective
 from impasto.engine.images import Picture, read_image
-from impasto.engine.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.objective import Objective
-from impasto.engine.outcome import Budget, Vector
+from impasto.engine.jobs.descent import PIXEL_RANGE, lbfgs_settings
+from impasto.engine.optimisers.lbfgs import LbfgsSettings, lbfgs
+from impasto.engine.optimisers.outcome import Budget, Vector
 from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
 from impasto.models.errors import ImpastoError
 from impasto.models.store import atomic_file

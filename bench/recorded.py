@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from impasto.engine.objective import Objective
-from impasto.engine.outcome import Vector
+from impasto.engine.device.objective import Objective
+from impasto.engine.optimisers.outcome import Vector
 
 HISTORY = 10  # of torch.optim.LBFGS in most programs for style transfer
 PIXEL = np.float32(255.0)

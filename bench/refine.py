@@ -25,7 +25,7 @@ from impasto.bench.pictures import square
 from impasto.bench.record import check_place, write
 from impasto.bench.script import as_script
 from impasto.engine import Engine, Event, Iteration, Picture, Settings, Started
-from impasto.engine.network import load_network
+from impasto.engine.compile.network import load_network
 from impasto.models.errors import ImpastoError
 from impasto.models.store import EMBEDDED, FULL
 

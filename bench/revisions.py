@@ -26,10 +26,10 @@ from impasto.bench.conditions import conditions
 from impasto.bench.fitting import check_graph
 from impasto.bench.record import check_place, write
 from impasto.bench.script import as_script
-from impasto.engine import providers
-from impasto.engine.graph import Graph
-from impasto.engine.network import load_network
-from impasto.engine.session import Session
+from impasto.engine.compile.network import load_network
+from impasto.engine.runtime import providers
+from impasto.engine.runtime.graph import Graph
+from impasto.engine.runtime.session import Session
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS
 from impasto.models.errors import ImpastoError
 
@@ -39,8 +39,9 @@ REST_S = 0.02
 _BUILD = """
 import sys
 from pathlib import Path
-from impasto.engine import lowering, providers
-from impasto.engine.network import load_network
+from impasto.engine.runtime import lowering
+from impasto.engine.runtime import providers
+from impasto.engine.compile.network import load_network
 from impasto.export.objective import build_objective
 from impasto.export.serialised import whole
 network, content, style, size, output = sys.argv[1:]

@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from impasto.engine.lowering import NARROW
-from impasto.engine.providers.provider import CPU_ORT_NAME, Provider
+from impasto.engine.runtime.lowering import NARROW
+from impasto.engine.runtime.providers.provider import CPU_ORT_NAME, Provider
 from impasto.export.serialised import whole
 from impasto.models.errors import ImpastoError
 

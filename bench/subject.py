@@ -14,9 +14,9 @@ from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
-    from impasto.engine.providers import Provider
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
     from impasto.engine.result import Result
+    from impasto.engine.runtime.providers import Provider
 
 SIZES_PX = (256, 512)
 LARGEST_PX = 4096
@@ -70,7 +70,7 @@ class Subject:
             if self.settings.seamless and size % SEAMLESS_STEP_PX:
                 raise ImpastoError(f"bad --size {size} with --seamless: allowed are multiples of {SEAMLESS_STEP_PX} px")
         if self.loop != "auto":
-            from impasto.engine.looping import Looping  # loads the runtime, which --help does without
+            from impasto.engine.device.placement import Looping  # loads the runtime, which --help does without
 
             Looping(self.loop)
         for path in (self.content, self.style):
@@ -83,7 +83,7 @@ class Subject:
         Args:
             report_every: as `Engine` takes it.
         """
-        from impasto.engine.render import Engine
+        from impasto.engine.jobs.engine import Engine
 
         return Engine(
             self.model,

@@ -24,12 +24,12 @@ from impasto.bench.subject import Subject, engine_facts, engine_name, loop_facts
 from impasto.bench.summary import summarise
 from impasto.bench.transfer import CANCELLED, limited, result_of, stopping
 from impasto.bench.watch import Watch
-from impasto.engine.many import Job
+from impasto.engine.jobs.many import Job
 from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
     from impasto.engine.result import Result
 
 PICTURES = 8

@@ -16,13 +16,13 @@ from impasto.bench.series import Point, Series
 from impasto.bench.subject import Subject, engine_facts, engine_name, loop_facts
 from impasto.bench.watch import Watch
 from impasto.engine.events import Event, Iteration
-from impasto.engine.many import Finished, Job
-from impasto.engine.outcome import Outcome
+from impasto.engine.jobs.many import Finished, Job
+from impasto.engine.optimisers.outcome import Outcome
 from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
     from impasto.engine.result import Result
 
 CANCELLED = Outcome.CANCELLED.value

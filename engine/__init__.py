@@ -12,33 +12,33 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
     from impasto.engine.images import Picture
-    from impasto.engine.many import Finished, Job
+    from impasto.engine.inputs.saved_style import SavedStyle
+    from impasto.engine.jobs.engine import Engine
+    from impasto.engine.jobs.many import Finished, Job
+    from impasto.engine.jobs.refinement import RefinementError, transfer_refined
     from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
-    from impasto.engine.refinement import RefinementError, transfer_refined
-    from impasto.engine.render import Engine
     from impasto.engine.result import Evaluation, Result
-    from impasto.engine.saved_style import SavedStyle
     from impasto.engine.settings import Settings, Tap
     from impasto.models.errors import ImpastoError
 
 _HOMES = {
-    "Engine": "render",
+    "Engine": "jobs.engine",
     "Evaluation": "result",
     "Event": "events",
-    "Finished": "many",
+    "Finished": "jobs.many",
     "Iteration": "events",
-    "Job": "many",
+    "Job": "jobs.many",
     "Picture": "images",
     "PrecisionChanged": "events",
-    "RefinementError": "refinement",
+    "RefinementError": "jobs.refinement",
     "Result": "result",
-    "SavedStyle": "saved_style",
+    "SavedStyle": "inputs.saved_style",
     "Settings": "settings",
     "Started": "events",
     "Tap": "settings",
     "content_reconstruction": "reconstruction",
     "style_reconstruction": "reconstruction",
-    "transfer_refined": "refinement",
+    "transfer_refined": "jobs.refinement",
 }
 
 __all__ = [

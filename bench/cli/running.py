@@ -11,10 +11,10 @@ from impasto.bench.cli.progress import Progress
 from impasto.bench.conditions import conditions
 from impasto.bench.series import Series
 from impasto.bench.watch import Watch
-from impasto.engine import providers
 from impasto.engine.cli.job import INTERRUPTED, interruptible, say
-from impasto.engine.network import load_network
-from impasto.engine.providers import Provider
+from impasto.engine.compile.network import load_network
+from impasto.engine.runtime import providers
+from impasto.engine.runtime.providers import Provider
 from impasto.models.errors import ImpastoError
 
 Item = TypeVar("Item")

@@ -16,7 +16,7 @@ from impasto.bench.clock import Clock
 from impasto.bench.rivals.torch_objective import PIXEL, TorchObjective
 from impasto.bench.rivals.torch_running import Compiled, Eager, Run, Tf32, captured
 from impasto.bench.rivals.variants import Variant
-from impasto.engine.outcome import Vector
+from impasto.engine.optimisers.outcome import Vector
 from impasto.engine.settings import Settings
 
 _LARGEST_SCALE = 24  # powers of two that a gradient in float16 may need

@@ -12,12 +12,12 @@ import typer
 from impasto.engine.cli import options
 from impasto.engine.cli.batch_progress import BatchProgress
 from impasto.engine.cli.job import INTERRUPTED, interruptible, say, silent
-from impasto.engine.words import one_line
+from impasto.engine.watch.words import one_line
 
 if TYPE_CHECKING:
-    from impasto.engine.batch import Ended
-    from impasto.engine.manifest import Row
-    from impasto.engine.render import Engine
+    from impasto.engine.inputs.manifest import Row
+    from impasto.engine.jobs.engine import Engine
+    from impasto.engine.jobs.manifest_run import Ended
 
 SOME_FAILED = 1
 
@@ -60,9 +60,9 @@ def batch(
     Settings are named as `impasto show` prints them. Results that are there already, of the same images, network and
     settings, are left alone, so that what was interrupted goes on. Ctrl-C keeps what is finished and exits with 130.
     """
-    from impasto.engine.batch import DONE, FAILED, SKIPPED, prepare_outputs, run_rows, split_finished
-    from impasto.engine.manifest import read_manifest
-    from impasto.engine.render import Engine
+    from impasto.engine.inputs.manifest import read_manifest
+    from impasto.engine.jobs.engine import Engine
+    from impasto.engine.jobs.manifest_run import DONE, FAILED, SKIPPED, prepare_outputs, run_rows, split_finished
 
     start = time.perf_counter()
     rows = read_manifest(manifest, folder, common or ())
@@ -113,7 +113,7 @@ def _show(
     engine: "Engine", rows: Sequence["Row"], finished: Sequence["Row"], batch: int | None, *, as_json: bool
 ) -> None:
     """Say what would become of every row, and what memory the largest takes."""
-    from impasto.engine.batch_plan import conclusion, plan_rows
+    from impasto.engine.jobs.batch_plan import conclusion, plan_rows
 
     plans = plan_rows(engine, rows, finished, batch=batch)
     for item in plans:

@@ -9,7 +9,7 @@ from rich import progress
 from rich.console import Console
 
 from impasto.engine.events import Event, Iteration, PrecisionChanged
-from impasto.engine.manifest import Row
+from impasto.engine.inputs.manifest import Row
 
 
 class BatchProgress:

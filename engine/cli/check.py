@@ -12,7 +12,7 @@ from impasto.engine.cli.job import say, silent
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
 
 if TYPE_CHECKING:
-    from impasto.engine.checking import Check
+    from impasto.engine.jobs.checking import Check
 
 FAILED = 1
 
@@ -44,7 +44,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compare one evaluation with float32 on the CPU provider; the status is 1 where it is too far off."""
-    from impasto.engine.checking import check as compare
+    from impasto.engine.jobs.checking import check as compare
 
     settings = Settings(
         size=size,

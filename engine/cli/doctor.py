@@ -9,7 +9,7 @@ from rich.console import Console
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """Show providers, versions, threads, memory and networks, and what a run would use."""
-    from impasto.engine.examination import examine
+    from impasto.engine.runtime.machine import examine
 
     report = examine()
     if as_json:

@@ -40,8 +40,8 @@ def build(
     A reconstruction has its own: --style-weight 0 or --content-weight 0 leaves out the terms that it does without. So
     has total variation, whatever its weight.
     """
-    from impasto.engine.preparation import as_vector, read_pictures
-    from impasto.engine.render import LARGEST_BATCH, Engine
+    from impasto.engine.inputs.pictures import as_vector, read_pictures
+    from impasto.engine.jobs.engine import LARGEST_BATCH, Engine
 
     if not 1 <= batch <= LARGEST_BATCH:
         raise ImpastoError(f"bad --batch {batch}: allowed are 1 to {LARGEST_BATCH} pictures in one evaluation")
@@ -73,7 +73,7 @@ def build(
 @engines_app.command("list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False) -> None:
     """Show the engines in the cache: GPU and version, precision and graph, size."""
-    from impasto.engine.providers.engine_cache import list_engines
+    from impasto.engine.runtime.providers.engine_cache import list_engines
 
     found = list_engines()
     if as_json:
@@ -88,7 +88,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON a
 @engines_app.command("clear")
 def clear() -> None:
     """Delete all engines and timings; they are built again when they are needed."""
-    from impasto.engine.providers.engine_cache import clear_engines
+    from impasto.engine.runtime.providers.engine_cache import clear_engines
 
     count, megabytes = clear_engines()
     print(f"{count} engines deleted, {megabytes:.1f} MB given back")
@@ -103,8 +103,8 @@ def _of_engines(provider: str) -> str:
     Raises:
         ImpastoError: it has none, or TensorRT does not work here.
     """
-    from impasto.engine.providers import tensorrt
-    from impasto.engine.providers.choice import AUTO
+    from impasto.engine.runtime.providers import tensorrt
+    from impasto.engine.runtime.providers.choice import AUTO
 
     name = provider.partition(",")[0].partition(":")[0]
     if provider != AUTO and name != tensorrt.NAME:

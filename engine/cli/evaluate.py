@@ -42,7 +42,7 @@ def evaluate(
     --size 0 takes all three files as they are; --seamless brings their sides to multiples of 16 px.
     """
     from impasto.engine.images import check_writable, write_array
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
 
     settings = Settings(
         size=size,

@@ -72,7 +72,7 @@ def figure(
     """
     from impasto.engine.cli.figure_progress import CellLines, FigureProgress
     from impasto.engine.figures import FigureReport, Follower, make_figure, names_of_defaults, plan_figure
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
 
     plan = plan_figure(
         number,

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
+from impasto.engine.cli.process_start import seconds_since_process_start
 from impasto.engine.cli.progress import Progress, grouped
-from impasto.engine.clock import seconds_since_process_start
 from impasto.engine.events import Event, Iteration, OnEvent, PrecisionChanged, Started
 from impasto.engine.settings import SEAMLESS_STEP_PX, Settings
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
-    from impasto.engine.plan import Plan, RefinedPlan
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
+    from impasto.engine.jobs.plan import Plan, RefinedPlan
     from impasto.engine.result import Result
 
 INTERRUPTED = 130

@@ -69,7 +69,7 @@ def content(
     as_json: options.AsJson = False,
 ) -> None:
     """Find an image with the features of IMAGE at a tap, from white noise: what that tap keeps of it."""
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
 
     limit = most_iterations(iterations, evaluations)
     settings = content_reconstruction(
@@ -156,7 +156,7 @@ def style(
     as_json: options.AsJson = False,
 ) -> None:
     """Find an image with the Gram matrices of IMAGE, from white noise: a texture of any size in its style."""
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
 
     limit = most_iterations(iterations, evaluations)
     long_side_px, canvas = parsed_size(size)

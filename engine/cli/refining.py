@@ -10,15 +10,15 @@ import typer
 from impasto.engine.cli.job import say
 from impasto.engine.events import OnEvent
 from impasto.engine.settings import Settings
-from impasto.engine.words import one_line
+from impasto.engine.watch.words import one_line
 from impasto.models.preprocess import Preprocess
 from impasto.models.store import EMBEDDED, FULL, list_networks
 
 if TYPE_CHECKING:
     from impasto.engine.cli.job import Job
-    from impasto.engine.network import Network
-    from impasto.engine.plan import Plan, RefinedPlan
-    from impasto.engine.render import Engine
+    from impasto.engine.compile.network import Network
+    from impasto.engine.jobs.engine import Engine
+    from impasto.engine.jobs.plan import Plan, RefinedPlan
     from impasto.engine.result import Result
 
 UNREFINED = 1
@@ -71,7 +71,7 @@ class Refining:
         Raises:
             ImpastoError: as `plan_refined`.
         """
-        from impasto.engine.refinement import plan_refined
+        from impasto.engine.jobs.refinement import plan_refined
 
         if self._full is None:
             return self.draft.plan(content, style, settings)
@@ -85,7 +85,7 @@ class Refining:
         Raises:
             ImpastoError: as `transfer_refined`, but for a second run that fails.
         """
-        from impasto.engine.refinement import RefinementError, transfer_refined
+        from impasto.engine.jobs.refinement import RefinementError, transfer_refined
 
         if self._full is None:
             return self.draft.transfer(content, style, settings, on_event=on_event, cancel=cancel)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from impasto.engine.words import in_words
+from impasto.engine.watch.words import in_words
 
 
 def show(

@@ -10,7 +10,7 @@ from impasto.engine.cli.job import say
 from impasto.engine.settings import STYLE_TAPS, Settings
 
 if TYPE_CHECKING:
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
 
 style_app = typer.Typer(help="Keep what runs need of a style image.", no_args_is_help=True)
 
@@ -43,8 +43,8 @@ def save(
 
     They hold for one network, pooling, precision and size.
     """
-    from impasto.engine.render import Engine
-    from impasto.engine.saved_style import check_style_output
+    from impasto.engine.inputs.saved_style import check_style_output
+    from impasto.engine.jobs.engine import Engine
 
     settings = Settings(
         size=size, style_taps=options.taps(style_tap, STYLE_TAPS), pool=pool, seamless=seamless, style_weight=1.0
@@ -75,7 +75,7 @@ def save(
 
 def _show(engine: "Engine", image: Path, output: Path, settings: Settings) -> None:
     """Say what would be kept, and what memory it takes to compute it."""
-    from impasto.engine import memory
+    from impasto.engine.compile import memory
 
     picture, needed = engine.plan_style(image, settings)
     free = memory.available() if engine.provider.device == "cpu" else None

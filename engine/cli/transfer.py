@@ -64,7 +64,7 @@ def transfer(
     Ctrl-C stops after the evaluation that is running, writes what there is and exits with 130.
     """
     from impasto.engine.cli.refining import Refining
-    from impasto.engine.render import Engine
+    from impasto.engine.jobs.engine import Engine
 
     settings = Settings(
         size=size,

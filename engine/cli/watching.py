@@ -33,19 +33,19 @@ def watch(
         report: the page to write, or None.
         animation: the film to write, or None.
         preview: whether to draw in the terminal.
-        preview_as: how, as `impasto.engine.preview.KINDS` says, whatever the former; None is the terminal's own way.
+        preview_as: how, as `impasto.engine.watch.preview.KINDS` says, whatever the former; None is the terminal's own way.
 
     Raises:
         ImpastoError: a file cannot be written where it is wanted, or two would be in one place.
     """
     if report is not None:
-        from impasto.engine.report import Report
-        from impasto.engine.saved_style import is_saved_style
+        from impasto.engine.inputs.saved_style import is_saved_style
+        from impasto.engine.watch.report import Report
 
         style = None if is_saved_style(style) else style
         job.watchers.append(Report(report, content=content, style=style, command=pinned_command))
     if animation is not None:
-        from impasto.engine.animation import Animation
+        from impasto.engine.watch.animation import Animation
 
         if animation.resolve() == job.output.resolve():
             raise ImpastoError(f"--animation and --output are both {animation}: give them two names")
@@ -53,7 +53,7 @@ def watch(
             raise ImpastoError(f"--animation {animation} is also a file of --save-every: give it another name")
         job.watchers.append(Animation(animation, every=job.save_every))
     if preview or preview_as is not None:
-        from impasto.engine.preview import AUTO, Preview, open_preview
+        from impasto.engine.watch.preview import AUTO, Preview, open_preview
 
         if job.as_json and sys.stdout.isatty():
             raise ImpastoError("--preview and --json both write to the terminal: send stdout to a file, or drop one")

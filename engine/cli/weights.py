@@ -109,8 +109,8 @@ def normalise(
     The outputs are the same up to these factors. The means are computed in float32 on the CPU provider
     unless --provider and --precision say otherwise.
     """
-    from impasto.engine.normalising import normalise_network
-    from impasto.engine.providers import choose
+    from impasto.engine.compile.normalising import normalise_network
+    from impasto.engine.runtime.providers import choose
 
     chosen = choose(provider, precision)
     say(chosen.choice)
@@ -137,7 +137,7 @@ def _span(taps: tuple[str, ...]) -> str:
 
 
 def _print_network(path: Path) -> None:
-    from impasto.engine.network import load_network
+    from impasto.engine.compile.network import load_network
     from impasto.export.network_info import read_info
 
     load_network(path)  # hashes and reads it, so that the first run need not

@@ -11,9 +11,9 @@ from impasto.engine.figures.plan import Cell, Plan
 from impasto.engine.figures.record import Record, asked_for
 from impasto.engine.figures.sheet import write_sheet
 from impasto.engine.images import read_image
-from impasto.engine.many import Job
-from impasto.engine.outcome import Outcome
-from impasto.engine.render import Engine
+from impasto.engine.jobs.engine import Engine
+from impasto.engine.jobs.many import Job
+from impasto.engine.optimisers.outcome import Outcome
 from impasto.models.errors import ImpastoError
 from impasto.models.version import VERSION
 

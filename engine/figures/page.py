@@ -9,7 +9,7 @@ from impasto.engine.figures.plan import Cell, Plan
 from impasto.engine.figures.record import Record
 from impasto.engine.figures.sheet import note
 from impasto.engine.images import encode_for_page, read_image
-from impasto.engine.report.page import figure, image, page
+from impasto.engine.watch.report.page import figure, image, page
 from impasto.models.store import atomic_file
 
 AFTER = "After Gatys, Ecker and Bethge, A Neural Algorithm of Artistic Style, arXiv:1508.06576."

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.engine.figures.plan import Cell, Plan
-from impasto.engine.manifest import STARTS
+from impasto.engine.inputs.manifest import STARTS
 from impasto.engine.result import Result
 from impasto.models.checksum import sha256_of
 from impasto.models.errors import ImpastoError

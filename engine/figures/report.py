@@ -16,9 +16,9 @@ from impasto.engine.events import Event, Started
 from impasto.engine.figures.making import PAGE
 from impasto.engine.figures.plan import Cell, Plan
 from impasto.engine.figures.record import ASKED, CELLS, FILE_NAME
-from impasto.engine.report import Curve, check_report_path, losses, page, surroundings
-from impasto.engine.report.curve import Mark, Point, starting_point
-from impasto.engine.words import in_words
+from impasto.engine.watch.report import Curve, check_report_path, losses, page, surroundings
+from impasto.engine.watch.report.curve import Mark, Point, starting_point
+from impasto.engine.watch.words import in_words
 from impasto.models.errors import ImpastoError
 
 COURSES = "courses"
@@ -39,7 +39,7 @@ class FigureReport:
             folder: where it is made.
 
         Raises:
-            ImpastoError: as `impasto.engine.report.check_report_path`, or the path is that of the figure's own page.
+            ImpastoError: as `impasto.engine.watch.report.check_report_path`, or the path is that of the figure's own page.
         """
         self._path = Path(path)
         if self._path.resolve() == (folder / PAGE).resolve():

@@ -1,4 +1,4 @@
-"""The curvature pairs, and the quasi-Newton direction that they imply: `impasto.engine.curvature` as a subgraph.
+"""The curvature pairs, and the quasi-Newton direction that they imply: `impasto.engine.optimisers.curvature` as a subgraph.
 
 There the triangular matrix R of the products s_i'y_j is solved with; here its inverse is kept, in the order of the
 slots. A new last column c of R, with s'y = rho on the diagonal, gives R^-1 a last column (-R^-1 c / rho, 1 / rho), and

@@ -1,4 +1,4 @@
-"""The line search as masks: `impasto.engine.line_search.backtracking` for every sample at once."""
+"""The line search as masks: `impasto.engine.optimisers.line_search.backtracking` for every sample at once."""
 
 from dataclasses import dataclass
 

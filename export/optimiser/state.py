@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class Code(IntEnum):
-    """The state of a sample's run; the names are those of `impasto.engine.outcome.Outcome`."""
+    """The state of a sample's run; the names are those of `impasto.engine.optimisers.outcome.Outcome`."""
 
     RUNNING = 0
     ITERATIONS_DONE = 1
@@ -45,7 +45,7 @@ REPORTED = ("loss", "taken", "iteration", "evaluations", "code")
 
 @dataclass(frozen=True)
 class Spectrum:
-    """How the initial inverse distinguishes curvatures: `impasto.engine.initial_inverse.SpectralInverse`.
+    """How the initial inverse distinguishes curvatures: `impasto.engine.optimisers.initial_inverse.SpectralInverse`.
 
     Attributes:
         band: of each entry of the spectrum in the order of `real_fourier`, [H, W], from 0.
@@ -76,7 +76,7 @@ class Spectrum:
 
 @dataclass(frozen=True)
 class StepForm:
-    """What decides a step's graph; the numbers mean what they mean in `impasto.engine.lbfgs.LbfgsSettings`.
+    """What decides a step's graph; the numbers mean what they mean in `impasto.engine.optimisers.lbfgs.LbfgsSettings`.
 
     Attributes:
         batch: N.

@@ -1,4 +1,4 @@
-"""One step: judge an evaluation, and choose the next point. `impasto.engine.lbfgs`, written as masks."""
+"""One step: judge an evaluation, and choose the next point. `impasto.engine.optimisers.lbfgs`, written as masks."""
 
 import math
 from collections.abc import Mapping

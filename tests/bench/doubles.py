@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from impasto.engine.outcome import Vector
+from impasto.engine.optimisers.outcome import Vector
 
 
 class ToldClock:

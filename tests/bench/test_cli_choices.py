@@ -8,7 +8,7 @@ import pytest
 
 from impasto.bench.cli.options import shared
 from impasto.bench.cli.running import tell_choices
-from impasto.engine import providers
+from impasto.engine.runtime import providers
 from tests.small_network import features_model
 
 

@@ -18,7 +18,7 @@ from impasto.bench.rivals.torch_objective import TorchObjective
 from impasto.bench.rivals.variants import BASELINE, VARIANTS, choose
 from impasto.bench.subject import Subject
 from impasto.engine import Engine, Settings
-from impasto.engine.providers import openvino
+from impasto.engine.runtime.providers import openvino
 from impasto.models.errors import ImpastoError
 from tests.bench.command import ON_CPU, interrupt_at, measured
 from tests.small_network import features_model

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from impasto.bench import conditions as module
-from impasto.engine import processor
+from impasto.engine.runtime import cpu_info
 
 
 def test_all_that_a_reader_needs_and_all_of_it_plain() -> None:
@@ -22,7 +22,7 @@ def test_all_that_a_reader_needs_and_all_of_it_plain() -> None:
 
 def test_flags_are_those_that_the_processor_has(monkeypatch: pytest.MonkeyPatch) -> None:
     has = frozenset({"sse2", "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8", "avx_vnni", "avx512_vnni"})
-    monkeypatch.setattr(processor, "flags", lambda: has)
+    monkeypatch.setattr(cpu_info, "flags", lambda: has)
     assert set(module.conditions(0)["processor_flags"]) == has - {"sse2"}
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from impasto.bench import cold_start
 from impasto.bench.subject import Subject
-from impasto.engine import Engine, memory
-from impasto.engine.session import Session
+from impasto.engine import Engine
+from impasto.engine.compile import memory
+from impasto.engine.runtime.session import Session
 from impasto.engine.settings import Settings
 from tests.bench.command import ON_CPU, bench, measured
 

@@ -11,13 +11,13 @@ from onnx.reference import ReferenceEvaluator
 from impasto.bench import precisions, rounding
 from impasto.bench.pictures import drawn_content, drawn_style
 from impasto.engine import Engine, Settings
-from impasto.engine.form import Form
-from impasto.engine.graph import Graph
+from impasto.engine.compile.graph_spec import Form
+from impasto.engine.compile.network import load_network
+from impasto.engine.compile.sessions import OBJECTIVE, SessionSource
 from impasto.engine.images import to_nchw
-from impasto.engine.network import load_network
-from impasto.engine.providers import choose, safer
-from impasto.engine.session import Session
-from impasto.engine.session_source import OBJECTIVE, SessionSource
+from impasto.engine.runtime.graph import Graph
+from impasto.engine.runtime.providers import choose, safer
+from impasto.engine.runtime.session import Session
 from impasto.export.objective import build_targets
 from impasto.export.precision import everywhere, narrow_convolutions
 from impasto.export.serialised import whole

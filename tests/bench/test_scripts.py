@@ -17,8 +17,8 @@ from PIL import Image
 from impasto.bench import lowering, operators, optimizers, seams
 from impasto.bench.pictures import drawn_content, drawn_style
 from impasto.bench.script import as_script
-from impasto.engine import memory
-from impasto.engine.providers import openvino
+from impasto.engine.compile import memory
+from impasto.engine.runtime.providers import openvino
 from impasto.export.objective import build_objective
 from tests.small_network import features_model
 

@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 from PIL import Image
 
-from impasto.engine.device_loop import DeviceLoop
+from impasto.engine.device.loop import DeviceLoop
 from tests.small_network import features_model
 
 TAPS = ("--content-tap", "relu2_1", "--style-tap", "relu1_1", "--style-tap", "relu3_1")

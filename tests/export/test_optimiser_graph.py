@@ -9,9 +9,9 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 
-from impasto.engine import initial_inverse
-from impasto.engine.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.outcome import Budget, Outcome, Step
+from impasto.engine.optimisers import initial_inverse
+from impasto.engine.optimisers.lbfgs import LbfgsSettings, lbfgs
+from impasto.engine.optimisers.outcome import Budget, Outcome, Step
 from impasto.export.optimiser import NEXT, REPORTED, Code, Spectrum, StepForm, build_step, real_fourier
 from impasto.export.optimiser.state import SCALARS
 

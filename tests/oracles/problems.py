@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from impasto.engine.outcome import Evaluate, Vector
+from impasto.engine.optimisers.outcome import Evaluate, Vector
 
 
 def quadratic(eigenvalues: np.ndarray, seed: int = 0) -> tuple[Evaluate, Vector]:

@@ -1,0 +1,143 @@
+"""A network normalised over the user's pictures, see `impasto.export.normalisation`."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from impasto.engine import images
+from impasto.engine.compile.network import load_network
+from impasto.engine.runtime import cpu_info
+from impasto.engine.runtime.graph import Graph
+from impasto.engine.runtime.lowering import lower
+from impasto.engine.runtime.providers import Provider, choose
+from impasto.engine.runtime.session import Session
+from impasto.export.normalisation import normalise
+from impasto.export.serialised import whole
+from impasto.export.tap_graph import available_taps, set_pooling, tap_graph
+from impasto.export.taps import SMALLEST_SIDE_PX
+from impasto.export.terms import IMAGE
+from impasto.models.errors import ImpastoError
+from impasto.models.store import atomic_file, network_file
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+LONG_SIDE_PX = 512
+
+
+def normalise_network(
+    model: str | Path,
+    pictures: Sequence[Path],
+    output: str | Path,
+    pool: str = "avg",
+    *,
+    provider: Provider | None = None,
+    threads: int = 0,
+) -> tuple[Path, int, int]:
+    """Write a network whose filters have mean activation 1 over the pictures and their positions.
+
+    Args:
+        model: as `impasto.engine.compile.network.load_network` takes it.
+        pictures: image files, or folders of them; larger ones are brought to 512 px.
+        output: a file that ends in .onnx, or a name for the cache.
+        pool: pooling of the runs that it is for, avg or max: it decides the means.
+        provider: of the means; None is the CPU provider in fp32.
+        threads: of the CPU; 0 is one per core.
+
+    Returns:
+        The file, the number of pictures, and the number of filters that none of them activates, which stay as they are.
+
+    Raises:
+        ImpastoError: no pictures, a file cannot be read or written, the network cannot be normalised, or it does not
+            run on the provider.
+    """
+    cpu_info.check_threads(threads)
+    provider = provider or choose("cpu", "fp32")
+    target = Path(output) if str(output).endswith(".onnx") else network_file(str(output))
+    files = _files(pictures)
+    network = load_network(model)
+    copy = network.model.clone()
+    set_pooling(copy, pool)
+    silent = normalise(copy, mean_activations(copy, files, provider=provider, threads=threads))
+    copy.metadata_props["normalised"] = _conditions(len(files), pool, provider)
+    copy.metadata_props["normalised_from"] = network.sha256
+    with atomic_file(target, durable=True) as part:
+        ir.save(copy, part)
+    return target, len(files), len(silent)
+
+
+def mean_activations(
+    model: ir.Model, files: Sequence[Path], *, provider: Provider | None = None, threads: int = 0
+) -> dict[str, np.ndarray]:
+    """Return {tap: mean over pictures and positions, (channels,), float64}; every position counts alike.
+
+    Args:
+        model: a features model; it is not changed.
+        files: of the pictures; one session serves those of one size that follow each other.
+        provider: as for `normalise_network`.
+        threads: likewise.
+
+    Raises:
+        ImpastoError: a picture cannot be read or is too small, or the model does not run on the provider.
+    """
+    runner = _Features(model, provider or choose("cpu", "fp32"), threads)
+    sums: dict[str, Any] = dict.fromkeys(runner.taps, 0.0)
+    counts = dict.fromkeys(runner.taps, 0)
+    with closing(runner):
+        for file in files:
+            picture = images.read_image(file)
+            images.require_min_side(picture, SMALLEST_SIDE_PX, "image")
+            longest = min(LONG_SIDE_PX, max(picture.height, picture.width))
+            picture = picture.resized(*images.fit_long_side(picture.height, picture.width, longest))
+            for tap, value in runner(images.to_nchw(picture.pixels)).items():
+                sums[tap] = sums[tap] + value.sum((0, 2, 3), dtype=np.float64)
+                counts[tap] += value.shape[2] * value.shape[3]
+    return {tap: np.asarray(sums[tap]) / counts[tap] for tap in runner.taps}
+
+
+class _Features:
+    """All taps of a model as a function of an image, float32 [1, 3, H, W], 0..1; one session, of the latest size."""
+
+    def __init__(self, model: ir.Model, provider: Provider, threads: int) -> None:
+        self.taps = available_taps(model)
+        self._model, self._threads = model, threads
+        self._provider = provider.uncaptured() or provider  # a size may come once
+        self._opened: tuple[tuple[int, ...], Session] | None = None
+
+    def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the taps' values, valid until the next call."""
+        if self._opened is None or self._opened[0] != image.shape:
+            self.close()
+            height, width = image.shape[2:]
+            graph = lower(tap_graph(self._model, self.taps, batch=1, height=height, width=width), self._provider)
+            self._opened = image.shape, Session(Graph(whole(graph)), self._provider, self._threads)
+        session = self._opened[1]
+        session.set(IMAGE, image)
+        values = session.run()
+        return {tap: values[tap] for tap in self.taps}
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened[1].close()
+        self._opened = None
+
+
+def _conditions(count: int, pool: str, provider: Provider) -> str:
+    """Say what the means are of; float32 goes without saying."""
+    narrow = "" if provider.precision == "fp32" else f", in {provider.precision}"
+    return f"mean activation 1 over {count} pictures, {pool} pooling{narrow}"
+
+
+def _files(pictures: Sequence[Path]) -> list[Path]:
+    found: list[Path] = []
+    for path in pictures:
+        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        found += inside
+    if not found:
+        raise ImpastoError(
+            f"no pictures in {', '.join(map(str, pictures)) or 'nothing'}: "
+            "give image files or folders of them with --images"
+        )
+    return found

@@ -1,0 +1,214 @@
+"""Sessions by form: from the graphs that earlier runs left, or newly built and left for the next run."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from impasto.engine.cache import graphs, memory_needs
+from impasto.engine.cache.store import enabled, ignore_errors, key_of
+from impasto.engine.compile.graph_spec import Form
+from impasto.engine.compile.network import Network
+from impasto.engine.runtime import cpu_info
+from impasto.engine.runtime.graph import Graph
+from impasto.engine.runtime.lowering import lower
+from impasto.engine.runtime.providers import Provider
+from impasto.engine.runtime.providers.provider import CPU_ORT_NAME
+from impasto.engine.runtime.session import Session
+from impasto.export import shared_weights
+from impasto.export.graph_memory import GraphMemory, graph_memory
+from impasto.export.terms import Term
+from impasto.models.version import VERSION
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+OBJECTIVE, TARGETS = "objective", "targets"
+_FORMAT = 2  # of what is kept
+_OPTIMISED = "graph.onnx"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session, and the terms of its graph in the order of their columns; a targets graph has none."""
+
+    session: Session
+    terms: tuple[Term, ...]
+
+
+class SessionSource:
+    """Opens sessions for one network on one provider.
+
+    The CPU's graphs are kept as ONNX Runtime optimised them, which depends on the processor; those of other providers
+    as they were built. A network in several files is never kept: its hash does not stand for all of it.
+    """
+
+    def __init__(self, network: Network, provider: Provider, threads: int) -> None:
+        """Take over what is the same for all sessions; nothing is opened yet."""
+        self._network = network
+        self._provider = provider
+        # What runs once gains nothing from a captured graph, and while a GPU captures no other thread may allocate.
+        self._once = provider.uncaptured() or provider
+        self._threads = threads
+        self._keeps = enabled() and network.facts.whole
+        self._keeps_optimised = provider.ort_name == CPU_ORT_NAME and bool(cpu_info.flags())
+        self._surroundings = _surroundings(provider) if self._keeps else ()
+        self._lowered: tuple[Form, ir.Model, tuple[Term, ...]] | None = (
+            None  # an objective that was weighed, not opened
+        )
+        self._weighed: dict[tuple[str, Form], GraphMemory] = {}
+        self._waiting: list[Callable[[], None]] = []
+        self._keeper: ThreadPoolExecutor | None = None
+
+    def open(self, kind: str, form: Form) -> Opened:
+        """Return a session.
+
+        Args:
+            kind: `OBJECTIVE`, loss terms and image gradient; or `TARGETS`, an image's features and Gram matrices.
+            form: of the graph.
+
+        Raises:
+            ImpastoError: the image is too small, or the session does not run on the provider.
+        """
+        key = self.key(kind, form)
+        provider = self._provider if kind == OBJECTIVE else self._once
+        kept = self._reopened(key, provider) if key else None
+        if kept is not None:
+            return kept
+        return self._built(key, provider, *self._take_lowered(kind, form))
+
+    def memory(self, kind: str, form: Form) -> GraphMemory:
+        """Return what a graph takes; it is built where no earlier run has looked.
+
+        Args:
+            kind: as for `open`.
+            form: likewise.
+
+        Raises:
+            ImpastoError: the image is too small.
+        """
+        if (kind, form) not in self._weighed:
+            self._weighed[kind, form] = self._memory(kind, form)
+        return self._weighed[kind, form]
+
+    def _memory(self, kind: str, form: Form) -> GraphMemory:
+        key = self.key(f"memory of {kind}", form)
+        kept = memory_needs.find(key) if key else None
+        if kept is not None:
+            return kept
+        model, terms = self._take_lowered(kind, form)
+        found = graph_memory(model)
+        if kind == OBJECTIVE:
+            self._lowered = form, model, terms
+        if key:
+            self.later(partial(memory_needs.put, key, found))
+        return found
+
+    def _take_lowered(self, kind: str, form: Form) -> "tuple[ir.Model, tuple[Term, ...]]":
+        """Return a graph as the provider wants it: the one that was weighed, if it is that one."""
+        kept, self._lowered = self._lowered, None
+        if kind == OBJECTIVE and kept is not None and kept[0] == form:
+            return kept[1:]
+        model, terms = _build(self._network, kind, form)
+        return lower(model, self._provider), terms
+
+    def key(self, kind: str, form: Form) -> str | None:
+        """Return a name for all that a graph depends on; None where nothing is kept."""
+        if not self._keeps:
+            return None
+        return key_of(kind, dataclasses.asdict(form), self._network.sha256, self._surroundings)
+
+    def later(self, task: Callable[[], None]) -> None:
+        """Take on a task that keeps something for the next run; `keep` starts it."""
+        self._waiting.append(task)
+
+    def keep(self) -> None:
+        """Do the tasks taken on so far beside whatever goes on, one after another."""
+        if self._waiting and self._keeper is None:
+            self._keeper = ThreadPoolExecutor(1)
+        while self._waiting and self._keeper is not None:
+            self._keeper.submit(self._waiting.pop(0))
+
+    def finish(self) -> None:
+        """Do the tasks and wait for them."""
+        self.keep()
+        if self._keeper is not None:
+            self._keeper.shutdown()
+        self._keeper = None
+
+    def _reopened(self, key: str, provider: Provider) -> Opened | None:
+        """Return a session of a kept graph; None where there is none that opens."""
+        kept, opened = graphs.find(key), None
+        if kept is not None:
+            path, terms = kept
+            with ignore_errors(f"open the graph {key}"):
+                optimised = self._keeps_optimised
+                graph = Graph(path if optimised else shared_weights.join(path), optimised=optimised)
+                opened = Opened(Session(graph, provider, self._threads), terms)
+        return opened
+
+    def _built(self, key: str | None, provider: Provider, model: "ir.Model", terms: tuple[Term, ...]) -> Opened:
+        """Return a session of a new graph, and keep that graph."""
+        from impasto.export import serialised
+
+        cpu = provider.ort_name == CPU_ORT_NAME
+        graph = Graph(*serialised.without_weights(model)) if cpu else Graph(serialised.whole(model))
+        session = None
+        if key and self._keeps_optimised:
+            session = self._written(key, graph, terms)
+        elif key:
+            content = serialised.whole(model) if graph.weights else graph.content
+            self.later(partial(graphs.put, key, content, terms))
+        return Opened(session or Session(graph, provider, self._threads), terms)
+
+    def _written(self, key: str, graph: Graph, terms: tuple[Term, ...]) -> Session | None:
+        """Return a session whose optimised graph is being kept; None where that fails, as on a full disk."""
+        folder = graphs.new_folder()
+        if folder is None:
+            return None
+        session = None
+        with ignore_errors(f"write the graph {key}"):
+            session = Session(graph, self._provider, self._threads, keep=folder / _OPTIMISED)
+        self.later(partial(_put_and_remove, key, folder, terms, whole=session is not None))
+        return session
+
+
+def _put_and_remove(key: str, folder: Path, terms: tuple[Term, ...], *, whole: bool) -> None:
+    """Keep the graph of a temporary folder if it is whole, and delete the folder."""
+    try:
+        if whole:
+            graphs.put(key, folder / _OPTIMISED, terms)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _build(network: Network, kind: str, form: Form) -> tuple["ir.Model", tuple[Term, ...]]:
+    """Return a new graph."""
+    from impasto.export.objective import build_objective, build_targets
+
+    values = dataclasses.asdict(form)
+    if kind == OBJECTIVE:
+        objective = build_objective(network.model, **values)
+        return objective.model, objective.terms
+    del values["tv"]
+    return build_targets(network.model, **values), ()
+
+
+def _surroundings(provider: Provider) -> tuple[object, ...]:
+    """Return what graphs depend on besides network and form: code, versions, provider and processor."""
+    here = Path(__file__)
+    sources = [here, here.with_name("lowering.py"), *sorted(Path(shared_weights.__file__).parent.rglob("*.py"))]
+    return (
+        _FORMAT,
+        VERSION,
+        [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sources],
+        metadata.version("onnx-ir"),
+        provider.runtime_version(),
+        {item.name: getattr(provider, item.name) for item in dataclasses.fields(provider) if item.name != "choice"},
+        (cpu_info.name(), sorted(cpu_info.flags())),
+    )

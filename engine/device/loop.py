@@ -1,0 +1,148 @@
+"""Evaluation and step of the optimiser in turn, on images and histories that never leave the provider's memory."""
+
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from impasto.engine.optimisers.outcome import Vector
+from impasto.engine.runtime.providers import Provider
+from impasto.engine.runtime.session import Session, quiet_options
+from impasto.export.optimiser import COEFFICIENTS, LIMIT, NEXT, SCALARS, StepForm, build_step
+from impasto.export.serialised import whole
+from impasto.export.terms import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS
+
+_CAPTURED = "gpu_graph_id"  # which of several captured graphs of a session; of no consequence where none is
+_X, _LOG = "x", "log"
+
+
+class DeviceLoop:
+    """Two sessions that share their memory: the objective, and a step of L-BFGS for all its samples.
+
+    A sample is a place, empty at first, which images `enter` one after another while the other places go on.
+
+    The vectors of the state are there twice, because a step reads one and writes the other; so there are two bindings
+    that take turns. The history is there once: a step writes one row of it before it reads.
+    """
+
+    def __init__(self, evaluation: Session, provider: Provider, form: StepForm, threads: int = 0) -> None:
+        """Compile the step and bind it to the evaluation's inputs and outputs.
+
+        Args:
+            evaluation: the objective; its targets and weights are set, or will be.
+            provider: for the step: float32 on the evaluation's own device.
+            form: of the step, with the evaluation's batch, image and terms.
+            threads: for one operator; 0 lets the runtime use every core.
+
+        Raises:
+            ImpastoError: the step does not run on the provider, or its history does not fit there.
+        """
+        graph = build_step(form)
+        self._form = form
+        self._evaluation = evaluation
+        self._state = graph.state
+        self._provider = provider
+        self._session: Any = provider.open(whole(graph.model), quiet_options(), threads)
+        with provider.explained("hold the optimiser's history"):
+            self._limit = self._value(np.zeros((form.batch, 1)))
+            self._coefficients = self._value(np.zeros((form.batch, form.terms), np.float32))
+            one = {buffer.name: self._value(np.array(buffer.initial)) for buffer in self._state}
+            other = {
+                buffer.name: one[buffer.name] if buffer.in_place else self._value(np.array(buffer.initial))
+                for buffer in self._state
+            }
+            self._sides = (one, other)
+            self._bindings = [self._bound(one, other), self._bound(other, one)]
+        self._options = [self._run_options(1), self._run_options(2)]
+        self._turn = 0
+
+    def enter(self, sample: int, x: Vector, limit: float, coefficients: NDArray[np.float32]) -> None:
+        """Begin with an image in one place, whatever was there before; the others go on as if nothing had happened.
+
+        Vectors of all samples go to the host and back for that, which costs little beside the targets of a new image.
+
+        Args:
+            sample: the place, from 0; its targets are loaded, and the evaluation's weights may be out of step.
+            x: the image to start from, flat; it is brought between the bounds.
+            limit: iterations.
+            coefficients: of the terms, [T].
+
+        Raises:
+            ImpastoError: the provider fails.
+        """
+        if self._form.bounds is not None:
+            x = np.clip(x, *self._form.bounds)
+        with self._provider.explained("take an image into the optimiser's loop"):
+            state = self._sides[self._turn % 2]
+            for buffer in self._state:
+                if buffer.by_sample:
+                    _replace(state[buffer.name], sample, x if buffer.name == _X else buffer.initial[sample])
+            _replace(self._limit, sample, limit)
+            weights = _replace(self._coefficients, sample, coefficients)
+            factors = state["scalars"].numpy()[:, SCALARS.index("factor"), None]
+            images = np.array(self._evaluation.value(IMAGE).numpy())
+        images[sample] = x.reshape(self._form.shape)
+        self._evaluation.set(IMAGE, images)
+        self._evaluation.set(WEIGHTS, weights * factors)
+
+    def run(self, count: int) -> NDArray[np.float32]:
+        """Evaluate and step so many times, at most as often as the log has rows.
+
+        Returns:
+            A row for each, in order: [count, N, columns], as `impasto.export.optimiser.REPORTED` and then the terms.
+
+        Raises:
+            ImpastoError: the provider fails.
+        """
+        first = self._turn
+        for _ in range(count):
+            self._evaluation.run_bound()
+            side = self._turn % 2
+            with self._provider.explained("run the optimiser's step"):
+                self._session.run_with_iobinding(self._bindings[side], self._options[side])
+            self._turn += 1
+        with self._provider.explained("give the optimiser's log"):
+            log = self._sides[0][_LOG].numpy()
+        return np.asarray(log[np.arange(first, self._turn) % self._form.log_rows], np.float32)
+
+    def x(self, sample: int) -> Vector:
+        """Return a copy of a sample's last accepted image, flat.
+
+        Raises:
+            ImpastoError: the provider fails.
+        """
+        with self._provider.explained("give the image"):
+            return np.array(self._sides[self._turn % 2][_X].numpy()[sample], np.float32)
+
+    def _bound(self, before: dict[str, Any], after: dict[str, Any]) -> Any:
+        """Return a binding that reads one side of the state and writes the other."""
+        binding = self._session.io_binding()
+        inputs = {name: self._evaluation.value(name) for name in (LOSS, TERMS, GRADIENT)}
+        outputs = {IMAGE: self._evaluation.value(IMAGE)}
+        inputs[LIMIT] = self._limit
+        if self._form.scale is not None:
+            inputs[COEFFICIENTS], outputs[WEIGHTS] = self._coefficients, self._evaluation.value(WEIGHTS)
+        for name, value in {**inputs, **before}.items():
+            binding.bind_ortvalue_input(name, value)
+        for name, value in {**outputs, **{name + NEXT: value for name, value in after.items()}}.items():
+            binding.bind_ortvalue_output(name, value)
+        return binding
+
+    def _value(self, array: np.ndarray) -> Any:
+        return ort.OrtValue.ortvalue_from_numpy(array, self._provider.device, self._provider.device_index)
+
+    @staticmethod
+    def _run_options(number: int) -> Any:
+        """Return options under which a binding is captured and replayed on its own."""
+        options = ort.RunOptions()
+        options.add_run_config_entry(_CAPTURED, str(number))
+        return options
+
+
+def _replace(value: Any, sample: int, part: Any) -> np.ndarray:
+    """Set a sample's part of one of the runtime's values, and return the whole."""
+    whole = np.array(value.numpy())
+    whole[sample] = part
+    value.update_inplace(whole)
+    return whole

@@ -1,0 +1,192 @@
+"""Pictures brought to the sizes of a run, and the image that it starts from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from impasto.engine import images
+from impasto.engine.images import Picture, Source
+from impasto.engine.inputs.saved_style import SavedStyle, is_saved_style
+from impasto.engine.settings import SEAMLESS_STEP_PX, Settings, Tap
+from impasto.export.taps import SMALLEST_SIDE_PX
+from impasto.models.errors import ImpastoError
+
+# White noise with the mean and standard deviation of photographs (those of ImageNet), RGB, 0..1, normally distributed.
+# Differs from Gatys et al.: the paper says "a white noise image" and not of which distribution.
+NOISE_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+NOISE_DEVIATION = np.float32(0.227)
+
+
+Style = Source | SavedStyle
+"""What may be given for a style image; a path that ends in .safetensors is that of a saved style."""
+
+Painting = Picture | SavedStyle
+"""The style image of a run, or what was kept of it."""
+
+
+def read_pictures(content: Source | None, style: Style | None, settings: Settings) -> tuple[Picture, Painting]:
+    """Read content and style and bring them to the sizes that the settings ask for.
+
+    Args:
+        content: None where there are no content terms: a blank picture without a name then has the result's size.
+        style: None where there are no style terms: likewise. A saved style comes back as what it is.
+        settings: of the run.
+
+    Raises:
+        ImpastoError: an image cannot be read, is too small, or is missing; or a saved style is of another size.
+    """
+    _check_given("content", content, settings.active_content_taps, settings)
+    _check_given("style", style, settings.active_style_taps, settings)
+    if content is not None and settings.canvas is not None:
+        raise ImpastoError("a canvas is for results without a content image: give --size, the long side, instead")
+    painting = _read_painting(style)
+    scene = _blank(painting, settings) if content is None else _sized(_read(content, "content image"), settings.size)
+    scene = _tileable(scene, settings)
+    if min(scene.height, scene.width) < SMALLEST_SIDE_PX:
+        raise ImpastoError(
+            f"result image too small: {_size(scene)} px, the network needs at least "
+            f"{SMALLEST_SIDE_PX} px on each side; give a larger image or --size"
+        )
+    if painting is None:
+        return scene, Picture(scene.pixels, None, "")
+    if isinstance(painting, SavedStyle):
+        painting.check_size(settings.style_size)
+        return scene, painting
+    long_side_px = settings.style_size
+    if long_side_px is None:
+        long_side_px = settings.size and max(scene.height, scene.width)
+    return scene, _brought_to(painting, long_side_px, settings)
+
+
+def read_style(style: Source, settings: Settings) -> Picture:
+    """Read a style image alone, at the size that it has beside a content image of any proportions.
+
+    Raises:
+        ImpastoError: it cannot be read, or is too small.
+    """
+    long_side_px = settings.size if settings.style_size is None else settings.style_size
+    return _brought_to(_read(style, "style image"), long_side_px, settings)
+
+
+def _read_painting(style: Style | None) -> Painting | None:
+    if style is None or isinstance(style, SavedStyle):
+        return style
+    return SavedStyle.read(style) if is_saved_style(style) else _read(style, "style image")
+
+
+def _brought_to(painting: Picture, long_side_px: int, settings: Settings) -> Picture:
+    """Return a style image at its size."""
+    sized = _tileable(_sized(painting, long_side_px), settings)
+    if settings.active_style_taps and min(sized.height, sized.width) < SMALLEST_SIDE_PX:
+        raise ImpastoError(
+            f"style image too small: {_size(sized)} px once scaled, the network needs at least "
+            f"{SMALLEST_SIDE_PX} px on each side; give a larger --style-size"
+        )
+    return sized
+
+
+def read_scored(image: Source, scene: Picture, settings: Settings) -> Picture:
+    """Read an image that is to be scored, and bring it to the content's size unless all are taken as they are.
+
+    Where no size is asked for, a seamless run brings both to sides that tile, in the same way.
+
+    Raises:
+        ImpastoError: the image cannot be read; or its size is not the content's and none is asked for.
+    """
+    scored = images.read_image(image)
+    if settings.size == 0:
+        scored = _tileable(scored, settings)
+    if settings.size == 0 and (scored.height, scored.width) != (scene.height, scene.width):
+        raise ImpastoError(
+            f"image and content differ in size: {scored.name} is {_size(scored)}, {scene.name} is {_size(scene)} px; "
+            "give images of one size, or --size"
+        )
+    return scored.resized(scene.height, scene.width)
+
+
+def initial_image(settings: Settings, scene: Picture, painting: Painting, given: Picture | None = None) -> np.ndarray:
+    """Return the image to start from, float32 [3 H W], planes of R, G and B, 0..1.
+
+    Args:
+        settings: whose `init` says which, unless one is given.
+        scene: the content image, at the size of the result.
+        painting: the style image.
+        given: the image itself, of any size.
+
+    Raises:
+        ImpastoError: a file to start from cannot be read.
+    """
+    if given is not None:
+        return as_vector(given.resized(scene.height, scene.width).pixels)
+    if settings.init == "noise":
+        noise = np.random.default_rng(settings.seed).standard_normal((scene.height, scene.width, 3), np.float32)
+        return as_vector(NOISE_MEAN + NOISE_DEVIATION * noise)
+    if settings.init not in ("content", "style"):
+        start = images.read_image(_start_file(settings.init))
+    else:
+        chosen = scene if settings.init == "content" else painting
+        if isinstance(chosen, SavedStyle) or not chosen.name:
+            raise ImpastoError(f"cannot start from the {settings.init} image: there is none; take noise or a file")
+        start = chosen
+    return as_vector(start.resized(scene.height, scene.width).pixels)
+
+
+def _start_file(init: str) -> Path:
+    if not Path(init).exists():
+        raise ImpastoError(f"unknown init {init!r}: allowed are content, noise, style or an image file; it is no file")
+    return Path(init)
+
+
+def as_vector(pixels: np.ndarray) -> np.ndarray:
+    """Return H x W x 3 as a flat vector of planes, which is the order of the graph's [1, 3, H, W]."""
+    return images.to_nchw(pixels).reshape(-1)
+
+
+def as_pixels(vector: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return a flat vector of planes as a copy of form H x W x 3."""
+    return images.from_nchw(vector.reshape(1, 3, height, width))
+
+
+def _check_given(kind: str, source: Style | None, taps: Sequence[Tap], settings: Settings) -> None:
+    if source is None and taps:
+        raise ImpastoError(
+            f"no {kind} image for the {kind} terms of {', '.join(tap.name for tap in taps)}: give one, "
+            f"or a {kind}_weight of 0"
+        )
+
+
+def _blank(painting: Painting | None, settings: Settings) -> Picture:
+    """Return a picture of the result's size that stands for no content image."""
+    if settings.canvas is not None:
+        width, height = settings.canvas
+    elif painting is not None:
+        height, width = images.fit_long_side(painting.height, painting.width, settings.size)
+    else:
+        raise ImpastoError("neither a content nor a style image: give one of them, or a canvas")
+    return Picture(np.zeros((height, width, 3), np.float32), None, "")
+
+
+def _sized(picture: Picture, long_side_px: int) -> Picture:
+    return picture.resized(*images.fit_long_side(picture.height, picture.width, long_side_px))
+
+
+def _tileable(picture: Picture, settings: Settings) -> Picture:
+    """Return the picture with sides that a seamless network takes, if that is wanted; halves are rounded up."""
+    if not settings.seamless:
+        return picture
+    step = SEAMLESS_STEP_PX
+    height, width = (
+        max((2 * side + step) // (2 * step) * step, SMALLEST_SIDE_PX) for side in (picture.height, picture.width)
+    )
+    return picture.resized(height, width)
+
+
+def _read(source: Source, what: str) -> Picture:
+    picture = images.read_image(source)
+    images.require_min_side(picture, SMALLEST_SIDE_PX, what)
+    return picture
+
+
+def _size(picture: Picture) -> str:
+    return f"{picture.width}x{picture.height}"

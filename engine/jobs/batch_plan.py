@@ -1,0 +1,113 @@
+"""What a batch would do, told without doing it."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from impasto.engine.compile.memory import in_words
+from impasto.engine.inputs.manifest import Row
+from impasto.engine.jobs.batch_key import Kind
+from impasto.engine.jobs.engine import Engine
+from impasto.engine.jobs.manifest_run import FAILED, SKIPPED
+from impasto.engine.jobs.plan import Plan
+from impasto.models.errors import ImpastoError
+
+TO_DO = "to do"
+
+
+@dataclass(frozen=True)
+class RowPlan:
+    """A row that has not been run.
+
+    Attributes:
+        row: of the manifest.
+        status: `TO_DO`, or `SKIPPED` where its result is there, or `FAILED` where it could not begin.
+        plan: what it would do, its memory that of all places of its evaluation; None but for `TO_DO`.
+        places: transfers in one evaluation.
+        error: why it could not begin.
+    """
+
+    row: Row
+    status: str
+    plan: Plan | None = None
+    places: int = 1
+    error: ImpastoError | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        values: dict[str, Any] = {"status": self.status}
+        if self.plan is not None:
+            values |= {"batch": self.places, **self.plan.as_dict()}
+        return values | ({"error": str(self.error)} if self.error is not None else {})
+
+    def in_words(self) -> str:
+        """Return it as a line for people."""
+        if self.plan is None:
+            return f"{self.row.output}: {self.status}" + (f", {self.error}" if self.error is not None else "")
+        scene, settings = self.plan.scene, self.plan.settings
+        run = f"{scene.width}x{scene.height} px, {settings.optimizer}, {settings.iterations} iterations"
+        return f"{self.row.output}: {self.status}, {run}"
+
+
+def plan_rows(engine: Engine, rows: Sequence[Row], finished: Sequence[Row], *, batch: int | None) -> list[RowPlan]:
+    """Return what would become of every row, in their order.
+
+    Args:
+        engine: that would run them.
+        rows: of a manifest.
+        finished: those of them whose results are there.
+        batch: as for `Engine.transfer_many`.
+
+    Raises:
+        ImpastoError: the batch is out of range.
+    """
+    engine.places(batch)
+    begun = {row.number: _begun(engine, row) for row in rows if row not in finished}
+    alike = Counter(found[1] for found in begun.values() if isinstance(found, tuple))
+    return [_planned(engine, row, begun.get(row.number), alike, batch) for row in rows]
+
+
+def conclusion(plans: Sequence[RowPlan]) -> tuple[dict[str, int | None], str]:
+    """Return how many rows there are of each kind and the memory that the largest takes; and both in two lines."""
+    counts: dict[str, int | None] = dict.fromkeys((TO_DO, SKIPPED, FAILED), 0)
+    counts |= Counter(item.status for item in plans)
+    lines = [", ".join(f"{count} {status}" for status, count in counts.items())]
+    largest = max((item for item in plans if item.plan), key=_bytes, default=None)
+    if largest is not None and largest.plan is not None:
+        scene, free = largest.plan.scene, largest.plan.free_bytes
+        together = f", {largest.places} at once" if largest.places > 1 else ""
+        lines.append(
+            f"memory: about {in_words(_bytes(largest))} at most, for {scene.width}x{scene.height} px{together}"
+            + ("" if free is None else f"; {in_words(free)} are free")
+        )
+    return {**counts, "memory_bytes": _bytes(largest) if largest else None}, "\n".join(lines)
+
+
+def _bytes(item: RowPlan) -> int:
+    return item.plan.memory.total if item.plan is not None else 0
+
+
+def _begun(engine: Engine, row: Row) -> tuple[Plan, Kind] | ImpastoError:
+    """Return what a row by itself would do, or why it could not."""
+    try:
+        plan = engine.plan(row.content, row.style, row.settings)
+        return plan, engine.compiler.kind(row.settings, plan.scene, from_noise=row.settings.init == "noise")
+    except ImpastoError as error:
+        return error
+
+
+def _planned(
+    engine: Engine, row: Row, begun: tuple[Plan, Kind] | ImpastoError | None, alike: Counter[Kind], batch: int | None
+) -> RowPlan:
+    if begun is None:
+        return RowPlan(row, SKIPPED)
+    if isinstance(begun, ImpastoError):
+        return RowPlan(row, FAILED, error=begun)
+    plan, kind = begun
+    places = min(engine.places(batch), alike[kind])
+    if batch is None:
+        places = engine.compiler.places_that_fit(kind.form, row.settings, plan.painting, places)
+    needed = engine.compiler.memory(dataclasses.replace(kind.form, batch=places), row.settings, plan.painting)
+    return RowPlan(row, TO_DO, dataclasses.replace(plan, memory=needed), places)

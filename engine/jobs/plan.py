@@ -1,0 +1,112 @@
+"""What a run would do, told without doing it."""
+
+from dataclasses import dataclass
+from textwrap import indent
+from typing import Any
+
+from impasto.engine.compile.memory import MemoryEstimate, in_words
+from impasto.engine.images import Picture
+from impasto.engine.inputs.pictures import Painting
+from impasto.engine.inputs.saved_style import SavedStyle
+from impasto.engine.runtime.providers import Provider
+from impasto.engine.settings import Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that has not begun.
+
+    Attributes:
+        scene: the content image, at the size of the result.
+        painting: the style image, at its own size, or what was saved of it.
+        model: the network's name.
+        provider: that it would run on.
+        settings: of the run.
+        memory: that it would take.
+        free_bytes: of memory; None where that is not known.
+    """
+
+    scene: Picture
+    painting: Painting
+    model: str
+    provider: Provider
+    settings: Settings
+    memory: MemoryEstimate
+    free_bytes: int | None
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether there is as much memory; None where that is not known."""
+        return None if self.free_bytes is None else self.memory.total <= self.free_bytes
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        parts = {name: getattr(self.memory, name) for name in self.memory.__dataclass_fields__}
+        return {
+            "width": self.scene.width,
+            "height": self.scene.height,
+            "style": self._style(),
+            "model": self.model,
+            "provider": self.provider.name,
+            "precision": self.provider.precision,
+            "settings": self.settings.as_dict(),
+            "memory_bytes": {**parts, "total": self.memory.total},
+            "free_bytes": self.free_bytes,
+            "fits": self.fits,
+        }
+
+    def in_words(self) -> str:
+        """Return it as lines for people."""
+        settings, memory = self.settings, self.memory
+        limit = "" if settings.evaluations is None else f", {settings.evaluations} evaluations at most"
+        free = "" if self.free_bytes is None else f"; {in_words(self.free_bytes)} are free"
+        rows = {
+            "result": f"{self.scene.width}x{self.scene.height} px",
+            "style": self._style(),
+            "model": self.model,
+            "runs on": f"{self.provider.name}, {self.provider.precision}",
+            "run": f"{settings.optimizer}, history {settings.history}, {settings.iterations} iterations{limit}",
+            "memory": f"about {in_words(memory.total)} at most{free}",
+            "  of it": ", ".join(
+                f"{name} {in_words(size)}" for name in memory.__dataclass_fields__ if (size := getattr(memory, name))
+            ),
+        }
+        width = max(map(len, rows))
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
+
+    def _style(self) -> str:
+        """Say what there is of a style image."""
+        if isinstance(self.painting, SavedStyle):
+            return f"{self.painting.name}, saved"
+        return f"{self.painting.width}x{self.painting.height} px" if self.settings.active_style_taps else "none"
+
+
+@dataclass(frozen=True)
+class RefinedPlan:
+    """A run on one network that another is to finish.
+
+    Attributes:
+        draft: the first run.
+        refinement: the second, whose settings have its own limits.
+    """
+
+    draft: Plan
+    refinement: Plan
+
+    @property
+    def larger(self) -> Plan:
+        """The run that takes more memory; they take it one after the other."""
+        return max(self.draft, self.refinement, key=lambda plan: plan.memory.total)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values for JSON; beside both plans stands what the whole takes."""
+        whole = {name: self.larger.as_dict()[name] for name in ("memory_bytes", "free_bytes", "fits")}
+        return {"draft": self.draft.as_dict(), "refinement": self.refinement.as_dict(), **whole}
+
+    def in_words(self) -> str:
+        """Return it as lines for people."""
+        parts = [
+            f"{name}\n{indent(plan.in_words(), '  ')}"
+            for name, plan in (("draft", self.draft), ("refinement", self.refinement))
+        ]
+        return "\n".join([*parts, f"both    about {in_words(self.larger.memory.total)} at most, one after the other"])

@@ -1,0 +1,168 @@
+"""A draft by a fast network, finished by the full one."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+from impasto.engine.events import Event, Iteration, OnEvent, Started
+from impasto.engine.images import Source
+from impasto.engine.inputs.pictures import Style, read_pictures
+from impasto.engine.inputs.saved_style import SavedStyle, is_saved_style
+from impasto.engine.jobs.engine import Engine
+from impasto.engine.jobs.plan import RefinedPlan
+from impasto.engine.result import Result
+from impasto.engine.settings import Settings
+from impasto.models.errors import ImpastoError
+
+SAME_WEIGHTS = "weights_sha256"  # what a network's file says of the weights that it was made from
+
+
+class RefinementError(ImpastoError):
+    """The draft is finished, and the full network could not go on from it.
+
+    Attributes:
+        draft: what there is.
+    """
+
+    def __init__(self, message: str, draft: Result) -> None:
+        super().__init__(message)
+        self.draft = draft
+
+
+def transfer_refined(
+    draft: Engine,
+    full: Engine,
+    content: Source | None,
+    style: Style | None,
+    settings: Settings | None = None,
+    *,
+    evaluations: int,
+    on_event: OnEvent | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Result:
+    """Run a transfer on one network and go on from its result with another.
+
+    What can be known of the second run is checked before the first.
+
+    Args:
+        draft: does what the settings say; its sessions are closed afterwards, so that those of both networks are never
+            in memory together.
+        full: finishes.
+        content: as for `Engine.transfer`.
+        style: likewise, but no saved style: that belongs to one network.
+        settings: of the draft; None is the defaults. Its limits are the draft's alone, except for `timeout_s`, which is
+            for both.
+        evaluations: runs of loss and gradient of the full network at most, 1 or more.
+        on_event: as for `Engine.transfer`; the second `Started` begins the refinement, and all counts go on.
+        cancel: as for `Engine.transfer`.
+
+    Returns:
+        The full network's result; iterations, evaluations and seconds are those of both runs, `initial_terms` has
+        nothing, because the start was seen by the other network, and the provenance has "refine" and "draft". The
+        draft's own result where it took all the time that there was, or was cancelled; that one has neither.
+
+    Raises:
+        RefinementError: the full network could not go on; it has the draft.
+        ImpastoError: as `Engine.transfer`; or the evaluations are not 1 or more, both networks are the same, or the
+            style is a saved one. Nothing was run.
+    """
+    settings = settings or Settings()
+    _check(draft, full, content, style, settings, evaluations)
+    start = time.perf_counter()
+    first = draft.transfer(content, style, settings, on_event=on_event, cancel=cancel)
+    draft.close()
+    before_s = time.perf_counter() - start
+
+    def is_over() -> bool:
+        late = settings.timeout_s is not None and time.perf_counter() - start >= settings.timeout_s
+        return late or (cancel is not None and cancel())
+
+    def tell(event: Event) -> None:
+        if on_event is not None:
+            on_event(_counted_on(event, first, before_s))
+
+    if is_over():
+        return first
+    left_s = None if settings.timeout_s is None else settings.timeout_s - before_s
+    try:
+        limits = _limited(settings, evaluations, left_s)
+        second = full.transfer(content, style, limits, start=first.picture, on_event=tell, cancel=cancel)
+    except ImpastoError as error:
+        if is_over():
+            return first
+        raise RefinementError(str(error), first) from error
+    return dataclasses.replace(
+        second,
+        iterations=first.iterations + second.iterations,
+        evaluations=first.evaluations + second.evaluations,
+        initial_terms={},
+        seconds=time.perf_counter() - start,
+        setup_s=first.setup_s,
+        evaluations_s=first.evaluations_s + second.evaluations_s,
+        settings=settings,
+        provenance={
+            **second.provenance,
+            "refine": evaluations,
+            "draft": {
+                "model": first.provenance["model"],
+                "model_sha256": first.provenance["model_sha256"],
+                "iterations": first.iterations,
+                "evaluations": first.evaluations,
+            },
+        },
+    )
+
+
+def plan_refined(
+    draft: Engine, full: Engine, content: Source | None, style: Style | None, settings: Settings, *, evaluations: int
+) -> RefinedPlan:
+    """Say what `transfer_refined` would do; nothing is computed.
+
+    Raises:
+        ImpastoError: as `transfer_refined`, but for a run that does not fit into memory.
+    """
+    _check_kind(draft, full, style, evaluations)
+    return RefinedPlan(
+        draft.plan(content, style, settings), full.plan(content, style, _limited(settings, evaluations, None))
+    )
+
+
+def _check(
+    draft: Engine, full: Engine, content: Source | None, style: Style | None, settings: Settings, evaluations: int
+) -> None:
+    """Refuse before the draft what would fail after it: taps, sizes and memory of the second run, too."""
+    _check_kind(draft, full, style, evaluations)
+    scene, painting = read_pictures(content, style, settings)
+    for engine in (draft, full):
+        engine.compiler.check_memory(engine.compiler.form(settings, scene), settings, painting)
+
+
+def _check_kind(draft: Engine, full: Engine, style: Style | None, evaluations: int) -> None:
+    if evaluations < 1:
+        raise ImpastoError(f"bad refine {evaluations}: allowed are whole numbers of 1 or more")
+    if isinstance(style, SavedStyle) or is_saved_style(style):
+        raise ImpastoError("a saved style belongs to one network, and a refinement has two; give the image")
+    ours, theirs = draft.network, full.network
+    made_of = ours.metadata.get(SAME_WEIGHTS)
+    if ours.sha256 == theirs.sha256 or (made_of and made_of == theirs.metadata.get(SAME_WEIGHTS)):
+        name = theirs.name if ours.name == theirs.name else f"{ours.name}, which is the same network as {theirs.name}"
+        raise ImpastoError(f"nothing to refine: the draft would be on {name}; draft on a smaller one, or do not refine")
+
+
+def _limited(settings: Settings, evaluations: int, left_s: float | None) -> Settings:
+    """Return the settings of the second run."""
+    return dataclasses.replace(settings, iterations=evaluations, evaluations=evaluations, timeout_s=left_s)
+
+
+def _counted_on(event: Event, first: Result, before_s: float) -> Event:
+    """Return an event of the second run as one of both."""
+    if isinstance(event, Started):
+        return dataclasses.replace(event, setup_s=event.setup_s + before_s)
+    if isinstance(event, Iteration):
+        return dataclasses.replace(
+            event,
+            iteration=event.iteration + first.iterations,
+            evaluations=event.evaluations + first.evaluations,
+            seconds=event.seconds + before_s,
+        )
+    return dataclasses.replace(event, iteration=event.iteration + first.iterations)

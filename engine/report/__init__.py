@@ -1,6 +1,0 @@
-"""A run as one HTML page that needs nothing else: pictures, loss curves, settings, machine and command."""
-
-from impasto.engine.report.curve import MOST_POINTS, Curve, Mark, Point
-from impasto.engine.report.report import Report, check_report_path, surroundings
-
-__all__ = ["MOST_POINTS", "Curve", "Mark", "Point", "Report", "check_report_path", "surroundings"]

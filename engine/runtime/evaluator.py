@@ -1,0 +1,110 @@
+"""A session as a function of several images: each sample has targets, weights and a loss of its own."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from impasto.engine.optimisers.outcome import Vector
+from impasto.engine.runtime.loss_scaling import MOST_ATTEMPTS, LossScale
+from impasto.engine.runtime.session import Session
+from impasto.export.terms import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS, Term
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one evaluation says of one image.
+
+    Attributes:
+        loss: the total.
+        terms: every weighted term by name.
+        gradient: d loss / d image, flat; the session's own buffer, valid until the next evaluation.
+    """
+
+    loss: float
+    terms: Mapping[str, float]
+    gradient: Vector
+
+
+class Evaluator:
+    """Loss and gradient of so many images at once; no sample's results depend on another.
+
+    Attributes:
+        terms: of the graph, in the order of its columns.
+        session: of the graph.
+        coefficients: of the terms, [N, T].
+    """
+
+    def __init__(self, session: Session, terms: Sequence[Term], *, scaled: bool) -> None:
+        """Take over a session; its samples are empty, which costs as much as full ones.
+
+        Args:
+            session: of an objective graph.
+            terms: of that graph.
+            scaled: whether there is float16 inside, whose cotangents need a factor.
+        """
+        self.terms = terms
+        self.session = session
+        self.coefficients = np.zeros(session.inputs[WEIGHTS].shape, np.float32)
+        self._scales = [LossScale() for _ in self.coefficients] if scaled else []
+
+    @property
+    def scaled(self) -> bool:
+        """Whether there is float16 inside, whose cotangents need a factor."""
+        return bool(self._scales)
+
+    def load(self, sample: int, targets: Mapping[str, np.ndarray], coefficients: Sequence[float]) -> None:
+        """Give a sample its targets and weights.
+
+        Args:
+            sample: from 0 to N - 1.
+            targets: arrays of one sample, [1, ...], by the names of the graph's target inputs.
+            coefficients: of the terms, in their order.
+        """
+        for name, value in targets.items():
+            batch = self.session.inputs[name]
+            batch[sample] = value[0]
+            self.session.set(name, batch)
+        self.coefficients[sample] = coefficients
+        self.session.set(WEIGHTS, self.coefficients)
+        if self._scales:
+            self._scales[sample] = LossScale()
+
+    def __call__(self, images: Mapping[int, Vector]) -> dict[int, Score]:
+        """Evaluate the samples given; the others keep their last image.
+
+        Args:
+            images: flat float32 vectors of 3 H W values in 0..1, by sample.
+        """
+        batch = self.session.inputs[IMAGE]
+        for sample, x in images.items():
+            batch[sample] = x.reshape(batch.shape[1:])
+        self.session.set(IMAGE, batch)
+        outputs = self._run_scaled(images) if self._scales else self.session.run()
+        return {sample: self._score(outputs, sample) for sample in images}
+
+    def _score(self, outputs: Mapping[str, np.ndarray], sample: int) -> Score:
+        values = outputs[TERMS][sample].tolist()
+        terms = {term.name: value for term, value in zip(self.terms, values, strict=True)}
+        return Score(float(outputs[LOSS][sample]), terms, outputs[GRADIENT][sample].reshape(-1))
+
+    def _run_scaled(self, samples: Iterable[int]) -> Mapping[str, np.ndarray]:
+        """Run with weights multiplied, as often as it takes to find every factor, and return the results divided."""
+        for _ in range(MOST_ATTEMPTS):
+            factors = np.array([scale.factor for scale in self._scales], np.float32)
+            self.session.set(WEIGHTS, self.coefficients * factors[:, None])
+            outputs = self.session.run()
+            again = [self._scales[sample].settle(_largest(outputs, sample)) for sample in samples]
+            if not any(again):
+                break
+        for name in (LOSS, TERMS, GRADIENT):
+            values = outputs[name]
+            values /= factors.reshape(-1, *[1] * (values.ndim - 1))
+        return outputs
+
+
+def _largest(outputs: Mapping[str, np.ndarray], sample: int) -> float:
+    """Return the largest magnitude in a sample's gradient, infinite where its loss is not finite."""
+    gradient = outputs[GRADIENT][sample]
+    return max(float(gradient.max()), -float(gradient.min())) if np.isfinite(outputs[LOSS][sample]) else math.inf

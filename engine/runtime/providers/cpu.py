@@ -1,0 +1,26 @@
+"""ONNX Runtime's own kernels for processors: float32, everywhere."""
+
+from impasto.engine.runtime.providers.provider import CPU_ORT_NAME, Availability, Provider
+
+NAME = "cpu"
+PRECISIONS = ("fp32",)
+
+
+def probe() -> Availability:
+    """Return that it works."""
+    return Availability(NAME, True, "always there")
+
+
+def best_precision() -> str:
+    """Return what "auto" stands for."""
+    return "fp32"
+
+
+def refusal(precision: str) -> str | None:
+    """Return why a precision cannot be used on this machine; None where it can."""
+    return None if precision in PRECISIONS else "its kernels are float32"
+
+
+def provider(precision: str) -> Provider:
+    """Return the provider."""
+    return Provider(NAME, CPU_ORT_NAME, precision)
