@@ -28,9 +28,9 @@ import numpy as np
 from impasto.bench.sampling import Effort, Watch
 from impasto.bench.series import Series
 from impasto.bench.subject import Subject
+from impasto.engine.cache.store import DISABLE_VARIABLE
 from impasto.engine.compile.network import load_network
 from impasto.engine.images import write_image
-from impasto.engine.run_cache import DISABLE_VARIABLE
 from impasto.models.errors import ImpastoError
 from impasto.models.store import CACHE_VARIABLE
 

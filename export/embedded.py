@@ -1,7 +1,7 @@
 """From a distilled student to the tap model inside the package: `python -m impasto.export.embedded FILE OUT.onnx`.
 
-The tap model says in its metadata how many channels each tap stands for (`channels`): a folded tap has fewer than
-VGG-19's, and alpha, beta and the layer weights are to mean the same.
+The metadata of the tap model has the number of channels that each tap stands for (`channels`): a folded tap has fewer
+than VGG-19's, and alpha, beta and the layer weights must mean the same for both.
 """
 
 import argparse

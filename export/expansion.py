@@ -8,6 +8,7 @@ from onnx.inliner import inline_selected_functions
 
 from impasto.export.preparation import infer_shapes
 from impasto.export.vjp_rules import FLAT, RULES
+from impasto.export.vjp_rules.emission import unique_name
 
 
 def expand_functions(model: ir.Model, source: ir.Value) -> None:
@@ -64,7 +65,7 @@ def _expand(model: ir.Model, node: ir.Node, names: set[str]) -> None:
     for child in nodes:
         for value in child.outputs:
             if value.name and value.name not in results:
-                value.name = _unique(f"{prefix}.{value.name}", names)
+                value.name = unique_name(f"{prefix}.{value.name}", names)
         child.name = child.outputs[0].name
     body.outputs.clear()
     body.remove(nodes)
@@ -93,11 +94,3 @@ def _body(model: ir.Model, node: ir.Node) -> ir.Graph:
     inlined = inline_selected_functions(proto, [("", node.op_type)], inline_schema_functions=True)
     body: ir.Model = ir.from_proto(inlined)
     return body.graph
-
-
-def _unique(name: str, names: set[str]) -> str:
-    candidate, number = name, 1
-    while candidate in names:
-        candidate, number = f"{name}_{number}", number + 1
-    names.add(candidate)
-    return candidate

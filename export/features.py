@@ -1,8 +1,8 @@
 """A torch module with feature taps as an ONNX model: the only place that calls torch's exporter.
 
 The module may be the project's VGG-19 or a user's own network. It takes one image, float32 (N, 3, H, W), RGB,
-0..1, and returns the values of its taps; N, H and W stay free in the file. The file says what the module computes
-and nothing else: readable names, each weight once, no trace of the machine that wrote it.
+0..1, and returns the values of its taps; N, H and W stay free in the file. The file has
+readable names, each weight once, and no trace of the machine that wrote it.
 """
 
 import ast

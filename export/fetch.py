@@ -1,6 +1,7 @@
-"""A network from its official address to the user's cache: download, convert, drop the download."""
+"""A network from its official address to the user's cache: download, convert, delete the download."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,18 +11,17 @@ from impasto.export.tap_model import import_weights
 from impasto.models.checksum import sha256_of
 from impasto.models.download import PATIENCE, DownloadError, Patience, ProgressFunction, download
 from impasto.models.errors import ImpastoError
-from impasto.models.file_lock import file_lock
 from impasto.models.sources import Source
 from impasto.models.store import CACHE_VARIABLE, cache_dir, network_file
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What came of it.
+    """The result of `fetch_network`.
 
     Attributes:
         path: of the tap model.
-        is_new: False where the cache had it, made from the very same weights.
+        is_new: False where the cache already had it, made from the same weights.
     """
 
     path: Path
@@ -32,15 +32,15 @@ def fetch_network(
     source: Source,
     url: str | None = None,
     *,
-    on_progress: ProgressFunction | None = None,
-    on_wait: Callable[[], None] | None = None,
+    on_progress: ProgressFunction = lambda received, total: None,
+    on_wait: Callable[[], None] = lambda: None,
     convert: Callable[[Path, str], Path] = import_weights,
     patience: Patience = PATIENCE,
 ) -> Fetched:
     """Download a weights file and turn it into a tap model in the cache.
 
-    Processes that fetch one network at once wait for each other, and only the first one downloads. A download that
-    was cut is resumed by the next call. The downloaded file is dropped once it is converted.
+    Processes that fetch one network at once wait for each other, and only the first one downloads. The next
+    call resumes an interrupted download. The downloaded file is deleted once it is converted.
 
     Args:
         source: what to fetch.
@@ -51,14 +51,14 @@ def fetch_network(
         patience: timeouts and attempts.
 
     Raises:
-        ImpastoError: PyTorch is missing, the file cannot be had (the message says how to import a local one), or
+        ImpastoError: PyTorch is missing, the download fails (the message says how to import a local file), or
             the cache cannot be written.
     """
     require_torch()
     folder = cache_dir() / "downloads"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with file_lock(folder / f"{source.name}.lock", on_wait):
+        with _locked(folder / f"{source.name}.lock", on_wait):
             if _is_converted(source):
                 return Fetched(network_file(source.name), is_new=False)
             original = folder / Path(source.url).name
@@ -72,9 +72,19 @@ def fetch_network(
         ) from error
 
 
-def _download(
-    source: Source, url: str, original: Path, on_progress: ProgressFunction | None, patience: Patience
-) -> None:
+def _locked(path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[object]:
+    """Lock a file; wait while another process or thread holds it. The system releases it when a process dies."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        return lock.acquire(blocking=False)
+    except Timeout:
+        on_wait()
+        return lock.acquire()
+
+
+def _download(source: Source, url: str, original: Path, on_progress: ProgressFunction, patience: Patience) -> None:
     """Get the file, unless an earlier call did and could not convert it."""
     if original.is_file() and sha256_of(original).startswith(source.sha256_prefix):
         return

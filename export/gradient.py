@@ -17,6 +17,7 @@ from impasto.export.expansion import expand_functions
 from impasto.export.gradient_path import differentiable_path, differentiable_positions, is_float
 from impasto.export.preparation import prepared
 from impasto.export.vjp_rules import RULES, Emission, GradientError, Rule, describe
+from impasto.export.vjp_rules.emission import unique_name
 from impasto.export.vjp_rules.errors import FIX_SIZES
 from impasto.export.vjp_rules.inspection import numpy_dtype
 
@@ -24,7 +25,7 @@ __all__ = ["GradientError", "gradient"]
 
 
 def gradient(model: ir.Model, loss: str, wrt: str, *, shapes: Mapping[str, Sequence[int]] | None = None) -> ir.Model:
-    """Return a copy of a model with one more output, ``d_<wrt>``: the derivative of an output in an input.
+    """Return a copy of a model with one more output, ``d_<wrt>``: the derivative of an output with respect to an input.
 
     The loss is a scalar, or one number per sample, [N]: then the result is the gradient of their sum, which is every
     sample's own gradient as long as the model keeps samples apart.
@@ -71,7 +72,7 @@ def _walk(
     named = {cotangents[target]}
     for node in nodes:
         arrived = [cotangents.pop(output, None) for output in node.outputs]
-        if not any(arrived):  # a rule found a shorter way, or nothing to pass on
+        if not any(arrived):  # a rule found a shorter way, or returned no cotangent
             continue
         for value, output in zip(arrived, node.outputs, strict=True):
             if value is not None:
@@ -88,7 +89,7 @@ def _walk(
                 continue
             repaired = _unbroadcast(emit, node, rule, cotangent, value)
             cotangents[value] = emit.op("Add", cotangents[value], repaired) if value in cotangents else repaired
-    if source not in cotangents:  # every rule on the way answered that there is nothing to pass on
+    if source not in cotangents:  # every rule on the way returned no cotangent
         return emit.op("Expand", emit.array(0.0, source), emit.shape_of(source))
     return cotangents[source]
 
@@ -96,7 +97,7 @@ def _walk(
 def _settle(emit: Emission, cotangent: ir.Value, primal: ir.Value, named: set[ir.Value]) -> None:
     """Name a complete cotangent after its primal, and give it the primal's shape."""
     if cotangent not in named:
-        emit.rename(cotangent, f"d_{primal.name}")
+        cotangent.name = unique_name(f"d_{primal.name}", emit.names)
         named.add(cotangent)
     cotangent.type = primal.type
     cotangent.shape = None if primal.shape is None else primal.shape.copy()
@@ -117,7 +118,7 @@ def _unbroadcast(emit: Emission, node: ir.Node, rule: Rule, cotangent: ir.Value,
         wide = broadcast[axis + extra]
         if size == 1 and wide != 1:
             axes.append(axis + extra)
-        elif not isinstance(size, int) and not _same_size(size, wide):
+        elif isinstance(size, ir.SymbolicDim) and (size.value is None or size != wide):  # unnamed sizes may differ
             raise GradientError(
                 f"{describe(node)} may broadcast {value.name!r}, of shape {value.shape}, to {broadcast}; {FIX_SIZES}"
             )
@@ -127,11 +128,6 @@ def _unbroadcast(emit: Emission, node: ir.Node, rule: Rule, cotangent: ir.Value,
     if extra and len(axes) > extra:
         return emit.op("Reshape", summed, emit.shape_of(value))
     return summed
-
-
-def _same_size(one: object, other: object) -> bool:
-    """Whether two sizes are known to be equal; unnamed ones never are."""
-    return isinstance(one, ir.SymbolicDim) and one.value is not None and one == other
 
 
 def _find(values: Sequence[ir.Value], name: str, kind: str, model: ir.Model) -> ir.Value:

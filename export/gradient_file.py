@@ -9,9 +9,10 @@ import onnx_ir as ir
 from impasto.export.gradient import GradientError, gradient
 from impasto.export.vjp_rules.errors import FIX_SIZES
 from impasto.models.atomic import atomic_file, check_place
+from impasto.models.errors import one_line
 
-PROTOBUF_LIMIT_BYTES = 2**31 - 2**20  # a protobuf message ends at 2 GiB; a little is for what is no weight
-LEAST_EXTERNAL_BYTES = 1024  # what is smaller stays in the model all the same
+PROTOBUF_LIMIT_BYTES = 2**31 - 2**20  # a protobuf message ends at 2 GiB, and 1 MiB is for the nodes
+LEAST_EXTERNAL_BYTES = 1024  # smaller weights stay in the model in any case
 
 
 def gradient_file(
@@ -19,8 +20,8 @@ def gradient_file(
 ) -> ir.Model:
     """Write a model with the output ``d_<wrt>`` added; see `impasto.export.gradient.gradient`.
 
-    The file is there in full or not at all. Weights that the model keeps in other files are put into it,
-    or, where they exceed protobuf's 2 GiB, into one file beside it.
+    The file is there in full or not at all. Weights that the model keeps in other files are put into it, or, where they
+    exceed protobuf's 2 GiB, into one file next to it.
 
     Args:
         source: an .onnx file.
@@ -33,7 +34,8 @@ def gradient_file(
         The model that was written.
 
     Raises:
-        GradientError: a file cannot be read or written, the loss is no scalar, or there is no gradient.
+        GradientError: the file cannot be read, the loss is no scalar, or there is no gradient.
+        ImpastoError: the result cannot be written.
     """
     check_place(target, GradientError)
     result = gradient(_loaded(source), loss, wrt, shapes=shapes)
@@ -49,8 +51,7 @@ def _loaded(source: Path) -> ir.Model:
     try:
         model: ir.Model = ir.load(source)
     except Exception as error:  # protobuf's DecodeError, and ValueError or TypeError for what decodes but is no model
-        reason = " ".join(str(error).split())
-        raise GradientError(f"cannot read {source}: not an ONNX model ({reason})") from error
+        raise GradientError(f"cannot read {source}: not an ONNX model ({one_line(error)})") from error
     if not model.graph.outputs:
         raise GradientError(f"cannot read {source}: not an ONNX model (it has no outputs)")
     return model
@@ -68,9 +69,9 @@ def _take_in_weights(model: ir.Model, source: Path) -> None:
     try:
         ir.external_data.load_to_model(model)
     except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
+        reason = (error.strerror if isinstance(error, OSError) else None) or one_line(error)
         raise GradientError(
-            f"cannot read {source}: its weights are in another file ({reason}); put that file beside it"
+            f"cannot read {source}: its weights are in another file ({reason}); put that file next to it"
         ) from error
 
 
@@ -78,6 +79,6 @@ def _save(model: ir.Model, target: Path) -> None:
     """Write the model in full; an error leaves the old file."""
     weights = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
     is_large = sum(tensor.nbytes for tensor in weights) > PROTOBUF_LIMIT_BYTES
-    beside = f"{target.name}.data" if is_large else None
+    external = f"{target.name}.data" if is_large else None
     with atomic_file(target, failure=GradientError) as part:
-        ir.save(model, part, format="protobuf", external_data=beside, size_threshold_bytes=LEAST_EXTERNAL_BYTES)
+        ir.save(model, part, format="protobuf", external_data=external, size_threshold_bytes=LEAST_EXTERNAL_BYTES)

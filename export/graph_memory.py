@@ -1,4 +1,4 @@
-"""How much memory the values of a graph take while it runs, told from its static shapes alone.
+"""How much memory the values of a graph take while it runs, computed from its static shapes alone.
 
 Nodes are walked in the graph's order. A value lives from its node to its last reader, and the most that lives at any
 time is what an evaluation needs. As runtimes do it,

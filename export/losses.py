@@ -80,7 +80,7 @@ def total_variation(emit: Emitter, image: ir.Value, name: str, *, seamless: bool
 
     This is the total variation norm of Mahendran and Vedaldi (arXiv:1412.0035, section 3.2) with beta = 2. With
     ``seamless`` opposite edges are neighbours, as in a tiling.
-    Differs from Gatys et al.: the paper has no image prior; its weight is 0 unless asked for.
+    Differs from Gatys et al.: the paper has no image prior; its weight is 0 by default.
     """
     _, _, height, width = static_shape(image)
     sums = []

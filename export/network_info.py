@@ -1,4 +1,4 @@
-"""What a features model says of itself."""
+"""The description that a features model carries."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from impasto.models.preprocess import Preprocess
 
 @dataclass(frozen=True)
 class NetworkInfo:
-    """A features model in the cache, in words; "" where the file, which may be a user's own, does not say.
+    """The description of a features model. A text is "" where the file, which may be a user's own, lacks it.
 
     Attributes:
         name: under which it is found.
@@ -22,7 +22,7 @@ class NetworkInfo:
         preprocess: the formula from the image x (RGB, 0..1) to the network's input.
         layout: of the weights, see `impasto.models.weights`.
         licence: of the weights.
-        attribution: whom to name.
+        attribution: the authors to name.
         weights_sha256: of the weights file that it was made from.
     """
 

@@ -63,17 +63,12 @@ def _readers(value: ir.Value, tap: str) -> Iterator[ir.Node]:
     for node, position in value.uses():
         if node.op_type in POOLINGS:
             yield from _readers(node.outputs[0], tap)
-        elif node.op_type == "Conv" and position == 0 and _groups(node) == 1:
+        elif node.op_type == "Conv" and position == 0 and node.attributes.get_int("group", 1) == 1:
             yield node
         else:
             raise ImpastoError(
                 f"cannot normalise {tap}: {node.op_type} {node.name} reads it, expected Conv or a pooling"
             )
-
-
-def _groups(node: ir.Node) -> int:
-    attribute = node.attributes.get("group")
-    return attribute.as_int() if attribute is not None else 1
 
 
 def _weight(node: ir.Node, position: int) -> ir.Value:

@@ -4,8 +4,9 @@
     objective:  image, content_TAP, gram_TAP, weights [N, T] -> loss [N], terms [N, T], d_image [N, 3, H, W]
 
 The batch axis is real: every sample has its own targets, weights and losses, and no sample's gradient depends
-on another. Only what has a weight is in the graph, which ends at the deepest tap in use. `weights` carries what
-alpha, beta and the layer weights come to, so that weightings (`impasto.export.weightings`) need no graph of their own.
+on another. Only terms with a weight are in the graph, which ends at the deepest tap in use. `weights` holds one
+coefficient per term, from alpha, beta and the layer weights, so that every weighting (`impasto.export.weightings`) uses
+the same graph.
 """
 
 from collections.abc import Sequence
@@ -51,7 +52,7 @@ def build_targets(
         height: px.
         width: px.
         pool: as in `tap_graph`.
-        seamless: likewise.
+        seamless: as in `tap_graph`.
     """
     taps = _in_graph_order(model, [*content_taps, *style_taps])
     copy = tap_graph(model, taps, batch=batch, height=height, width=width, pool=pool, seamless=seamless)
@@ -87,7 +88,7 @@ def build_objective(
         height: px.
         width: px.
         pool: as in `tap_graph`.
-        seamless: likewise.
+        seamless: as in `tap_graph`.
 
     Raises:
         ValueError: no term at all.

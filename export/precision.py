@@ -1,8 +1,8 @@
-"""Strongly typed mixed precision: convolutions in float16 or bfloat16 by type, all else and the first in float32.
+"""Mixed precision by the types in the graph: convolutions in float16 or bfloat16, the first and all else in float32.
 
 A convolution's inputs, kernel and bias become narrow, and with them what only passes its values on: activations, their
-masks, poolings, and the sums of cotangents in between. Gram matrices, losses and whatever else there is stay float32,
-and so do the model's inputs and outputs, and the convolutions that `RULE` leaves. No flag of a provider is involved.
+masks, poolings, and the sums of cotangents in between. Gram matrices, losses and all other nodes stay float32, and
+so do the model's inputs and outputs, and the convolutions that `RULE` excludes. No flag of a provider is involved.
 """
 
 from collections.abc import Callable, Iterable
@@ -156,8 +156,7 @@ class _Narrowing:
             name = f"{value.name}.{self._dtype.name.lower()}"
             if value.is_initializer() and value.const_value is not None:
                 array = value.const_value.numpy().astype(self._dtype.numpy())
-                narrowed = ir.Value(name=name, shape=value.shape, type=ir.TensorType(self._dtype))
-                narrowed.const_value = ir.tensor(array, dtype=self._dtype, name=name)
+                narrowed = ir.val(name, const_value=ir.tensor(array, dtype=self._dtype, name=name))
                 self._graph.register_initializer(narrowed)
             else:
                 cast = self._cast(value, self._dtype, name)

@@ -7,6 +7,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from impasto.export.vjp_rules import GradientError
+from impasto.models.errors import one_line
 
 OLDEST_OPSET = 13  # the first in which Squeeze, Unsqueeze and ReduceSum take their axes as an input
 CONVERTED_OPSET = 18
@@ -86,7 +87,7 @@ def _infer_once(model: ir.Model) -> None:
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
     except Exception as error:  # InferenceError, RuntimeError or ValueError, depending on what is broken
-        raise GradientError(f"the model is not valid: {_one_line(error)}") from error
+        raise GradientError(f"the model is not valid: {one_line(error)}") from error
     known = {info.name: info.type for info in (*inferred.graph.value_info, *inferred.graph.output)}
     for node in model.graph:
         for value in node.outputs:
@@ -115,10 +116,6 @@ def _converted(model: ir.Model) -> ir.Model:
         return ir.from_proto(onnx.version_converter.convert_version(ir.to_proto(model), CONVERTED_OPSET))
     except Exception as error:  # RuntimeError, ConvertError or ValueError, depending on the operator
         raise GradientError(
-            f"the model has opset {version}, which cannot be converted to {CONVERTED_OPSET}: {_one_line(error)}; "
+            f"the model has opset {version}, which cannot be converted to {CONVERTED_OPSET}: {one_line(error)}; "
             f"export it again with opset {CONVERTED_OPSET} or later"
         ) from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

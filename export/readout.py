@@ -13,7 +13,7 @@ UNIT = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "group": 1
 
 
 def tap_gram(emit: Emitter, features: ir.Value, name: str) -> ir.Value:
-    """Emit a tap's Gram matrix over its number of positions, as `mean_gram`; by way of f where that is less work.
+    """Emit a tap's Gram matrix over its number of positions, as `mean_gram`; computed from f where that is cheaper.
 
     Args:
         emit: where the nodes go.

@@ -1,4 +1,4 @@
-"""A network whose convolutions see its image repeated without end: what it makes then tiles.
+"""A network whose convolutions see its image repeated without end, so that results tile.
 
 Zeros around a convolution's input become what lies at the opposite edge. With sides that every stride divides, all maps
 are then periodic, and the whole network commutes with rolling the image by the product of the strides.
@@ -6,7 +6,7 @@ are then periodic, and the whole network commutes with rolling the image by the 
 The opposite edges are cut out and joined on, with Slice and Concat: not every provider has Pad's mode "wrap".
 Total variation wraps in the same way, in `impasto.export.losses`.
 
-Differs from Gatys et al.: the paper pads with zeros; this is for those who ask for a texture that tiles.
+Differs from Gatys et al.: the paper pads with zeros; this is for textures that tile.
 """
 
 import math
@@ -17,6 +17,7 @@ import onnx_ir as ir
 from onnx_ir.tape import Tape
 
 from impasto.export.losses import Emitter, static_shape
+from impasto.export.vjp_rules.inspection import given
 from impasto.models.errors import ImpastoError
 
 WINDOWED = ("Conv", "AveragePool", "MaxPool")
@@ -57,7 +58,7 @@ def _check_sides(model: ir.Model, windowed: Sequence[ir.Node]) -> None:
 
 def _check_periodic(node: ir.Node) -> None:
     """Refuse a node that leaves out or repeats positions when its input is periodic."""
-    inner, outer = static_shape(_given(node.inputs[0])), static_shape(node.outputs[0])
+    inner, outer = static_shape(given(node.inputs[0])), static_shape(node.outputs[0])
     strides = _ints(node, "strides", 1)
     automatic = node.attributes.get_string("auto_pad", "NOTSET")
     if automatic != "NOTSET" or any(
@@ -73,7 +74,7 @@ def _check_periodic(node: ir.Node) -> None:
 def _surrounded(emit: Emitter, node: ir.Node) -> ir.Value:
     """Return a node's input with the opposite edges around it, and take the node's own padding away."""
     pads = _ints(node, "pads", 0)
-    value, shape = _given(node.inputs[0]), static_shape(_given(node.inputs[0]))
+    value, shape = given(node.inputs[0]), static_shape(given(node.inputs[0]))
     for axis, (before, after) in enumerate(zip(*np.array_split(pads, 2), strict=True), FIRST_SPATIAL_AXIS):
         parts = [value]
         if before:
@@ -96,9 +97,3 @@ def _ints(node: ir.Node, name: str, default: int) -> list[int]:
     spatial = len(static_shape(node.outputs[0])) - FIRST_SPATIAL_AXIS
     count = 2 * spatial if name == "pads" else spatial
     return list(node.attributes.get_ints(name, [default] * count))
-
-
-def _given(value: ir.Value | None) -> ir.Value:
-    if value is None:
-        raise ValueError("a node lacks its first input")
-    return value

@@ -23,11 +23,11 @@ _READERS = 2
 
 
 def split(source: bytes | Path, folder: Path) -> tuple[str, ...]:
-    """Write a model as such files, those that are there already excepted.
+    """Write a model as such files, except those that exist already.
 
     Args:
-        source: a serialised model, or the path of one whose weights may be in one file beside it.
-        folder: where to; it is made if need be.
+        source: a serialised model, or the path of one whose weights may be in one file next to it.
+        folder: where to write; it is made where it does not exist.
 
     Returns:
         The names of its files, the graph's first.
@@ -73,9 +73,7 @@ def _is_intact(path: Path) -> bool:
 
 def _content(tensor: "onnx.TensorProto", source: bytes | Path) -> bytes | None:
     """Return the values of an initializer; None where they are to stay in the graph."""
-    import onnx
-
-    if tensor.data_location != onnx.TensorProto.EXTERNAL:
+    if tensor.data_location != tensor.EXTERNAL:
         return bytes(tensor.raw_data) if len(tensor.raw_data) >= SMALLEST_BYTES else None
     if isinstance(source, bytes):
         raise ValueError(f"the weights of a model in memory are elsewhere: {tensor.name}")
@@ -88,11 +86,9 @@ def _content(tensor: "onnx.TensorProto", source: bytes | Path) -> bytes | None:
 
 def _refer(tensor: "onnx.TensorProto", name: str, length: int) -> None:
     """Make an initializer external data."""
-    import onnx
-
     tensor.ClearField("raw_data")
     del tensor.external_data[:]
-    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.data_location = tensor.EXTERNAL
     for key, value in (("location", name), ("offset", "0"), ("length", str(length))):
         tensor.external_data.add(key=key, value=value)
 

@@ -1,4 +1,4 @@
-"""A features model cut to what one run needs: the taps in use, one pooling, one static size.
+"""A features model reduced for one run: the taps in use, one pooling, one static size.
 
 A features model has one image input (float32 [N, 3, H, W], RGB, 0..1) and one output per tap. The project's own
 are written by `impasto.export.features`; any other model of that form is taken as it is.
@@ -24,7 +24,7 @@ def available_taps(model: ir.Model) -> tuple[str, ...]:
 
 
 def nominal_channels(model: ir.Model, tap: str) -> int | None:
-    """Return how many channels the model says that a tap stands for; None where it does not say.
+    """Return how many channels a tap stands for, from the model's metadata; None where it has no entry.
 
     A network that imitates a wider one has taps of fewer channels with the same distances between Gram matrices;
     the N_l of the paper's equation 4 is then the wider one's.

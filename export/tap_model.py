@@ -5,13 +5,13 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from impasto.export.features import export_features
+from impasto.export.features import export_features, require_torch
 from impasto.export.tap_graph import available_taps, tap_graph
 from impasto.models.atomic import atomic_file
-from impasto.models.errors import ImpastoError
+from impasto.models.errors import ImpastoError, one_line
 from impasto.models.store import network_file
 from impasto.models.version import VERSION
-from impasto.models.vgg import VGG19, Network, build_module
+from impasto.models.vgg import VGG19, Network
 from impasto.models.weights import Weights, read_weights
 
 TRIAL_SIDE_PX = 64
@@ -23,7 +23,7 @@ def import_network(file: Path, name: str, *, layout: str | None = None) -> Path:
     Args:
         file: `.safetensors`, `.pth`, `.pt`, `.npz` or `.onnx`.
         name: under which the network is found afterwards; one of that name is replaced.
-        layout: of a weights file, see `impasto.models.weights`; None finds out.
+        layout: of a weights file, see `impasto.models.weights`; None detects it.
 
     Returns:
         The tap model's path.
@@ -60,11 +60,11 @@ def import_weights(file: Path, name: str, *, layout: str | None = None, network:
 
 
 def import_features(file: Path, name: str) -> Path:
-    """Copy a user's own features model into the cache, after looking at what it is.
+    """Check a user's own features model and copy it into the cache.
 
     Args:
         file: an ONNX model with one input, an image, float32 [N, 3, H, W], RGB, 0..1, and one output per tap,
-            each [N, channels, h, w]; external data is taken along.
+            each [N, channels, h, w]; external data is included.
         name: as for `import_network`.
 
     Returns:
@@ -92,6 +92,9 @@ def tap_model(weights: Weights, network: Network = VGG19, pool: str = "avg") -> 
     Raises:
         ImpastoError: PyTorch is missing, or the export failed.
     """
+    require_torch()
+    from impasto.models.vgg_module import build_module
+
     metadata = {
         "impasto_version": VERSION,
         "network": f"{network.name} to {network.convolutions[-1].name}",
@@ -113,8 +116,7 @@ def _read_onnx(file: Path) -> ir.Model:
         model = ir.load(file)
         ir.external_data.load_to_model(model)
     except Exception as error:  # protobuf, the checker and the readers share no base class
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise ImpastoError(f"not a valid ONNX model: {file} ({reason})") from error
+        raise ImpastoError(f"not a valid ONNX model: {file} ({one_line(error, 100)})") from error
     return model
 
 

@@ -1,4 +1,4 @@
-"""Taps by name: what a network's are called, without its graph."""
+"""Names of taps, without the network's graph."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ def find_tap(taps: Sequence[str], name: str, network: str = "this network") -> s
 
     Args:
         taps: of the network, shallow to deep.
-        name: what was asked for.
+        name: of the tap, in either spelling.
         network: what to call it in an error.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The addends of an objective and the names of its inputs and outputs, as plain data."""
+"""The terms of an objective and the names of its inputs and outputs, as plain data."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ IMAGE, WEIGHTS, LOSS, TERMS, GRADIENT = "image", "weights", "loss", "terms", "d_
 
 @dataclass(frozen=True)
 class Term:
-    """One addend of the objective.
+    """One term of the objective.
 
     Attributes:
         kind: "content", "style" or "tv".
         tap: the tap that it reads; "image" for total variation.
-        channels: C, the feature maps of the tap; of the network that it stands for where that is a wider one.
+        channels: C, the feature maps of the tap; of the network that it imitates, where that is a wider one.
         positions: M = height x width of the tap.
     """
 

@@ -1,4 +1,4 @@
-"""What alpha, beta and the layer weights come to: the coefficient of every term.
+"""The coefficient of every term, from alpha, beta and the layer weights.
 
 `paper` is the literal objective of Gatys et al. (arXiv:1508.06576, equations 1, 4, 5 and 7),
 

@@ -1,4 +1,4 @@
-"""One file over HTTP: resumed where it was cut, checked by its SHA-256, in place only when whole."""
+"""Download of one file over HTTP: it resumes, checks the SHA-256, and puts the file in place only when it is whole."""
 
 import errno
 import http.client
@@ -25,15 +25,15 @@ ProgressFunction = Callable[[int, int | None], None]
 
 
 class DownloadError(ImpastoError):
-    """The file could not be had: no network, no such file, a broken server, a wrong hash, a full disk."""
+    """The download failed: no network, no such file, a broken server, a wrong hash, a full disk."""
 
 
 class _InterruptedError(Exception):
-    """The transfer ended early; another attempt may get the rest."""
+    """The transfer stopped early; another attempt may get the rest."""
 
 
 class _UnreachableError(_InterruptedError):
-    """No server answered: no reason to wait, unless one has answered before."""
+    """No server answered. Another attempt makes sense only after one that got an answer."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Patience:
 
     Attributes:
         timeout_s: for connecting, and for each read.
-        attempts: requests in all; each goes on where the last one ended.
+        attempts: requests in all; each continues where the last one stopped.
         pause_s: before the second attempt, twice as long before each further one, at most 30 s.
     """
 
@@ -59,18 +59,18 @@ def download(
     target: Path,
     *,
     sha256_prefix: str,
-    on_progress: ProgressFunction | None = None,
+    on_progress: ProgressFunction = lambda received, total: None,
     patience: Patience = PATIENCE,
 ) -> None:
-    """Get a file. What was had is kept in `<target>.part` when the attempts are used up, and resumed next time.
+    """Download a file. When all attempts fail, the bytes received are kept in `<target>.part`; the next call resumes.
 
-    One process at a time: see `impasto.models.file_lock`.
+    Two processes must not download to one target at the same time; `impasto.export.fetch` holds a lock.
 
     Args:
         url: http or https.
         target: where the file goes, atomically, once its hash is right. Its folder must exist.
         sha256_prefix: hexadecimal, what the file's SHA-256 must begin with.
-        on_progress: called with the bytes received so far and the total, None where the server does not say.
+        on_progress: called with the bytes received so far and the total, None where the server does not send it.
         patience: timeouts and attempts.
 
     Raises:
@@ -80,17 +80,17 @@ def download(
         raise DownloadError(f"bad address {url!r}: expected http://... or https://...")
     part = target.with_name(target.name + ".part")
     resumed = part.exists()
-    _transfer_all(url, part, on_progress or _ignore, patience)
+    _transfer_all(url, part, on_progress, patience)
     digest = sha256_of(part)
     if resumed and not digest.startswith(sha256_prefix):  # the part may have been of another file
         part.unlink()
-        _transfer_all(url, part, on_progress or _ignore, patience)
+        _transfer_all(url, part, on_progress, patience)
         digest = sha256_of(part)
     if not digest.startswith(sha256_prefix):
         part.unlink()
         raise DownloadError(
             f"wrong SHA-256: {url} has {digest}, expected one that begins with {sha256_prefix}; "
-            "the file is not the official one, so it was dropped"
+            "the file is not the official one, so it was deleted"
         )
     part.replace(target)
 
@@ -111,12 +111,12 @@ def _transfer_all(url: str, part: Path, on_progress: ProgressFunction, patience:
     size = part.stat().st_size if part.exists() else 0
     raise DownloadError(
         f"download of {url} failed {patience.attempts} times ({reason}); "
-        f"{size / 1e6:.0f} MB are kept, run the command again to go on from there"
+        f"{size / 1e6:.0f} MB are kept, run the command again to resume"
     )
 
 
 def _transfer(url: str, part: Path, on_progress: ProgressFunction, timeout_s: float) -> None:
-    """Make one request for what is missing, and add what comes to the part."""
+    """Request the bytes that are missing, and append the answer to the partial file."""
     start = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": f"impasto/{VERSION}"})  # noqa: S310 (checked above)
     if start:
@@ -139,8 +139,8 @@ def _receive(response: http.client.HTTPResponse, part: Path, start: int, on_prog
     """Append the body to the first `start` bytes of the part."""
     length = response.headers.get("Content-Length")
     total = start + int(length) if length is not None and length.isdecimal() else None
-    if total is not None:
-        _check_room(part, total - start)
+    if total is not None and shutil.disk_usage(part.parent).free < total - start:
+        raise _disk_full(part, total - start)
     try:
         with part.open("r+b" if start else "wb") as file:
             file.seek(start)
@@ -168,30 +168,25 @@ def _copy(
 
 
 def _judge_status(error: urllib.error.HTTPError, url: str, part: Path, start: int) -> None:
-    """Return where the part turns out to be whole; raise otherwise."""
+    """Return if the partial file turns out to be whole; raise otherwise."""
     if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and start:
         if error.headers.get("Content-Range") == f"bytes */{start}":
             return
         part.unlink()  # longer than the file: it belongs to something else
-        raise _InterruptedError("the part that was there does not fit") from error
+        raise _InterruptedError("the partial file does not belong to this download") from error
     if error.code in TRANSIENT_STATUS:
         raise _InterruptedError(f"HTTP {error.code} {error.reason}") from error
     raise DownloadError(f"cannot download {url}: HTTP {error.code} {error.reason}") from error
 
 
 def _first_byte(response: http.client.HTTPResponse, part: Path, start: int) -> int:
-    """Return where in the file the body begins: a server may ignore the range that was asked for."""
+    """Return where in the file the body begins: a server may ignore the requested range."""
     if response.status != http.client.PARTIAL_CONTENT:
         return 0
     if not str(response.headers.get("Content-Range", "")).startswith(f"bytes {start}-"):
         part.unlink(missing_ok=True)
-        raise _InterruptedError("the server sent another range than asked for")
+        raise _InterruptedError("the server sent a range that was not requested")
     return start
-
-
-def _check_room(part: Path, needed: int) -> None:
-    if shutil.disk_usage(part.parent).free < needed:
-        raise _disk_full(part, needed)
 
 
 def _disk_full(part: Path, needed: int | None) -> DownloadError:
@@ -209,7 +204,3 @@ def _reason(error: object) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
-
-
-def _ignore(received: int, total: int | None) -> None:
-    """Report no progress."""

@@ -1,10 +1,10 @@
-"""Which convention a weight file follows: how its keys are spelled, and how the image enters.
+"""The convention of a weight file: how its keys are spelled, and the form of the image that the network reads.
 
-Keys alone do not tell a Caffe port from torchvision's networks, nor RGB from BGR, and a wrong guess gives a
+Keys alone do not distinguish a Caffe port from torchvision's networks, nor RGB from BGR, and a wrong guess gives a
 picture in wrong colours. The original Oxford VGG-19 is recognised by its first layer: the share of every colour,
 and of the kernels' centre, in the energy of a filter, averaged over the filters. These four numbers survive
 rounding to half precision, and rescaling of single filters as in Gatys' normalised network; in the order B, G, R
-they show the Caffe ports. Every other network counts as what its keys suggest.
+they show the Caffe ports. For every other network the keys decide.
 """
 
 from collections.abc import Collection
@@ -25,7 +25,7 @@ SHARE_TOLERANCE = 0.002
 
 @dataclass(frozen=True)
 class Layout:
-    """How the image enters a network.
+    """The form of the image that a network reads.
 
     Attributes:
         preprocess: its range, mean and deviation, in the order R, G, B.
@@ -50,7 +50,7 @@ def file_keys(keys: Collection[str], network: Network) -> dict[str, str]:
 
     Args:
         keys: all of the file's.
-        network: what is looked for; not every parameter need be in the file.
+        network: whose parameters to find; the file may lack some of them.
     """
     numbered = _is_numbered(keys)
     result, index = {}, 0

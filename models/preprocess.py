@@ -49,7 +49,7 @@ class Preprocess:
         return -r / std_r, -g / std_g, -b / std_b
 
     def to_json(self) -> str:
-        """Return the form in which files carry it."""
+        """Return it as the JSON that files hold."""
         return json.dumps(asdict(self))
 
     @classmethod

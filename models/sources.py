@@ -1,7 +1,7 @@
-"""Where weights come from: what may be fetched, and whose work and licence it is.
+"""Where weights come from: the files that can be fetched, their authors and licences.
 
-Differs from Gatys et al.: what `fetch` gets is torchvision's VGG-19, trained anew with smaller activations, and not the
-Oxford network, which `import` takes; a literal alpha does not carry from one to the other.
+Differs from Gatys et al.: `fetch` gets torchvision's VGG-19, which was trained anew and has smaller activations. The
+Oxford network can be imported. The same alpha has different effects on the two.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from impasto.models.errors import ImpastoError
 
 @dataclass(frozen=True)
 class Origin:
-    """Whose weights they are.
+    """The licence and the authors of weights.
 
     Attributes:
         licence: an SPDX name, or a sentence.
-        attribution: whom to name.
+        attribution: the authors to name.
     """
 
     licence: str
@@ -55,13 +55,7 @@ UNKNOWN = Origin("unknown", "unknown: see where the file came from")
 SOURCES: Mapping[str, Source] = {
     source.name: source
     for source in (
-        Source(
-            "vgg19",
-            "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
-            "dcbb9e9d",
-            575,
-            TORCHVISION_VGG,
-        ),
+        Source("vgg19", "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d", 575, TORCHVISION_VGG),
     )
 }
 
@@ -74,7 +68,7 @@ def find_source(name: str) -> Source:
     """
     if name not in SOURCES:
         raise ImpastoError(
-            f"nothing to fetch under the name {name!r}: there is {', '.join(SOURCES)}; "
+            f"cannot fetch {name!r}: networks that can be fetched are {', '.join(SOURCES)}; "
             f"for a file that you have, run `impasto weights import FILE --name {name}`"
         )
     return SOURCES[name]

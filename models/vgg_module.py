@@ -1,15 +1,43 @@
-"""The torch module of a VGG network; only `impasto.models.vgg.build_module` imports this file."""
+"""The torch module of a VGG network. Importing this file needs PyTorch."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
+from impasto.models.errors import ImpastoError
 from impasto.models.preprocess import Preprocess
 from impasto.models.vgg import Conv, Network, Pool
 from impasto.models.weights import Weights
 
+POOLINGS = {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}
+
+
+def build_module(
+    network: Network, weights: Weights, taps: Sequence[str] | None = None, pool: str = "avg"
+) -> "VggModule":
+    """Build the network in evaluation mode.
+
+    Args:
+        network: the layers.
+        weights: their parameters and the preprocessing that belongs to them.
+        taps: what forward returns; all taps by default. Layers beyond the deepest one are left out.
+        pool: "avg", as the paper recommends, or "max", as VGG was trained.
+
+    Raises:
+        ImpastoError: a tap or the pooling is unknown.
+    """
+    if pool not in POOLINGS:
+        raise ImpastoError(f"unknown pooling {pool!r}: it is one of {', '.join(POOLINGS)}")
+    wanted = network.taps if taps is None else tuple(taps)
+    for tap in wanted:
+        if tap not in network.taps:
+            raise ImpastoError(f"unknown tap {tap!r}: {network.name} has {', '.join(network.taps)}")
+    return VggModule(network, weights, wanted, pool)
+
 
 class VggModule(nn.Module):
-    """Image, float32 (N, 3, H, W), RGB, 0..1 -> tuple of tap values."""
+    """Image, float32 (N, 3, H, W), RGB, 0..1 -> tuple of taps, float32 (N, channels, h, w), in the order of `taps`."""
 
     def __init__(self, network: Network, weights: Weights, taps: tuple[str, ...], pool: str) -> None:
         super().__init__()
@@ -19,7 +47,7 @@ class VggModule(nn.Module):
         for layer in self.sequence:
             module: nn.Module
             if isinstance(layer, Pool):
-                module = nn.AvgPool2d(2) if pool == "avg" else nn.MaxPool2d(2)
+                module = POOLINGS[pool](2)
             else:
                 module = _convolution(layer, weights)
                 self.add_module(layer.tap, nn.ReLU())

@@ -1,4 +1,4 @@
-"""Named arrays out of `.safetensors`, `.npz` and `.pth` files, whatever network they belong to."""
+"""Named arrays from `.safetensors`, `.npz` and `.pth` files of any network."""
 
 import pickle
 import zlib
@@ -10,7 +10,7 @@ from zipfile import BadZipFile, is_zipfile
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.models.errors import ImpastoError
+from impasto.models.errors import ImpastoError, one_line
 
 # The fully connected part of a VGG file is four fifths of it, and no network here has one.
 SKIPPED_PREFIX = "classifier."
@@ -18,7 +18,7 @@ SKIPPED_PREFIX = "classifier."
 
 @dataclass(frozen=True)
 class WeightFile:
-    """What a file holds: arrays by key, and the texts that came with them."""
+    """The content of a file: arrays by key, and the texts of its metadata."""
 
     arrays: Mapping[str, NDArray[np.generic]]
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -75,11 +75,11 @@ def _read_pth(path: Path) -> WeightFile:
     except pickle.UnpicklingError as error:
         if "Unsupported global" in str(error):
             raise ImpastoError(
-                f"unsafe weights file: {path} holds Python objects beside tensors; "
+                f"unsafe weights file: {path} holds Python objects as well as tensors; "
                 "save the network's state_dict() and import that"
             ) from error
         raise _damaged(path, ValueError("not what torch.save writes")) from error
-    except KeyError as error:  # of a byte that is no pickle's, in files of another kind
+    except KeyError as error:  # pickle finds a byte that it does not know
         raise _damaged(path, ValueError("not what torch.save writes")) from error
     except Exception as error:  # torch raises nearly anything for bytes that it does not understand
         raise _damaged(path, error) from error
@@ -100,8 +100,7 @@ def _is_wanted(key: str) -> bool:
 
 
 def _damaged(path: Path, error: Exception) -> ImpastoError:
-    reason = " ".join(str(error).split())[:100] or type(error).__name__
-    return ImpastoError(f"damaged or truncated weights file: {path} ({reason}); get the file again")
+    return ImpastoError(f"damaged or truncated weights file: {path} ({one_line(error, 100)}); get the file again")
 
 
 READERS: Mapping[str, Callable[[Path], WeightFile]] = {

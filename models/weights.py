@@ -1,13 +1,13 @@
-"""Weight files of VGG networks: one reader for the layouts in which people have them.
+"""Weight files of VGG networks: one reader for all common layouts.
 
-| layout | image enters as | found in |
+| layout | the network reads | found in |
 |---|---|---|
 | `oxford` | RGB, 0..255, mean removed | files with `convN_M.weight` keys |
 | `caffe` | BGR, 0..255, mean removed | the Caffe ports, such as neural-style-pt's `vgg19-d01eb7cb.pth` |
 | `torchvision` | RGB, ImageNet mean and standard deviation | torchvision's files, `features.N.weight` keys |
 
 A BGR network is turned to RGB on reading, by flipping the input channels of conv1_1, which is exact.
-`impasto.models.layout` says how the layout is found where none is given.
+`impasto.models.layout` detects the layout where none is given.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ AnyArray = NDArray[np.generic]
 
 @dataclass(frozen=True)
 class Weights:
-    """The parameters of a network and what belongs to them.
+    """The parameters of a network, with preprocessing and origin.
 
     Attributes:
         arrays: float32, `convN_M.weight` (out, in, 3, 3), RGB, and `convN_M.bias` (out,).
@@ -51,13 +51,13 @@ class Weights:
 def read_weights(path: Path, network: Network = VGG19, layout: str | None = None) -> Weights:
     """Read the parameters of a network from a `.safetensors`, `.pth`, `.pt` or `.npz` file.
 
-    Layers that the network does not have (deeper ones, the classifier) are ignored. A `.safetensors` file may say
-    in its metadata what else there is to know: `preprocess` (see `Preprocess.to_json`), `licence`, `attribution`.
+    Layers that the network does not have (deeper ones, the classifier) are ignored. The metadata of a
+    `.safetensors` file may hold `preprocess` (see `Preprocess.to_json`), `licence` and `attribution`.
 
     Args:
         path: the file.
         network: what its weights must fit.
-        layout: one of the table above; None finds out.
+        layout: one of the table above; None detects it.
 
     Raises:
         ImpastoError: the file is missing, damaged, of another network, or not finite; or `layout` is unknown.
@@ -108,10 +108,7 @@ def _finite(key: str, array: AnyArray, path: Path) -> FloatArray:
 
 
 def _stated_origin(metadata: Mapping[str, str]) -> Origin:
-    return Origin(
-        metadata.get("licence", UNKNOWN.licence),
-        metadata.get("attribution", UNKNOWN.attribution),
-    )
+    return Origin(metadata.get("licence", UNKNOWN.licence), metadata.get("attribution", UNKNOWN.attribution))
 
 
 def _by(shape: tuple[int, ...]) -> str:

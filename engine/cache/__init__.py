@@ -1,1 +1,1 @@
-"""What runs leave for later runs, in folders of the user's cache. Deleting any of it only costs time."""
+"""What runs leave in the user's cache for later runs."""

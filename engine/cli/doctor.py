@@ -48,9 +48,14 @@ def _networks() -> dict[str, str]:
 
 def _kept() -> str:
     """Say how much runs left for the next ones, and where."""
-    from impasto.engine import run_cache
+    from impasto.engine.cache.graphs import GRAPHS
+    from impasto.engine.cache.memory_needs import MEMORY_NEEDS
+    from impasto.engine.cache.network_facts import NETWORK_FACTS
+    from impasto.engine.cache.store import DISABLE_VARIABLE, enabled
+    from impasto.engine.cache.targets import TARGETS
 
-    if not run_cache.enabled():
-        return f"nothing: {run_cache.DISABLE_VARIABLE} is set"
-    places = ", ".join(str(run_cache.folder(name)) for name in run_cache.LIMITS_BYTES)
-    return f"{run_cache.size_bytes() / 1e6:.0f} MB in {places}"
+    if not enabled():
+        return f"nothing: {DISABLE_VARIABLE} is set"
+    stores = (GRAPHS, TARGETS, NETWORK_FACTS, MEMORY_NEEDS)
+    places = ", ".join(str(store.folder) for store in stores)
+    return f"{sum(store.size_bytes() for store in stores) / 1e6:.0f} MB in {places}"

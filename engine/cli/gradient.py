@@ -1,4 +1,4 @@
-"""`impasto gradient`: a gradient as an output of a model."""
+"""`impasto gradient`: add the gradient of an output to a model."""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def gradient(
         typer.Option(help="Fix the free sizes of an input; may be repeated.", metavar="NAME=1x3x224x224"),
     ] = None,
 ) -> None:
-    """Add the output d_INPUT, the gradient of OUTPUT in INPUT, made of standard ONNX operators."""
+    """Add the output d_INPUT: the gradient of OUTPUT with respect to INPUT, in standard ONNX operators."""
     from impasto.export.gradient_file import gradient_file
 
     shapes = dict(_parsed_shape(text) for text in shape or ())

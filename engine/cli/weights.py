@@ -1,4 +1,4 @@
-"""`impasto weights`: list, fetch, import and normalise networks."""
+"""`impasto weights`: list the networks, and get more."""
 
 import sys
 from pathlib import Path
@@ -53,8 +53,8 @@ def fetch(
 ) -> None:
     """Download a network from its official address and make it ready for use.
 
-    An interrupted download continues where it stopped. The conversion needs PyTorch, the extra `export`.
-    A network of that name made from other weights is replaced.
+    An interrupted download resumes where it stopped. The conversion needs PyTorch, the extra `export`.
+    A network with the same name that was made from other weights is replaced.
     """
     from impasto.engine.cli.progress import download_progress
     from impasto.export.fetch import fetch_network
@@ -79,7 +79,7 @@ def import_command(
         str | None, typer.Option(help=f"Of a weights file: {', '.join(LAYOUTS)}. (default: detected)")
     ] = None,
 ) -> None:
-    """Make a network ready for use from a file that you have."""
+    """Install a network from a file that you have."""
     from impasto.export.tap_model import import_network
 
     _print_network(import_network(file, name, layout=layout))
@@ -102,7 +102,7 @@ def normalise(
 ) -> None:
     """Scale a network so that every filter's mean activation over the images is 1 (Gatys et al., CVPR 2016).
 
-    What the network computes stays the same up to these factors. The means are computed in float32 on the CPU provider
+    The outputs are the same up to these factors. The means are computed in float32 on the CPU provider
     unless --provider and --precision say otherwise.
     """
     from impasto.engine.compile.normalising import normalise_network
@@ -114,7 +114,7 @@ def normalise(
         name, pictures, output, options.pool, provider=chosen, threads=options.threads
     )
     _print_network(path)
-    note = f"; {silent} filters that none of them activates stay as they are" if silent else ""
+    note = f"; {silent} filters that none of them activates are unchanged" if silent else ""
     narrow = "" if chosen.precision == "fp32" else f", in {chosen.precision}"
     print(f"normalised     mean activation 1 over {count} pictures, {options.pool} pooling{narrow}{note}")
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto.engine.network_facts import NetworkFacts, recall, remember, stamp
+from impasto.engine.cache.network_facts import NetworkFacts, recall, remember, stamp
 from impasto.export.taps import find_tap
 from impasto.models.checksum import sha256_of
 from impasto.models.errors import ImpastoError

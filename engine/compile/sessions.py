@@ -1,7 +1,6 @@
 """Sessions by form: from the graphs that earlier runs left, or newly built and left for the next run."""
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto.engine import graph_store, run_cache
+from impasto.engine.cache import graphs, memory_needs
+from impasto.engine.cache.store import enabled, ignore_errors, key_of
 from impasto.engine.compile.graph_spec import GraphSpec
 from impasto.engine.compile.network import Network
 from impasto.engine.runtime import cpu_info, lowering
@@ -19,7 +19,7 @@ from impasto.engine.runtime.graph import Graph
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.runtime.providers.provider import CPU_ORT_NAME
 from impasto.engine.runtime.session import Session
-from impasto.export import serialised, shared_weights
+from impasto.export import shared_weights
 from impasto.export.graph_memory import GraphMemory, graph_memory
 from impasto.export.terms import Term
 from impasto.models.version import VERSION
@@ -54,7 +54,7 @@ class SessionSource:
         # What runs once gains nothing from a captured graph, and while a GPU captures no other thread may allocate.
         self._once = provider.uncaptured() or provider
         self._threads = threads
-        self._keeps = run_cache.enabled() and network.facts.whole
+        self._keeps = enabled() and network.facts.whole
         self._keeps_optimised = provider.ort_name == CPU_ORT_NAME and bool(cpu_info.flags())
         self._surroundings = _surroundings(provider) if self._keeps else ()
         self._lowered: tuple[GraphSpec, ir.Model, tuple[Term, ...]] | None = (
@@ -96,17 +96,16 @@ class SessionSource:
         return self._weighed[kind, form]
 
     def _memory(self, kind: str, form: GraphSpec) -> GraphMemory:
-        key = self.key(f"{run_cache.MEMORY} of {kind}", form)
-        entry = run_cache.folder(run_cache.MEMORY) / f"{key}.json"
-        if key and entry.is_file():
-            with run_cache.Tolerant(f"read {entry.name}"):
-                return GraphMemory(**json.loads(entry.read_bytes()))
+        key = self.key(f"memory of {kind}", form)
+        kept = memory_needs.find(key) if key else None
+        if kept is not None:
+            return kept
         model, terms = self._take_lowered(kind, form)
         found = graph_memory(model)
         if kind == OBJECTIVE:
             self._lowered = form, model, terms
         if key:
-            self.later(partial(_put_memory, entry, found))
+            self.later(partial(memory_needs.put, key, found))
         return found
 
     def _take_lowered(self, kind: str, form: GraphSpec) -> "tuple[ir.Model, tuple[Term, ...]]":
@@ -121,7 +120,7 @@ class SessionSource:
         """Return a name for all that a graph depends on; None where nothing is kept."""
         if not self._keeps:
             return None
-        return run_cache.key_of(kind, dataclasses.asdict(form), self._network.sha256, self._surroundings)
+        return key_of(kind, dataclasses.asdict(form), self._network.sha256, self._surroundings)
 
     def later(self, task: Callable[[], None]) -> None:
         """Take on a task that keeps something for the next run; `keep` starts it."""
@@ -143,16 +142,19 @@ class SessionSource:
 
     def _reopened(self, key: str, provider: Provider) -> Opened | None:
         """Return a session of a kept graph; None where there is none that opens."""
-        stored = graph_store.find(key)
-        if stored is not None:
-            with run_cache.Tolerant(f"open the graph {key}"):
+        kept, opened = graphs.find(key), None
+        if kept is not None:
+            path, terms = kept
+            with ignore_errors(f"open the graph {key}"):
                 optimised = self._keeps_optimised
-                graph = Graph(stored.path if optimised else shared_weights.join(stored.path), optimised=optimised)
-                return Opened(Session(graph, provider, self._threads), stored.terms)
-        return None
+                graph = Graph(path if optimised else shared_weights.join(path), optimised=optimised)
+                opened = Opened(Session(graph, provider, self._threads), terms)
+        return opened
 
     def _built(self, key: str | None, provider: Provider, model: "ir.Model", terms: tuple[Term, ...]) -> Opened:
         """Return a session of a new graph, and keep that graph."""
+        from impasto.export import serialised
+
         cpu = provider.ort_name == CPU_ORT_NAME
         graph = Graph(*serialised.without_weights(model)) if cpu else Graph(serialised.whole(model))
         session = None
@@ -160,33 +162,26 @@ class SessionSource:
             session = self._written(key, graph, terms)
         elif key:
             content = serialised.whole(model) if graph.weights else graph.content
-            self.later(partial(graph_store.put, key, content, terms))
+            self.later(partial(graphs.put, key, content, terms))
         return Opened(session or Session(graph, provider, self._threads), terms)
 
     def _written(self, key: str, graph: Graph, terms: tuple[Term, ...]) -> Session | None:
         """Return a session whose optimised graph is being kept; None where that fails, as on a full disk."""
-        folder = graph_store.new_folder()
+        folder = graphs.new_folder()
         if folder is None:
             return None
         session = None
-        with run_cache.Tolerant(f"write the graph {key}"):
+        with ignore_errors(f"write the graph {key}"):
             session = Session(graph, self._provider, self._threads, keep=folder / _OPTIMISED)
         self.later(partial(_put_and_remove, key, folder, terms, whole=session is not None))
         return session
-
-
-def _put_memory(entry: Path, found: GraphMemory) -> None:
-    """Keep what a graph takes."""
-    with run_cache.Tolerant(f"write {entry.name}"):
-        run_cache.write(entry, json.dumps(dataclasses.asdict(found)).encode())
-        run_cache.drop_oldest(entry.parent.glob("*.json"), run_cache.LIMITS_BYTES[run_cache.MEMORY])
 
 
 def _put_and_remove(key: str, folder: Path, terms: tuple[Term, ...], *, whole: bool) -> None:
     """Keep the graph of a temporary folder if it is whole, and delete the folder."""
     try:
         if whole:
-            graph_store.put(key, folder / _OPTIMISED, terms)
+            graphs.put(key, folder / _OPTIMISED, terms)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -206,7 +201,7 @@ def _build(network: Network, kind: str, form: GraphSpec) -> tuple["ir.Model", tu
 def _surroundings(provider: Provider) -> tuple[object, ...]:
     """Return what graphs depend on besides network and form: code, versions, provider and processor."""
     here = Path(__file__)
-    sources = [here, Path(lowering.__file__), *sorted(Path(serialised.__file__).parent.rglob("*.py"))]
+    sources = [here, Path(lowering.__file__), *sorted(Path(shared_weights.__file__).parent.rglob("*.py"))]
     return (
         _FORMAT,
         VERSION,

@@ -7,7 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from impasto.engine import run_cache, target_store
+from impasto.engine.cache import targets
+from impasto.engine.cache.store import key_of
 from impasto.engine.compile.graph_spec import GraphSpec
 from impasto.engine.compile.sessions import TARGETS, SessionSource
 from impasto.engine.images import Picture
@@ -50,7 +51,7 @@ class TargetSource:
             return dict
         form = GraphSpec(content_taps, style_taps, picture.height, picture.width, pool, seamless)
         key = self._key(form, picture)
-        found = target_store.find(key) if key else None
+        found = targets.find(key) if key else None
         if found is not None:
             return partial(dict, found)
         return partial(self._compute, self._sessions.open(TARGETS, form).session, picture, key)
@@ -59,14 +60,14 @@ class TargetSource:
         """Run a session and close it."""
         with opened as session:
             session.set(IMAGE, as_vector(picture.pixels).reshape(session.inputs[IMAGE].shape))
-            targets = dict(session.run())
+            found = dict(session.run())
         if key:
-            self._sessions.later(partial(target_store.put, key, targets))
-        return targets
+            self._sessions.later(partial(targets.put, key, found))
+        return found
 
     def _key(self, form: GraphSpec, picture: Picture) -> str | None:
         graph = self._sessions.key(TARGETS, form)
         if graph is None:
             return None
         pixels = hashlib.sha256(np.ascontiguousarray(picture.pixels).data).hexdigest()
-        return run_cache.key_of(graph, pixels, self._threads)
+        return key_of(graph, pixels, self._threads)

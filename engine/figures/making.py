@@ -1,7 +1,7 @@
 """A figure in a folder: every cell that is not finished yet, then the sheet and the page."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +17,6 @@ from impasto.engine.jobs.job import Job
 from impasto.engine.optimisers.solution import Outcome
 from impasto.models.atomic import write_atomically
 from impasto.models.errors import ImpastoError
-from impasto.models.file_lock import file_lock
 from impasto.models.version import VERSION
 
 SHEET, PAGE, LOCK = "sheet.png", "figure.html", ".figure.lock"
@@ -138,14 +137,14 @@ def _alone_in(folder: Path) -> AbstractContextManager[object]:
     Raises:
         ImpastoError: one is at work there, or the folder cannot be written to.
     """
+    from filelock import FileLock, Timeout
 
-    def refuse() -> None:
-        raise ImpastoError(f"another process makes a figure in {folder}: wait for it, or give another folder")
-
-    held = ExitStack()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held.enter_context(file_lock(folder / LOCK, refuse))
+        return FileLock(folder / LOCK).acquire(blocking=False)
+    except Timeout as error:
+        raise ImpastoError(
+            f"another process makes a figure in {folder}: wait for it, or give another folder"
+        ) from error
     except OSError as error:
         raise ImpastoError(f"cannot write to {folder}: {error.strerror}; give another folder") from error
-    return held

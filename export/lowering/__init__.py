@@ -1,4 +1,4 @@
-"""Rewrites of the neutral graph for one provider: what measurements on it justify, or its kernels ask for."""
+"""Rewrites of the neutral graph for one provider: measurements on it justify them, or its kernels need them."""
 
 from impasto.export.lowering.cpu import REWRITES, lower_for_cpu
 from impasto.export.lowering.cuda import lower_for_cuda

@@ -1,16 +1,15 @@
-"""What ONNX Runtime's CUDA provider has kernels for.
+"""Rewrites of nodes for which ONNX Runtime's CUDA provider has no kernel.
 
 Two things are missing in its version 1.31 (tests/engine/runtime/providers/cuda-kernels.json): MaxPool as of opset 22,
 in any type, and several operators in bfloat16, whose convolutions need that opset. A node without a kernel would go to
 the CPU, or keep the session from being made. The values stay the same, to the bit.
 """
 
-from collections.abc import Sequence
 from itertools import product
 
-import numpy as np
 import onnx_ir as ir
 
+from impasto.export.lowering.rewriting import Inserter, masked_relu, sizes_of
 from impasto.export.preparation import infer_shapes
 
 MAX_POOL_GONE = 22
@@ -26,7 +25,7 @@ def lower_for_cuda(model: ir.Model) -> None:
     """Rewrite a model in place.
 
     Supported: MaxPool whose windows lie inside the image, Greater(y, 0) of a ReLU's result, Resize that repeats pixels;
-    whatever else has no kernel in bfloat16 is computed in float32.
+    every other node without a kernel in bfloat16 is computed in float32.
 
     Args:
         model: of any types, with static shapes.
@@ -36,7 +35,7 @@ def lower_for_cuda(model: ir.Model) -> None:
         if node.op_type == "MaxPool" and model.opset_imports[""] >= MAX_POOL_GONE and _max_of_slices(model.graph, node):
             continue
         if node.op_type in WITHOUT_BFLOAT16 and any(map(_is_bfloat16, node.inputs)):
-            if _is_mask(node):
+            if masked_relu(node) is not None:
                 _mask_by_cast(model.graph, node)
             elif not _repeat_by_expand(model.graph, node):
                 _in_float32(model.graph, node)
@@ -45,7 +44,7 @@ def lower_for_cuda(model: ir.Model) -> None:
 def _max_of_slices(graph: ir.Graph, node: ir.Node) -> bool:
     """Put the maximum of strided slices, one for each place in a window, in a MaxPool's place; say whether it did."""
     x, y = node.inputs[0], node.outputs[0]
-    sizes, counts = _sizes(x), _sizes(y)
+    sizes, counts = sizes_of(x), sizes_of(y)
     kernel = node.attributes.get_ints("kernel_shape")
     axes = list(range(2, 2 + len(kernel)))
     strides = node.attributes.get_ints("strides", [1] * len(axes))
@@ -56,7 +55,7 @@ def _max_of_slices(graph: ir.Graph, node: ir.Node) -> bool:
     ends = [end + (size - 1) * step for end, size, step in zip(reach, kernel, dilations, strict=True)]
     if any(end > size for end, size in zip(ends, sizes[2:], strict=True)):
         return False
-    emit = _Inserter(graph, node)
+    emit = Inserter(graph, node)
     slices = []
     for place in product(*map(range, kernel)):
         starts = [index * step for index, step in zip(place, dilations, strict=True)]
@@ -66,23 +65,15 @@ def _max_of_slices(graph: ir.Graph, node: ir.Node) -> bool:
     return True
 
 
-def _is_mask(node: ir.Node) -> bool:
-    """Return whether a node is Greater(y, 0) with y a ReLU's result."""
-    if node.op_type != "Greater" or node.inputs[0] is None or node.inputs[1] is None:
-        return False
-    producer, zero = node.inputs[0].producer(), node.inputs[1].const_value
-    return producer is not None and producer.op_type == "Relu" and zero is not None and not zero.numpy().any()
-
-
 def _mask_by_cast(graph: ir.Graph, node: ir.Node) -> None:
     """Put a Cast to bool in the place of Greater(y, 0), the same where y is nowhere negative."""
-    emit = _Inserter(graph, node)
+    emit = Inserter(graph, node)
     emit.take_over(emit("Cast", node.inputs[0], like=node.outputs[0], to=ir.DataType.BOOL))
 
 
 def _repeat_by_expand(graph: ir.Graph, node: ir.Node) -> bool:
     """Put Unsqueeze, Expand and Reshape in the place of a Resize that repeats pixels; say whether it did."""
-    before, after = _sizes(node.inputs[0]), _sizes(node.outputs[0])
+    before, after = sizes_of(node.inputs[0]), sizes_of(node.outputs[0])
     if node.op_type != "Resize" or before is None or after is None or len(before) != 4 or before[:2] != after[:2]:
         return False
     if any(node.attributes.get_string(name) != value for name, value in _REPEATS.items()):
@@ -90,7 +81,7 @@ def _repeat_by_expand(graph: ir.Graph, node: ir.Node) -> bool:
     repeats = [end // size for size, end in zip(before[2:], after[2:], strict=True)]
     if [size * repeat for size, repeat in zip(before[2:], repeats, strict=True)] != list(after[2:]):
         return False
-    emit = _Inserter(graph, node)
+    emit = Inserter(graph, node)
     spread = [*before[:2], before[2], repeats[0], before[3], repeats[1]]
     single = emit("Unsqueeze", node.inputs[0], emit.integers([3, 5]), like=node.outputs[0])
     repeated = emit("Expand", single, emit.integers(spread), like=node.outputs[0])
@@ -102,7 +93,7 @@ def _repeat_by_expand(graph: ir.Graph, node: ir.Node) -> bool:
 
 def _in_float32(graph: ir.Graph, node: ir.Node) -> None:
     """Compute one node in float32, between casts."""
-    emit = _Inserter(graph, node)
+    emit = Inserter(graph, node)
     for index, value in enumerate(node.inputs):
         if value is not None and _is_bfloat16(value):
             node.replace_input_with(index, emit("Cast", value, like=value, dtype=_FLOAT, to=_FLOAT))
@@ -119,50 +110,5 @@ def _in_float32(graph: ir.Graph, node: ir.Node) -> None:
         graph.outputs[:] = [narrow if output is result else output for output in graph.outputs]
 
 
-class _Inserter:
-    """Puts nodes before a given one, named after its result."""
-
-    def __init__(self, graph: ir.Graph, before: ir.Node) -> None:
-        self._graph, self._before = graph, before
-        self._prefix, self._count = before.outputs[0].name, 0
-
-    def __call__(
-        self, op_type: str, *inputs: ir.Value | None, like: ir.Value, dtype: ir.DataType | None = None, **values: int
-    ) -> ir.Value:
-        """Insert a node with attributes and return its result, with shape and type of another value."""
-        made = ir.node(op_type, list(inputs), dict(values), num_outputs=1)
-        self._graph.insert_before(self._before, made)
-        result = made.outputs[0]
-        result.name, result.shape = self._name(), like.shape
-        result.type = like.type if dtype is None else ir.TensorType(dtype)
-        return result
-
-    def integers(self, values: Sequence[int]) -> ir.Value:
-        """Return a constant."""
-        name = self._name()
-        value = ir.Value(name=name, shape=ir.Shape((len(values),)), type=ir.TensorType(ir.DataType.INT64))
-        value.const_value = ir.tensor(np.array(values, np.int64), name=name)
-        self._graph.register_initializer(value)
-        return value
-
-    def take_over(self, value: ir.Value) -> None:
-        """Put a value in the place of the node's result, under its name; the node is removed."""
-        old = self._before.outputs[0]
-        value.name, old.name = old.name, f"{old.name}.replaced"
-        old.replace_all_uses_with(value, replace_graph_outputs=True)
-        self._graph.remove(self._before, safe=True)
-
-    def _name(self) -> str:
-        self._count += 1
-        return f"{self._prefix}.cuda_{self._count}"
-
-
 def _is_bfloat16(value: ir.Value | None) -> bool:
     return value is not None and value.dtype == ir.DataType.BFLOAT16
-
-
-def _sizes(value: ir.Value | None) -> tuple[int, ...] | None:
-    """Return a static shape; None where it is not known."""
-    if value is None or value.shape is None or not value.shape.is_static():
-        return None
-    return tuple(int(size) for size in value.shape.numpy())

@@ -8,6 +8,8 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.tape import Tape
 
+from impasto.export.arithmetic import COMPARISONS, Arithmetic
+
 _TYPES = {
     np.dtype(np.float32): ir.DataType.FLOAT,
     np.dtype(np.float64): ir.DataType.DOUBLE,
@@ -17,82 +19,27 @@ _TYPES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Quantity:
-    """A value with its type; its operators append nodes to the algebra's tape.
-
-    Numbers take the type of the other operand. ``==`` is `equals`, because Python has another use for it.
-    """
+class Quantity(Arithmetic):
+    """A value with its type; its operators append nodes to the algebra's tape."""
 
     algebra: "Algebra"
     value: ir.Value
     dtype: np.dtype[Any]
 
-    def __add__(self, other: "Operand") -> "Quantity":
-        return self._binary("Add", other)
+    def apply(self, op_type: str, *operands: "Operand") -> "Quantity":
+        """Append a node whose operands have one type.
 
-    def __sub__(self, other: "Operand") -> "Quantity":
-        return self._binary("Sub", other)
-
-    def __rsub__(self, other: float) -> "Quantity":
-        return self.algebra.number(other, self.dtype) - self
-
-    def __mul__(self, other: "Operand") -> "Quantity":
-        return self._binary("Mul", other)
-
-    def __truediv__(self, other: "Operand") -> "Quantity":
-        return self._binary("Div", other)
-
-    def __rtruediv__(self, other: float) -> "Quantity":
-        return self.algebra.number(other, self.dtype) / self
-
-    def __pow__(self, exponent: float) -> "Quantity":
-        return self._binary("Pow", exponent)
-
-    def __matmul__(self, other: "Quantity") -> "Quantity":
-        return self._binary("MatMul", other)
-
-    def __neg__(self) -> "Quantity":
-        return self._unary("Neg")
-
-    def __abs__(self) -> "Quantity":
-        return self._unary("Abs")
-
-    def __lt__(self, other: "Operand") -> "Quantity":
-        return self._binary("Less", other, np.bool_)
-
-    def __gt__(self, other: "Operand") -> "Quantity":
-        return self._binary("Greater", other, np.bool_)
-
-    def __le__(self, other: "Operand") -> "Quantity":
-        return self._binary("LessOrEqual", other, np.bool_)
-
-    def __ge__(self, other: "Operand") -> "Quantity":
-        return self._binary("GreaterOrEqual", other, np.bool_)
-
-    def equals(self, other: "Operand") -> "Quantity":
-        """Return where both are equal."""
-        return self._binary("Equal", other, np.bool_)
-
-    def __and__(self, other: "Quantity") -> "Quantity":
-        return self._binary("And", other)
-
-    def __or__(self, other: "Quantity") -> "Quantity":
-        return self._binary("Or", other)
-
-    def __invert__(self) -> "Quantity":
-        return self._unary("Not")
+        Raises:
+            TypeError: they have not.
+        """
+        found = [item if isinstance(item, Quantity) else self.algebra.number(item, self.dtype) for item in operands]
+        if any(item.dtype != self.dtype for item in found):
+            raise TypeError(f"{op_type} of {' and '.join(str(item.dtype) for item in found)}; cast one of them")
+        return self.algebra.op(op_type, *found, dtype=np.bool_ if op_type in COMPARISONS else self.dtype)
 
     def sqrt(self) -> "Quantity":
         """Return the square root."""
-        return self._unary("Sqrt")
-
-    def floor(self) -> "Quantity":
-        """Return the largest whole number that is not above."""
-        return self._unary("Floor")
-
-    def log(self) -> "Quantity":
-        """Return the natural logarithm."""
-        return self._unary("Log")
+        return self.unary("Sqrt")
 
     def is_finite(self) -> "Quantity":
         """Return where it is neither infinite nor NaN."""
@@ -123,15 +70,6 @@ class Quantity:
     def largest(self, axis: int) -> "Quantity":
         """Return the maximum over an axis, which stays with size 1."""
         return self.algebra.op("ReduceMax", self, self.algebra.ints(axis).value, dtype=self.dtype, keepdims=1)
-
-    def _unary(self, op_type: str) -> "Quantity":
-        return self.algebra.op(op_type, self, dtype=self.dtype)
-
-    def _binary(self, op_type: str, other: "Operand", dtype: Any = None) -> "Quantity":
-        operand = other if isinstance(other, Quantity) else self.algebra.number(other, self.dtype)
-        if operand.dtype != self.dtype:
-            raise TypeError(f"{op_type} of {self.dtype} and {operand.dtype}; cast one of them")
-        return self.algebra.op(op_type, self, operand, dtype=np.dtype(dtype or self.dtype))
 
 
 Operand = Quantity | float

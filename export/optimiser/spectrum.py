@@ -60,7 +60,7 @@ class SpectralProduct:
         """
         where, spectrum = self._algebra.where, self._spectrum
         early = learnt < spectrum.first_pairs
-        turn = ((learnt / spectrum.every).floor() * spectrum.every).equals(learnt)
+        turn = ((learnt / spectrum.every).unary("Floor") * spectrum.every).equals(learnt)
         steady = where(early, self._number(spectrum.memory), self._number(spectrum.memory**spectrum.every))
         growing = 1.0 - 1.0 / (learnt + (1 + spectrum.prior_pairs))
         memory = where(steady < growing, steady, growing).reshape(0, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""What a step reads and leaves behind, per sample."""
+"""The state of the optimiser, which a step reads and replaces, per sample."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class Code(IntEnum):
-    """How a sample stands; the names are those of `impasto.engine.optimisers.solution.Outcome`."""
+    """The state of a sample's run; the names are those of `impasto.engine.optimisers.solution.Outcome`."""
 
     RUNNING = 0
     ITERATIONS_DONE = 1
@@ -35,7 +35,7 @@ SCALARS = (
     "taken",  # step size of the last accepted step
     "code",  # a Code
     "factor",  # of the terms' weights in the evaluation under way, for float16's sake
-    "attempts",  # evaluations in a row that only told the factor
+    "attempts",  # evaluations in a row that served to find the factor alone
 )
 """Columns of the state `scalars`, float64."""
 
@@ -45,7 +45,7 @@ REPORTED = ("loss", "taken", "iteration", "evaluations", "code")
 
 @dataclass(frozen=True)
 class Spectrum:
-    """How the initial inverse tells curvature apart: `impasto.engine.optimisers.initial_inverse.SpectralInverse`.
+    """How the initial inverse distinguishes curvatures: `impasto.engine.optimisers.initial_inverse.SpectralInverse`.
 
     Attributes:
         band: of each entry of the spectrum in the order of `real_fourier`, [H, W], from 0.

@@ -143,14 +143,14 @@ class _Step:
         return self._algebra.where(finite, loss, math.inf), finite
 
     def _repeated(self, gradient: Quantity, finite: Quantity) -> Quantity:
-        """Follow the gradient's magnitude with the factor; return where the evaluation only told that."""
+        """Follow the gradient's magnitude with the factor; return where the evaluation served for that alone."""
         where, old, new = self._algebra.where, self._old, self._new
         if self._form.scale is None:
             return self._algebra.constant("never", np.zeros((1, 1), np.bool_))
         wanted, tolerated, back_off, most = self._form.scale
         largest = abs(gradient).largest(1).cast(np.float64)
         something = largest > 0
-        exponent = (where(something & finite, largest, 1.0).log() / math.log(2)).floor() + 1
+        exponent = (where(something & finite, largest, 1.0).unary("Log") / math.log(2)).unary("Floor") + 1
         off = where(something, wanted - exponent, 0.0)
         off = where(finite, where(abs(off) > tolerated, off, 0.0), float(-back_off))
         running = old["code"].equals(Code.RUNNING)
@@ -213,7 +213,7 @@ class _Step:
         point: tuple[Quantity, Quantity],
         directions: tuple[Quantity, Quantity],
     ) -> tuple[Pairs, Quantity]:
-        """Decide how to go on: along the new direction, with a shorter step, steepest, or not at all.
+        """Choose the next search: along the new direction, with a shorter step, along the steepest, or none.
 
         Returns:
             The history, cleared where its direction did not help; and the direction.

@@ -1,6 +1,7 @@
 """The table of gradient rules, one module per family of operators."""
 
-from impasto.export.vjp_rules import (
+# Importing a family registers its rules.
+from impasto.export.vjp_rules import (  # noqa: F401
     activations,
     arithmetic,
     convolution,
@@ -21,20 +22,3 @@ from impasto.export.vjp_rules.inspection import describe
 from impasto.export.vjp_rules.table import FLAT, RULES, Rule, rule, supported_operators
 
 __all__ = ["FLAT", "RULES", "Emission", "GradientError", "Rule", "describe", "rule", "supported_operators"]
-
-# Importing a family registers its rules.
-_FAMILIES = (
-    activations,
-    arithmetic,
-    convolution,
-    einsum,
-    elementwise,
-    indexing,
-    linear,
-    normalization,
-    padding,
-    pooling,
-    reduction,
-    resampling,
-    shape,
-)

@@ -11,25 +11,12 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from impasto.export.vjp_rules.elementwise import unary
+from impasto.export.vjp_rules.elementwise import Expression, formula_rules
 from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.inspection import given
 from impasto.export.vjp_rules.table import Cotangents, rule
 
 SELU_ALPHA, SELU_GAMMA = 1.6732632423543772, 1.0507009873554805  # the defaults of the ONNX standard
-
-
-@unary("Relu")
-def relu(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Pass the cotangent where y > 0. Execution providers' lowerings look for these two nodes."""
-    return emit.op("Where", emit.op("Greater", y, 0.0), d, 0.0)
-
-
-@unary("LeakyRelu")
-def leaky_relu(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d where x > 0, else alpha d."""
-    scaled = emit.op("Mul", d, node.attributes.get_float("alpha", 0.01))
-    return emit.op("Where", emit.op("Greater", x, 0.0), d, scaled)
 
 
 @rule("PRelu", broadcasts=True)
@@ -42,113 +29,89 @@ def parametric_relu(emit: Emission, node: ir.Node, cotangents: Cotangents, wante
     return [d_x, d_slope]
 
 
-@unary("ThresholdedRelu")
-def thresholded_relu(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d where x > alpha."""
-    return emit.op("Where", emit.op("Greater", x, node.attributes.get_float("alpha", 1.0)), d, 0.0)
+def _leaky_relu(x: Expression, y: Expression, d: Expression, alpha: float = 0.01) -> Expression:
+    scaled = d * alpha
+    return (x > 0.0).where(d, scaled)
 
 
-@unary("Elu")
-def elu(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d where x > 0, else d alpha exp(x) = d (y + alpha)."""
-    slope = emit.op("Add", y, node.attributes.get_float("alpha", 1.0))
-    return emit.op("Where", emit.op("Greater", x, 0.0), d, emit.op("Mul", d, slope))
+def _elu(x: Expression, y: Expression, d: Expression, alpha: float = 1.0) -> Expression:
+    slope = y + alpha  # alpha exp(x) where x <= 0
+    return (x > 0.0).where(d, d * slope)
 
 
-@unary("Selu")
-def selu(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit gamma d where x > 0, else d gamma alpha exp(x) = d (y + gamma alpha)."""
-    gamma = node.attributes.get_float("gamma", SELU_GAMMA)
-    slope = emit.op("Add", y, gamma * node.attributes.get_float("alpha", SELU_ALPHA))
-    return emit.op("Mul", d, emit.op("Where", emit.op("Greater", x, 0.0), gamma, slope))
+def _selu(
+    x: Expression, y: Expression, d: Expression, alpha: float = SELU_ALPHA, gamma: float = SELU_GAMMA
+) -> Expression:
+    slope = y + gamma * alpha  # gamma alpha exp(x) where x <= 0
+    return d * (x > 0.0).where(gamma, slope)
 
 
-@unary("Celu")
-def celu(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d where x > 0, else d exp(x / alpha) = d (y / alpha + 1)."""
-    slope = emit.op("Add", emit.op("Mul", y, 1.0 / node.attributes.get_float("alpha", 1.0)), 1.0)
-    return emit.op("Where", emit.op("Greater", x, 0.0), d, emit.op("Mul", d, slope))
+def _celu(x: Expression, y: Expression, d: Expression, alpha: float = 1.0) -> Expression:
+    slope = y * (1.0 / alpha) + 1.0  # exp(x / alpha) where x <= 0
+    return (x > 0.0).where(d, d * slope)
 
 
-@unary("Sigmoid")
-def sigmoid(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d y (1 - y)."""
-    return emit.op("Mul", d, emit.op("Mul", y, emit.op("Sub", 1.0, y)))
+def _hard_swish(x: Expression, y: Expression, d: Expression) -> Expression:
+    slope = x * (1.0 / 3.0) + 0.5
+    upper = (x >= 3.0).where(1.0, slope)
+    return d * (x <= -3.0).where(0.0, upper)
 
 
-@unary("HardSigmoid")
-def hard_sigmoid(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit alpha d where 0 < y < 1."""
-    inside = emit.op("And", emit.op("Greater", y, 0.0), emit.op("Less", y, 1.0))
-    return emit.op("Where", inside, emit.op("Mul", d, node.attributes.get_float("alpha", 0.2)), 0.0)
+def _softsign(x: Expression, y: Expression, d: Expression) -> Expression:
+    divisor = abs(x) + 1.0
+    return d / (divisor * divisor)
 
 
-@unary("HardSwish")
-def hard_swish(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d (x / 3 + 1 / 2) where -3 < x < 3, 0 below and d above."""
-    slope = emit.op("Add", emit.op("Mul", x, 1.0 / 3.0), 0.5)
-    upper = emit.op("Where", emit.op("GreaterOrEqual", x, 3.0), 1.0, slope)
-    return emit.op("Mul", d, emit.op("Where", emit.op("LessOrEqual", x, -3.0), 0.0, upper))
+def _swish(x: Expression, y: Expression, d: Expression, alpha: float = 1.0) -> Expression:
+    gate = (x if alpha == 1.0 else x * alpha).unary("Sigmoid")
+    rest = y * alpha * (1.0 - gate)
+    return d * (gate + rest)
 
 
-@unary("Tanh")
-def hyperbolic_tangent(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d (1 - y^2)."""
-    return emit.op("Mul", d, emit.op("Sub", 1.0, emit.op("Mul", y, y)))
+def _mish(x: Expression, y: Expression, d: Expression) -> Expression:
+    gate = x.unary("Softplus").unary("Tanh")
+    rest = x.unary("Sigmoid") * (1.0 - gate * gate)
+    return d * (gate + x * rest)
 
 
-@unary("Softplus")
-def softplus(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d sigmoid(x)."""
-    return emit.op("Mul", d, emit.op("Sigmoid", x))
+def _gelu(x: Expression, y: Expression, d: Expression, approximate: str = "none") -> Expression:
+    return d * (_gelu_tanh_slope(x) if approximate == "tanh" else _gelu_slope(x))
 
 
-@unary("Softsign")
-def softsign(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d / (1 + |x|)^2."""
-    divisor = emit.op("Add", emit.op("Abs", x), 1.0)
-    return emit.op("Div", d, emit.op("Mul", divisor, divisor))
+def _gelu_slope(x: Expression) -> Expression:
+    """Emit Phi(x) + x phi(x), Phi the normal distribution."""
+    half = (x * math.sqrt(0.5)).unary("Erf") * 0.5
+    bell = (x * x * -0.5).unary("Exp")
+    density = bell * (1.0 / math.sqrt(2.0 * math.pi))
+    return half + 0.5 + x * density
 
 
-@unary("Swish")
-def swish(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d (s + alpha y (1 - s)) with s = sigmoid(alpha x)."""
-    alpha = node.attributes.get_float("alpha", 1.0)
-    gate = emit.op("Sigmoid", x if alpha == 1.0 else emit.op("Mul", x, alpha))
-    rest = emit.op("Mul", emit.op("Mul", y, alpha), emit.op("Sub", 1.0, gate))
-    return emit.op("Mul", d, emit.op("Add", gate, rest))
-
-
-@unary("Mish")
-def mish(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d (t + x sigmoid(x) (1 - t^2)) with t = tanh(softplus(x))."""
-    gate = emit.op("Tanh", emit.op("Softplus", x))
-    rest = emit.op("Mul", emit.op("Sigmoid", x), emit.op("Sub", 1.0, emit.op("Mul", gate, gate)))
-    return emit.op("Mul", d, emit.op("Add", gate, emit.op("Mul", x, rest)))
-
-
-@unary("Gelu")
-def gelu(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Differentiate x Phi(x), Phi the normal distribution or its approximation by a hyperbolic tangent."""
-    approximation = node.attributes.get_string("approximate", "none")
-    slope = _gelu_tanh_slope(emit, x) if approximation == "tanh" else _gelu_slope(emit, x)
-    return emit.op("Mul", d, slope)
-
-
-def _gelu_slope(emit: Emission, x: ir.Value) -> ir.Value:
-    """Emit Phi(x) + x phi(x)."""
-    half = emit.op("Mul", emit.op("Erf", emit.op("Mul", x, math.sqrt(0.5))), 0.5)
-    bell = emit.op("Exp", emit.op("Mul", emit.op("Mul", x, x), -0.5))
-    density = emit.op("Mul", bell, 1.0 / math.sqrt(2.0 * math.pi))
-    return emit.op("Add", emit.op("Add", half, 0.5), emit.op("Mul", x, density))
-
-
-def _gelu_tanh_slope(emit: Emission, x: ir.Value) -> ir.Value:
+def _gelu_tanh_slope(x: Expression) -> Expression:
     """Emit (1 + t) / 2 + x (1 - t^2) u' / 2 with t = tanh(u), u = sqrt(2 / pi) (x + 0.044715 x^3)."""
     scale, cubic = math.sqrt(2.0 / math.pi), 0.044715
-    square = emit.op("Mul", x, x)
-    u = emit.op("Mul", x, emit.op("Add", emit.op("Mul", square, scale * cubic), scale))
-    t = emit.op("Tanh", u)
-    d_u = emit.op("Add", emit.op("Mul", square, 1.5 * scale * cubic), 0.5 * scale)
-    bump = emit.op("Mul", emit.op("Sub", 1.0, emit.op("Mul", t, t)), d_u)
-    return emit.op("Add", emit.op("Add", emit.op("Mul", t, 0.5), 0.5), emit.op("Mul", x, bump))
+    square = x * x
+    t = (x * (square * (scale * cubic) + scale)).unary("Tanh")
+    d_u = square * (1.5 * scale * cubic) + 0.5 * scale
+    bump = (1.0 - t * t) * d_u
+    return t * 0.5 + 0.5 + x * bump
+
+
+formula_rules(
+    {
+        "Celu": _celu,
+        "Elu": _elu,
+        "Gelu": _gelu,
+        "HardSigmoid": lambda x, y, d, alpha=0.2: ((y > 0.0) & (y < 1.0)).where(d * alpha, 0.0),
+        "HardSwish": _hard_swish,
+        "LeakyRelu": _leaky_relu,
+        "Mish": _mish,
+        "Relu": lambda x, y, d: (y > 0.0).where(d, 0.0),  # the lowerings look for these two nodes
+        "Selu": _selu,
+        "Sigmoid": lambda x, y, d: d * (y * (1.0 - y)),
+        "Softplus": lambda x, y, d: d * x.unary("Sigmoid"),
+        "Softsign": _softsign,
+        "Swish": _swish,
+        "Tanh": lambda x, y, d: d * (1.0 - y * y),
+        "ThresholdedRelu": lambda x, y, d, alpha=1.0: (x > alpha).where(d, 0.0),
+    }
+)

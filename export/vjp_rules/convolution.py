@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.inspection import given, static_shape
+from impasto.export.vjp_rules.padding import cropped
 from impasto.export.vjp_rules.table import Cotangents, rule
 from impasto.export.vjp_rules.windows import Windows, windows
 
@@ -68,30 +69,15 @@ def _scatter(
     if geometry.is_dense:
         before = [extent - 1 - pad for extent, pad in zip(geometry.extent, geometry.before, strict=True)]
         after = [extent - 1 - pad for extent, pad in zip(geometry.extent, geometry.after, strict=True)]
-        cropped = _cropped(emit, d, before, after)
+        # Negative pads, as of a 1x1 kernel with padding: cut what only met the padding.
+        outside = [(max(-first, 0), max(-last, 0)) for first, last in zip(before, after, strict=True)]
+        inner = cropped(emit, d, [(0, 0), (0, 0), *outside])
         pads = [max(pad, 0) for pad in (*before, *after)]
         turned = _turned(emit, node, w, group)
-        return emit.op("Conv", cropped, turned, **_attributes(geometry, group), pads=pads)
+        return emit.op("Conv", inner, turned, **_attributes(geometry, group), pads=pads)
     sizes, counts = static_shape(node, x)[2:], static_shape(node, node.outputs[0])[2:]
     reach = geometry.reach_after(sizes, counts)
-    return emit.op(
-        "ConvTranspose",
-        d,
-        w,
-        **_attributes(geometry, group),
-        pads=[*geometry.before, *(max(end, 0) for end in reach)],
-        output_padding=[max(-end, 0) for end in reach],
-    )
-
-
-def _cropped(emit: Emission, d: ir.Value, before: Sequence[int], after: Sequence[int]) -> ir.Value:
-    """Cut what only ever met padding (a 1x1 kernel with pads does that): where the transposed pads are negative."""
-    axes = [axis for axis in range(len(before)) if before[axis] < 0 or after[axis] < 0]
-    if not axes:
-        return d
-    starts = [max(-before[axis], 0) for axis in axes]
-    ends = [min(after[axis], 0) or 2**31 - 1 for axis in axes]
-    return emit.op("Slice", d, starts, ends, [axis + 2 for axis in axes])
+    return emit.op("ConvTranspose", d, w, **geometry.scatter_attributes(reach, group))
 
 
 def _turned(emit: Emission, node: ir.Node, w: ir.Value, group: int) -> ir.Value:
@@ -169,8 +155,4 @@ def _cropping_windows(node: ir.Node, x: ir.Value, kernel: tuple[int, ...]) -> Wi
     extra = node.attributes.get_ints("output_padding", (0,) * axes)
     sizes, counts = static_shape(node, node.outputs[0])[2:], static_shape(node, x)[2:]
     totals = [reach + add for reach, add in zip(unpadded.reach_after(sizes, counts), extra, strict=True)]
-    halves = tuple(max(total, 0) // 2 for total in totals)
-    others = tuple(max(total, 0) - half for total, half in zip(totals, halves, strict=True))
-    is_upper = node.attributes.get_string("auto_pad", "NOTSET") == "SAME_UPPER"
-    before, after = (halves, others) if is_upper else (others, halves)
-    return Windows(kernel, strides, dilations, before, after)
+    return unpadded.padded(totals, is_upper=node.attributes.get_string("auto_pad", "NOTSET") == "SAME_UPPER")

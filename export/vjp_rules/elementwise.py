@@ -1,157 +1,100 @@
-"""Rules of operators that map each element by itself: powers, exponentials, trigonometry, type changes.
+"""Rules of operators that map each element by itself, written as formulas, and the table of most of them.
 
-Supported: Abs, Acos, Acosh, Asin, Asinh, Atan, Atanh, Cast and CastLike (between floating-point types), Cos, Cosh,
-Dropout (inference), Erf, Exp, Identity, Log, Neg, Reciprocal, Sin, Sinh, Sqrt, Tan. Activations are next door.
-The derivative of Abs at exactly 0 is 0.
+Supported here: Abs, Acos, Acosh, Asin, Asinh, Atan, Atanh, Cast and CastLike (between floating-point types), Cos, Cosh,
+Dropout (inference), Erf, Exp, Identity, Log, Neg, Reciprocal, Sin, Sinh, Sqrt, Tan. Activations have a module of their
+own. The derivative of Abs at exactly 0 is 0.
 """
 
+import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from impasto.export.arithmetic import Arithmetic
 from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
-from impasto.export.vjp_rules.inspection import constant_array, describe, given
-from impasto.export.vjp_rules.table import Cotangents, rule
-
-UnaryFunction = Callable[[Emission, ir.Node, ir.Value, ir.Value, ir.Value], ir.Value]
+from impasto.export.vjp_rules.inspection import constant_array, describe
+from impasto.export.vjp_rules.table import first_input_rule
 
 
-def unary(*op_types: str) -> Callable[[UnaryFunction], UnaryFunction]:
-    """Register ``function(emit, node, x, y, d) -> d_x`` for operators y = f(x) of one input."""
+@dataclass(frozen=True, eq=False)
+class Expression(Arithmetic):
+    """A value in a formula; its operators emit nodes in the order in which Python evaluates them."""
 
-    def register(function: UnaryFunction) -> UnaryFunction:
-        def apply(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
-            d, x = given(cotangents[0]), given(node.inputs[0])
-            return [function(emit, node, x, node.outputs[0], d)]
+    emit: Emission
+    value: ir.Value
 
-        rule(*op_types, inputs=(0,))(apply)
-        return function
+    def apply(self, op_type: str, *operands: "Expression | float") -> "Expression":
+        """Emit a node."""
+        values = [item.value if isinstance(item, Expression) else item for item in operands]
+        return Expression(self.emit, self.emit.op(op_type, *values))
 
-    return register
-
-
-@unary("Identity")
-def identity(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Pass the cotangent on."""
-    return d
+    def where(self, yes: "Expression | float", no: "Expression | float") -> "Expression":
+        """Emit one or the other, by a condition."""
+        return self.apply("Where", self, yes, no)
 
 
-@unary("Dropout")
-def dropout(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
+Formula = Callable[..., Expression]
+"""Called as ``formula(x, y, d)`` for y = f(x); further parameters are attributes of the node, with their defaults."""
+
+
+def formula_rules(formulas: Mapping[str, Formula]) -> None:
+    """Register each formula as the rule of the operator that is its key."""
+    for op_type, formula in formulas.items():
+        first_input_rule(op_type)(_applied(formula))
+
+
+def _applied(formula: Formula) -> Callable[[Emission, ir.Node, ir.Value, ir.Value], ir.Value]:
+    """Return a rule that emits the nodes of a formula."""
+    defaults = {name: item.default for name, item in list(inspect.signature(formula).parameters.items())[3:]}
+
+    def apply(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
+        attributes = {
+            name: (node.attributes.get_string if isinstance(default, str) else node.attributes.get_float)(name, default)
+            for name, default in defaults.items()
+        }
+        return formula(*(Expression(emit, value) for value in (x, node.outputs[0], d)), **attributes).value
+
+    return apply
+
+
+formula_rules(
+    {
+        "Abs": lambda x, y, d: d * x.unary("Sign"),
+        "Acos": lambda x, y, d: -(d / (1.0 - x * x).unary("Sqrt")),
+        "Acosh": lambda x, y, d: d / (x * x + -1.0).unary("Sqrt"),
+        "Asin": lambda x, y, d: d / (1.0 - x * x).unary("Sqrt"),
+        "Asinh": lambda x, y, d: d / (x * x + 1.0).unary("Sqrt"),
+        "Atan": lambda x, y, d: d / (x * x + 1.0),
+        "Atanh": lambda x, y, d: d / (1.0 - x * x),
+        "Cos": lambda x, y, d: -(d * x.unary("Sin")),
+        "Cosh": lambda x, y, d: d * x.unary("Sinh"),
+        "Erf": lambda x, y, d: d * ((-(x * x)).unary("Exp") * (2.0 / math.sqrt(math.pi))),
+        "Exp": lambda x, y, d: d * y,
+        "Identity": lambda x, y, d: d,
+        "Log": lambda x, y, d: d / x,
+        "Neg": lambda x, y, d: -d,
+        "Reciprocal": lambda x, y, d: -(d * (y * y)),
+        "Sin": lambda x, y, d: d * x.unary("Cos"),
+        "Sinh": lambda x, y, d: d * x.unary("Cosh"),
+        "Sqrt": lambda x, y, d: d * 0.5 / y,
+        "Tan": lambda x, y, d: d * (y * y + 1.0),
+    }
+)
+
+
+@first_input_rule("Cast", "CastLike")
+def cast(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
+    """Cast the cotangent back."""
+    return emit.cast(d, x)
+
+
+@first_input_rule("Dropout")
+def dropout(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Pass the cotangent on: in inference nothing is dropped."""
     is_training = constant_array(node, 2)
     if is_training is not None and is_training.any():
         raise GradientError(f"{describe(node)} is in training mode; export the model for inference")
     return d
-
-
-@unary("Cast", "CastLike")
-def cast(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Cast the cotangent back."""
-    return emit.cast(d, x)
-
-
-@unary("Abs")
-def absolute(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d sign(x)."""
-    return emit.op("Mul", d, emit.op("Sign", x))
-
-
-@unary("Neg")
-def negate(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit -d."""
-    return emit.op("Neg", d)
-
-
-@unary("Sqrt")
-def square_root(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d / (2 sqrt(x))."""
-    return emit.op("Div", emit.op("Mul", d, 0.5), y)
-
-
-@unary("Reciprocal")
-def reciprocal(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit -d / x^2."""
-    return emit.op("Neg", emit.op("Mul", d, emit.op("Mul", y, y)))
-
-
-@unary("Exp")
-def exponential(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d exp(x)."""
-    return emit.op("Mul", d, y)
-
-
-@unary("Log")
-def logarithm(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d / x."""
-    return emit.op("Div", d, x)
-
-
-@unary("Erf")
-def error_function(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d 2 / sqrt(pi) exp(-x^2)."""
-    bell = emit.op("Exp", emit.op("Neg", emit.op("Mul", x, x)))
-    return emit.op("Mul", d, emit.op("Mul", bell, 2.0 / math.sqrt(math.pi)))
-
-
-@unary("Sin")
-def sine(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d cos(x)."""
-    return emit.op("Mul", d, emit.op("Cos", x))
-
-
-@unary("Cos")
-def cosine(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit -d sin(x)."""
-    return emit.op("Neg", emit.op("Mul", d, emit.op("Sin", x)))
-
-
-@unary("Tan")
-def tangent(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d (1 + tan^2 x)."""
-    return emit.op("Mul", d, emit.op("Add", emit.op("Mul", y, y), 1.0))
-
-
-@unary("Sinh")
-def hyperbolic_sine(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d cosh(x)."""
-    return emit.op("Mul", d, emit.op("Cosh", x))
-
-
-@unary("Cosh")
-def hyperbolic_cosine(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d sinh(x)."""
-    return emit.op("Mul", d, emit.op("Sinh", x))
-
-
-@unary("Asin", "Acos")
-def arc_sine(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d / sqrt(1 - x^2), negative for the arc cosine."""
-    slope = emit.op("Div", d, emit.op("Sqrt", _one_minus_square(emit, x)))
-    return slope if node.op_type == "Asin" else emit.op("Neg", slope)
-
-
-@unary("Atan")
-def arc_tangent(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d / (1 + x^2)."""
-    return emit.op("Div", d, emit.op("Add", emit.op("Mul", x, x), 1.0))
-
-
-@unary("Asinh", "Acosh")
-def area_sine(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d / sqrt(x^2 + 1), or d / sqrt(x^2 - 1) for the area cosine."""
-    square = emit.op("Add", emit.op("Mul", x, x), 1.0 if node.op_type == "Asinh" else -1.0)
-    return emit.op("Div", d, emit.op("Sqrt", square))
-
-
-@unary("Atanh")
-def area_tangent(emit: Emission, node: ir.Node, x: ir.Value, y: ir.Value, d: ir.Value) -> ir.Value:
-    """Emit d / (1 - x^2)."""
-    return emit.op("Div", d, _one_minus_square(emit, x))
-
-
-def _one_minus_square(emit: Emission, x: ir.Value) -> ir.Value:
-    # The constant second: an emitted constant takes its type from a value beside it, wherever it stands.
-    return emit.op("Sub", 1.0, emit.op("Mul", x, x))

@@ -27,7 +27,7 @@ class Emission:
         self.opset = opset
         self.scope = "gradient"
         self._graph = graph
-        self._names = set(names)
+        self.names = set(names)
         self._nodes: list[ir.Node] = []
         self._expanded: dict[ir.Value, Sequence[int]] = {}
         self._constants: dict[object, ir.Value] = {}
@@ -42,7 +42,7 @@ class Emission:
         kept = {name: value for name, value in attributes.items() if value is not None}
         node = ir.node(op_type, inputs, attributes=kept)  # type: ignore[arg-type]
         (value,) = node.outputs
-        value.name = node.name = self.unique(f"{self.scope}.{op_type}")
+        value.name = node.name = unique_name(f"{self.scope}.{op_type}", self.names)
         result = _output_dtype(op_type, kept, inputs, dtype)
         value.type = None if result is None else ir.TensorType(result)
         if op_type == "Expand" and isinstance(operands[1], list):
@@ -64,9 +64,8 @@ class Emission:
         """Return the initializer of this content, made at first use."""
         key = (array.dtype.name, array.shape, array.tobytes())
         if key not in self._constants:
-            name = self.unique(name or _constant_name(array))
-            value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-            value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
+            name = unique_name(name or _constant_name(array), self.names)
+            value = ir.val(name, const_value=ir.tensor(array, name=name))
             self._graph.register_initializer(value)
             self._constants[key] = value
         return self._constants[key]
@@ -86,18 +85,6 @@ class Emission:
         if self.opset >= 18 or op_type == "ReduceSum":
             return self.op(op_type, value, list(axes), keepdims=keepdims)
         return self.op(op_type, value, axes=list(axes), keepdims=keepdims)
-
-    def unique(self, name: str) -> str:
-        """Return the name, with a number appended where it is taken, and take it."""
-        candidate, number = name, 1
-        while candidate in self._names:
-            candidate, number = f"{name}_{number}", number + 1
-        self._names.add(candidate)
-        return candidate
-
-    def rename(self, value: ir.Value, name: str) -> None:
-        """Name an emitted value."""
-        value.name = self.unique(name)
 
     def shape_of(self, value: ir.Value) -> ir.Value | Sequence[int]:
         """Return the shape of a value as an operand: a constant where it is static, else a Shape node."""
@@ -127,9 +114,18 @@ class Emission:
             return self.constant(operand)
         if isinstance(operand, float):
             if dtype is None:
-                raise TypeError("a float operand needs a float value beside it")
+                raise TypeError("a float operand needs another operand that is a float value")
             return self.constant(np.asarray(operand).astype(dtype.numpy()))
         return self.constant(np.array(operand, np.int64))
+
+
+def unique_name(name: str, names: set[str]) -> str:
+    """Return the name, with a number appended where it is taken, and take it."""
+    candidate, number = name, 1
+    while candidate in names:
+        candidate, number = f"{name}_{number}", number + 1
+    names.add(candidate)
+    return candidate
 
 
 def _float_dtype(operands: Sequence[Operand]) -> ir.DataType | None:

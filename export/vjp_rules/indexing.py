@@ -15,16 +15,16 @@ from impasto.export.vjp_rules.errors import GradientError
 from impasto.export.vjp_rules.folding import folded
 from impasto.export.vjp_rules.inspection import constant_ints, describe, given, known_size, rank
 from impasto.export.vjp_rules.padding import fold, runs
-from impasto.export.vjp_rules.table import Cotangents, rule
+from impasto.export.vjp_rules.table import Cotangents, first_input_rule, rule
 
 MOST_RUNS = 4  # more are cheaper as one scatter
 SCATTER_OPSET = 16  # the first with reduction="add"
 
 
-@rule("Gather", inputs=(0,))
-def gather(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("Gather")
+def gather(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Add every element of d up where it was taken from."""
-    d, (x, indices) = given(cotangents[0]), map(given, node.inputs)
+    indices = given(node.inputs[1])
     axes, taken_axes = rank(node, x), rank(node, indices)
     axis = node.attributes.get_int("axis", 0) % axes
     size = known_size(x, axis)
@@ -32,8 +32,8 @@ def gather(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequen
         constant = np.array(constant_ints(node, 1)) % size
         if taken_axes <= 1 and 0 < len(list(runs(constant))) <= MOST_RUNS:
             kept = emit.op("Unsqueeze", d, [axis]) if taken_axes == 0 else d
-            return [fold(emit, kept, axis, axes, constant, size)]
-    return [_gather_scattered(emit, node, d, x, indices, axis)]
+            return fold(emit, kept, axis, axes, constant, size)
+    return _gather_scattered(emit, node, d, x, indices, axis)
 
 
 def _gather_scattered(
@@ -52,50 +52,33 @@ def _gather_scattered(
     return emit.op("Transpose", result, perm=[int(other) for other in np.argsort(ahead)]) if axis else result
 
 
-@rule("GatherElements", inputs=(0,))
-def gather_elements(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("GatherElements")
+def gather_elements(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Add every element of d up where it was taken from."""
-    x, indices = map(given, node.inputs)
     axis = node.attributes.get_int("axis", 0)
-    zeros = _zeros(emit, node, x)
-    return [emit.op("ScatterElements", zeros, indices, cotangents[0], axis=axis, reduction="add")]
+    return emit.op("ScatterElements", _zeros(emit, node, x), node.inputs[1], d, axis=axis, reduction="add")
 
 
-@rule("GatherND", inputs=(0,))
-def gather_nd(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("GatherND")
+def gather_nd(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Add every slice of d up where it was taken from."""
     if node.attributes.get_int("batch_dims", 0):
         raise GradientError(f"{describe(node)} has batch_dims, for which there is no gradient rule; use 0")
-    x, indices = map(given, node.inputs)
-    return [emit.op("ScatterND", _zeros(emit, node, x), indices, cotangents[0], reduction="add")]
+    return emit.op("ScatterND", _zeros(emit, node, x), node.inputs[1], d, reduction="add")
 
 
-@rule("ScatterElements", inputs=(0, 2))
-def scatter_elements(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
-    """Pass d where nothing was put, and to the updates what is where they were put."""
+@rule("ScatterElements", "ScatterND", inputs=(0, 2))
+def scatter(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Pass d where nothing was put, and pass to the updates the elements of d where they were put."""
     _refuse_reduction(node)
     d, (_, indices, updates) = given(cotangents[0]), map(given, node.inputs)
-    axis = node.attributes.get_int("axis", 0)
+    axis = node.attributes.get_int("axis", 0) if node.op_type == "ScatterElements" else None
     d_x = d_updates = None
     if wanted[0]:
         zeros = emit.op("Expand", emit.array(0.0, d), emit.shape_of(updates))
-        d_x = emit.op("ScatterElements", d, indices, zeros, axis=axis)
+        d_x = emit.op(node.op_type, d, indices, zeros, axis=axis)
     if wanted[2]:
-        d_updates = emit.op("GatherElements", d, indices, axis=axis)
-    return [d_x, None, d_updates]
-
-
-@rule("ScatterND", inputs=(0, 2))
-def scatter_nd(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
-    """Pass d where nothing was put, and to the updates what is where they were put."""
-    _refuse_reduction(node)
-    d, (_, indices, updates) = given(cotangents[0]), map(given, node.inputs)
-    d_x = d_updates = None
-    if wanted[0]:
-        zeros = emit.op("Expand", emit.array(0.0, d), emit.shape_of(updates))
-        d_x = emit.op("ScatterND", d, indices, zeros)
-    if wanted[2]:
-        d_updates = emit.op("GatherND", d, indices)
+        d_updates = emit.op(node.op_type.replace("Scatter", "Gather"), d, indices, axis=axis)
     return [d_x, None, d_updates]
 
 

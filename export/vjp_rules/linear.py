@@ -59,22 +59,24 @@ def _symmetric(emit: Emission, d: ir.Value, axes: int) -> ir.Value:
 
 
 def _d_left(emit: Emission, node: ir.Node, d: ir.Value, a: ir.Value, b: ir.Value) -> ir.Value:
-    rank_a, rank_b = rank(node, a), rank(node, b)
+    rank_b = rank(node, b)
     turned = emit.op("Unsqueeze", b, [0]) if rank_b == 1 else transposed(emit, b, rank_b)
-    result = emit.op("MatMul", d, turned)
-    if rank_a == 1:
-        result = emit.op("Squeeze", result, [-2])
-    _set_batched_shape(node, result, a, b)
-    return result
+    return _as_operand(emit, node, emit.op("MatMul", d, turned), a, b, -2)
 
 
 def _d_right(emit: Emission, node: ir.Node, d: ir.Value, a: ir.Value, b: ir.Value) -> ir.Value:
-    rank_a, rank_b = rank(node, a), rank(node, b)
+    rank_a = rank(node, a)
     turned = emit.op("Unsqueeze", a, [1]) if rank_a == 1 else transposed(emit, a, rank_a)
-    result = emit.op("MatMul", turned, d)
-    if rank_b == 1:
-        result = emit.op("Squeeze", result, [-1])
-    _set_batched_shape(node, result, b, a)
+    return _as_operand(emit, node, emit.op("MatMul", turned, d), b, a, -1)
+
+
+def _as_operand(
+    emit: Emission, node: ir.Node, result: ir.Value, operand: ir.Value, other: ir.Value, vector_axis: int
+) -> ir.Value:
+    """Take away the axis that made a vector a matrix, and tell the walk the shape of the cotangent."""
+    if rank(node, operand) == 1:
+        result = emit.op("Squeeze", result, [vector_axis])
+    _set_batched_shape(node, result, operand, other)
     return result
 
 

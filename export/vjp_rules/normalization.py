@@ -14,7 +14,7 @@ import onnx_ir as ir
 from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
 from impasto.export.vjp_rules.inspection import describe, given, rank
-from impasto.export.vjp_rules.table import Cotangents, rule
+from impasto.export.vjp_rules.table import Cotangents, first_input_rule, rule
 
 _HALVES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
@@ -168,49 +168,44 @@ def _per_channel(emit: Emission, value: ir.Value, axes: int) -> ir.Value:
     return value if axes == 2 else emit.op("Reshape", value, [-1, *(1,) * (axes - 2)])
 
 
-@rule("Softmax")
-def softmax(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("Softmax")
+def softmax(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Emit y (d - sum(d y))."""
-    d, y = given(cotangents[0]), node.outputs[0]
-    axis = node.attributes.get_int("axis", -1)
+    y, axis = node.outputs[0], node.attributes.get_int("axis", -1)
     total = emit.reduce("ReduceSum", emit.op("Mul", d, y), [axis])
-    return [emit.op("Mul", emit.op("Sub", d, total), y)]
+    return emit.op("Mul", emit.op("Sub", d, total), y)
 
 
-@rule("LogSoftmax")
-def log_softmax(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("LogSoftmax")
+def log_softmax(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Emit d - exp(y) sum(d)."""
-    d, y = given(cotangents[0]), node.outputs[0]
     total = emit.reduce("ReduceSum", d, [node.attributes.get_int("axis", -1)])
-    return [emit.op("Sub", d, emit.op("Mul", emit.op("Exp", y), total))]
+    return emit.op("Sub", d, emit.op("Mul", emit.op("Exp", node.outputs[0]), total))
 
 
-@rule("LpNormalization")
-def lp_normalization(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("LpNormalization")
+def lp_normalization(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Emit (d - s sum(d y)) / norm, where s = y for the 2-norm and sign(x) for the 1-norm."""
-    d, x, y = given(cotangents[0]), given(node.inputs[0]), node.outputs[0]
+    y = node.outputs[0]
     axis, p = node.attributes.get_int("axis", -1), node.attributes.get_int("p", 2)
     norm = emit.reduce("ReduceL1" if p == 1 else "ReduceL2", x, [axis])
     total = emit.reduce("ReduceSum", emit.op("Mul", d, y), [axis])
     direction = emit.op("Sign", x) if p == 1 else y
-    return [emit.op("Div", emit.op("Sub", d, emit.op("Mul", direction, total)), norm)]
+    return emit.op("Div", emit.op("Sub", d, emit.op("Mul", direction, total)), norm)
 
 
-@rule("LRN")
-def local_response_normalization(
-    emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]
-) -> Cotangents:
+@first_input_rule("LRN")
+def local_response_normalization(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Differentiate y = x s^-beta, s = bias + alpha / size times the sum of squares over a window of channels."""
-    d, x, y = given(cotangents[0]), given(node.inputs[0]), node.outputs[0]
     size = node.attributes.get_int("size", 1)
     alpha, beta = node.attributes.get_float("alpha", 1e-4), node.attributes.get_float("beta", 0.75)
     before, after, axes = (size - 1) // 2, size // 2, rank(node, x)
     squares = _channel_sum(emit, emit.op("Mul", x, x), before, after, axes)
     base = emit.op("Add", emit.op("Mul", squares, alpha / size), node.attributes.get_float("bias", 1.0))
     direct = emit.op("Mul", d, emit.op("Pow", base, -beta))
-    shared = emit.op("Div", emit.op("Mul", d, y), base)
+    shared = emit.op("Div", emit.op("Mul", d, node.outputs[0]), base)
     gathered = _channel_sum(emit, shared, after, before, axes)
-    return [emit.op("Sub", direct, emit.op("Mul", emit.op("Mul", gathered, 2.0 * alpha * beta / size), x))]
+    return emit.op("Sub", direct, emit.op("Mul", emit.op("Mul", gathered, 2.0 * alpha * beta / size), x))
 
 
 def _channel_sum(emit: Emission, value: ir.Value, before: int, after: int, axes: int) -> ir.Value:

@@ -23,10 +23,10 @@ def pad(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[
     mode = node.attributes.get_string("mode", "constant")
     pads = _pads(node, rank(node, x))
     if mode == "constant":
-        inner = _cropped(emit, d, pads)
+        inner = cropped(emit, d, pads)
         d_value = None
         if len(wanted) > 2 and wanted[2]:
-            kept = _cropped(emit, d, [(max(before, 0), max(after, 0)) for before, after in pads])
+            kept = cropped(emit, d, [(max(before, 0), max(after, 0)) for before, after in pads])
             d_value = emit.op("Sub", _total(emit, d), _total(emit, kept))
             d_value = emit.op("Reshape", d_value, emit.shape_of(given(node.inputs[2])))
         return [inner if wanted[0] else None, None, d_value]
@@ -48,7 +48,7 @@ def _pads(node: ir.Node, count: int) -> list[tuple[int, int]]:
     return result
 
 
-def _cropped(emit: Emission, d: ir.Value, pads: Sequence[tuple[int, int]]) -> ir.Value:
+def cropped(emit: Emission, d: ir.Value, pads: Sequence[tuple[int, int]]) -> ir.Value:
     """Undo a padding with a constant: cut what was added, zeros for what was cut."""
     axes = [axis for axis, (before, after) in enumerate(pads) if before > 0 or after > 0]
     if axes:

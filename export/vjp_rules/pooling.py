@@ -15,37 +15,35 @@ import onnx_ir as ir
 from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.inspection import given, known_sizes, rank, static_shape
 from impasto.export.vjp_rules.reduction import divided, element_count
-from impasto.export.vjp_rules.table import Cotangents, rule
+from impasto.export.vjp_rules.table import first_input_rule
 from impasto.export.vjp_rules.windows import Windows, windows
 
 
-@rule("GlobalAveragePool")
-def global_average_pool(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("GlobalAveragePool")
+def global_average_pool(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Spread d / count over the positions."""
-    d, x = given(cotangents[0]), given(node.inputs[0])
     count = element_count(emit, x, range(2, rank(node, x)))
-    return [emit.op("Expand", divided(emit, d, count), emit.shape_of(x))]
+    return emit.op("Expand", divided(emit, d, count), emit.shape_of(x))
 
 
-@rule("GlobalMaxPool")
-def global_max_pool(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("GlobalMaxPool")
+def global_max_pool(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Send d to the first maximum of every channel."""
-    d, x = given(cotangents[0]), given(node.inputs[0])
     count = math.prod(static_shape(node, x)[2:])
     first = emit.op("ArgMax", emit.op("Reshape", x, [0, 0, -1]), axis=2, keepdims=1)
     is_first = emit.op("Equal", first, np.arange(count))
     spread = emit.op("Where", is_first, emit.op("Reshape", d, [0, 0, -1]), 0.0)
-    return [emit.op("Reshape", spread, emit.shape_of(x))]
+    return emit.op("Reshape", spread, emit.shape_of(x))
 
 
-@rule("AveragePool")
-def average_pool(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("AveragePool")
+def average_pool(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Spread d / count over every window."""
-    d, x, y = given(cotangents[0]), given(node.inputs[0]), node.outputs[0]
+    y = node.outputs[0]
     geometry = windows(node, node.attributes.get_ints("kernel_shape"), sizes_of=x, counts_of=y)
     if _tiles(node, geometry):
         mean = emit.op("Mul", d, 1.0 / math.prod(geometry.kernel))
-        return [_with_rest(emit, node, _repeat(emit, mean, geometry), geometry)]
+        return _with_rest(emit, node, _repeat(emit, mean, geometry), geometry)
     sizes, counts = static_shape(node, x)[2:], static_shape(node, y)[2:]
     includes_pad = bool(node.attributes.get_int("count_include_pad", 0))
     for axis in range(len(sizes)):
@@ -53,7 +51,8 @@ def average_pool(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: 
     images = emit.op("Reshape", d, [-1, 1, *counts])
     ones = emit.array(np.ones((1, 1, *geometry.kernel)), d)
     reach = geometry.reach_after(sizes, counts)
-    return [emit.op("Reshape", _sum_windows(emit, images, ones, geometry, reach), emit.shape_of(x))]
+    summed = emit.op("ConvTranspose", images, ones, **geometry.scatter_attributes(reach))
+    return emit.op("Reshape", summed, emit.shape_of(x))
 
 
 def _tiles(node: ir.Node, geometry: Windows) -> bool:
@@ -122,29 +121,13 @@ def _divided(emit: Emission, d: ir.Value, axis: int, axes: int, divisors: np.nda
     return emit.op("Mul", d, emit.array(1.0 / divisors.reshape(-1, *(1,) * (axes - 1 - axis)), d))
 
 
-def _sum_windows(
-    emit: Emission, values: ir.Value, kernel: ir.Value, geometry: Windows, reach: Sequence[int]
-) -> ir.Value:
-    """Add windows of values up where they overlap: the transpose of a convolution, cropped to the axis."""
-    return emit.op(
-        "ConvTranspose",
-        values,
-        kernel,
-        strides=geometry.strides,
-        dilations=geometry.dilations,
-        pads=[*geometry.before, *(max(end, 0) for end in reach)],
-        output_padding=[max(-end, 0) for end in reach],
-    )
-
-
-@rule("MaxPool")
-def max_pool(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("MaxPool")
+def max_pool(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Send d to the first maximum of every window."""
-    d, x, y = given(cotangents[0]), given(node.inputs[0]), node.outputs[0]
-    geometry = windows(node, node.attributes.get_ints("kernel_shape"), sizes_of=x, counts_of=y)
+    geometry = windows(node, node.attributes.get_ints("kernel_shape"), sizes_of=x, counts_of=node.outputs[0])
     if _tiles(node, geometry):
-        return [_repeat_to_first(emit, node, d, geometry)]
-    return [_scatter_to_first(emit, node, d, geometry)]
+        return _repeat_to_first(emit, node, d, geometry)
+    return _scatter_to_first(emit, node, d, geometry)
 
 
 def _repeat_to_first(emit: Emission, node: ir.Node, d: ir.Value, geometry: Windows) -> ir.Value:
@@ -176,7 +159,8 @@ def _scatter_to_first(emit: Emission, node: ir.Node, d: ir.Value, geometry: Wind
     is_first = emit.op("Equal", first, np.arange(taps).reshape(1, taps, *(1,) * axes))
     spread = emit.op("Where", is_first, emit.op("Reshape", d, [-1, 1, *counts]), 0.0)
     one_hot = emit.array(np.eye(taps).reshape(taps, 1, *geometry.kernel), x)
-    return emit.op("Reshape", _sum_windows(emit, spread, one_hot, geometry, reach), emit.shape_of(x))
+    summed = emit.op("ConvTranspose", spread, one_hot, **geometry.scatter_attributes(reach))
+    return emit.op("Reshape", summed, emit.shape_of(x))
 
 
 def _unfolded(emit: Emission, x: ir.Value, geometry: Windows, reach: Sequence[int], counts: Sequence[int]) -> ir.Value:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
+from impasto.export.vjp_rules.elementwise import Expression, Formula
 from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
-from impasto.export.vjp_rules.inspection import constant_ints, describe, given, known_size, rank
-from impasto.export.vjp_rules.table import Cotangents, rule
+from impasto.export.vjp_rules.inspection import constant_ints, describe, known_size, rank
+from impasto.export.vjp_rules.table import first_input_rule
 
 ReductionFunction = Callable[[Emission, ir.Node, ir.Value, ir.Value, Sequence[int]], ir.Value]
 
@@ -22,20 +23,20 @@ def reduction(*op_types: str) -> Callable[[ReductionFunction], ReductionFunction
     """Register ``function(emit, node, x, d, axes) -> d_x``; d has its reduced axes back, of size 1."""
 
     def register(function: ReductionFunction) -> ReductionFunction:
-        def apply(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
-            d, x, axes = given(cotangents[0]), given(node.inputs[0]), reduced_axes(node)
+        def apply(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
+            axes = reduced_axes(node)
             if not axes and rank(node, x):
-                return [_of_nothing(node, d)]
-            return [function(emit, node, x, with_axes(emit, node, d, axes), axes)]
+                return _of_nothing(node, d)
+            return function(emit, node, x, with_axes(emit, node, d, axes), axes)
 
-        rule(*op_types, inputs=(0,))(apply)
+        first_input_rule(*op_types)(apply)
         return function
 
     return register
 
 
 def reduced_axes(node: ir.Node) -> list[int]:
-    """Return the axes that a reduction removes, not negative; none where it is told to do nothing."""
+    """Return the axes that a reduction removes, not negative; none where noop_with_empty_axes turns it off."""
     axes = constant_ints(node, 1)
     if axes is None and "axes" in node.attributes:
         axes = list(node.attributes.get_ints("axes", ()))
@@ -103,26 +104,6 @@ def reduce_mean(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: S
     return _spread(emit, node, divided(emit, d, element_count(emit, x, axes)), x, axes)
 
 
-@reduction("ReduceSumSquare")
-def reduce_sum_square(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
-    """Emit 2 d x."""
-    return emit.op("Mul", x, emit.op("Mul", d, 2.0))
-
-
-@reduction("ReduceL1")
-def reduce_l1(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
-    """Emit d sign(x)."""
-    return emit.op("Mul", emit.op("Sign", x), d)
-
-
-@reduction("ReduceL2")
-def reduce_l2(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
-    """Emit d x / y; where y is 0 so is x, and any divisor will do."""
-    y = with_axes(emit, node, node.outputs[0], axes)
-    divisor = emit.op("Where", emit.op("Equal", y, 0.0), 1.0, y)
-    return emit.op("Mul", x, emit.op("Div", d, divisor))
-
-
 @reduction("ReduceMax", "ReduceMin")
 def reduce_extreme(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
     """Divide d evenly among the elements that are equal to the extreme."""
@@ -152,8 +133,22 @@ def reduce_log_sum(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes
     return _spread(emit, node, emit.op("Div", d, total), x, axes)
 
 
-@reduction("ReduceLogSumExp")
-def reduce_log_sum_exp(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
-    """Emit d exp(x - y)."""
-    y = with_axes(emit, node, node.outputs[0], axes)
-    return emit.op("Mul", d, emit.op("Exp", emit.op("Sub", x, y)))
+def _by_formula(formula: Formula) -> ReductionFunction:
+    """Return a rule that emits ``formula(x, y, d)``, in which y, like d, has its reduced axes back."""
+
+    def apply(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value, axes: Sequence[int]) -> ir.Value:
+        values = (x, with_axes(emit, node, node.outputs[0], axes), d)
+        return formula(*(Expression(emit, value) for value in values)).value
+
+    return apply
+
+
+def _reduce_l2(x: Expression, y: Expression, d: Expression) -> Expression:
+    divisor = y.equals(0.0).where(1.0, y)  # where y is 0 so is x, and any divisor will do
+    return x * (d / divisor)
+
+
+reduction("ReduceL1")(_by_formula(lambda x, y, d: x.unary("Sign") * d))
+reduction("ReduceL2")(_by_formula(_reduce_l2))
+reduction("ReduceLogSumExp")(_by_formula(lambda x, y, d: d * (x - y).unary("Exp")))
+reduction("ReduceSumSquare")(_by_formula(lambda x, y, d: x * (d * 2.0)))

@@ -16,15 +16,14 @@ import onnx_ir as ir
 
 from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
-from impasto.export.vjp_rules.inspection import constant_array, describe, given, static_shape
-from impasto.export.vjp_rules.table import Cotangents, rule
+from impasto.export.vjp_rules.inspection import constant_array, describe, static_shape
+from impasto.export.vjp_rules.table import first_input_rule
 
 
-@rule("Resize", inputs=(0,))
-def resize(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("Resize")
+def resize(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Apply the transposed matrices."""
     _check(node)
-    d, x = given(cotangents[0]), given(node.inputs[0])
     sizes, resized = static_shape(node, x), static_shape(node, node.outputs[0])
     matrices = {
         axis: _matrix(node, sizes[axis], resized[axis], scale)
@@ -33,12 +32,12 @@ def resize(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequen
     }
     factors = [_repetition(matrices[axis]) if axis in matrices else 1 for axis in range(len(sizes))]
     if all(factors):
-        return [_block_sums(emit, d, sizes, factors)]
+        return _block_sums(emit, d, sizes, factors)
     for axis, matrix in matrices.items():
         d = _product(
             emit, d, axis, len(sizes), emit.array(matrix, x, f"gradient.resize_{'x'.join(map(str, matrix.shape))}")
         )
-    return [d]
+    return d
 
 
 def _check(node: ir.Node) -> None:
@@ -82,35 +81,21 @@ def _wanted_sizes(node: ir.Node) -> Sequence[int]:
     return [int(size) for size in sizes.ravel()]
 
 
-def _half_pixel(positions: np.ndarray, scale: np.float32, size: int, resized: int) -> np.ndarray:
-    return (positions + 0.5) / scale - 0.5
-
-
-def _half_pixel_symmetric(positions: np.ndarray, scale: np.float32, size: int, resized: int) -> np.ndarray:
-    # The grid is centred on the image where the rounded size is not scale times the size.
-    adjustment = resized / (scale * size)
-    return size / 2 * (1 - adjustment) + (positions + 0.5) / scale - 0.5
-
-
-def _pytorch_half_pixel(positions: np.ndarray, scale: np.float32, size: int, resized: int) -> np.ndarray:
-    return (positions + 0.5) / scale - 0.5 if resized > 1 else 0.0 * positions
-
-
-def _asymmetric(positions: np.ndarray, scale: np.float32, size: int, resized: int) -> np.ndarray:
-    return positions / scale
-
-
-def _align_corners(positions: np.ndarray, scale: np.float32, size: int, resized: int) -> np.ndarray:
-    return positions * (size - 1) / (resized - 1) if resized > 1 else 0.0 * positions
-
-
 COORDINATES: dict[str, Callable[[np.ndarray, np.float32, int, int], np.ndarray]] = {
-    "half_pixel": _half_pixel,
-    "half_pixel_symmetric": _half_pixel_symmetric,
-    "pytorch_half_pixel": _pytorch_half_pixel,
-    "asymmetric": _asymmetric,
-    "align_corners": _align_corners,
+    "half_pixel": lambda positions, scale, size, resized: (positions + 0.5) / scale - 0.5,
+    # The grid is centred on the image where the rounded size is not scale times the size.
+    "half_pixel_symmetric": lambda positions, scale, size, resized: (
+        size / 2 * (1 - resized / (scale * size)) + (positions + 0.5) / scale - 0.5
+    ),
+    "pytorch_half_pixel": lambda positions, scale, size, resized: (
+        (positions + 0.5) / scale - 0.5 if resized > 1 else 0.0 * positions
+    ),
+    "asymmetric": lambda positions, scale, size, resized: positions / scale,
+    "align_corners": lambda positions, scale, size, resized: (
+        positions * (size - 1) / (resized - 1) if resized > 1 else 0.0 * positions
+    ),
 }
+"""Positions in the resized axis, scale, both sizes -> positions in the original axis."""
 
 NEAREST: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "round_prefer_floor": lambda positions: np.ceil(positions - 0.5),

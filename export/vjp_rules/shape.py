@@ -12,40 +12,39 @@ import onnx_ir as ir
 from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
 from impasto.export.vjp_rules.inspection import constant_ints, describe, given, rank, static_shape, static_size
-from impasto.export.vjp_rules.table import Cotangents, rule
+from impasto.export.vjp_rules.table import Cotangents, first_input_rule, rule
 
 _TO_THE_FIRST = -(2**31)  # the end of a reversed Slice that takes the whole axis
 
 
-@rule("Reshape", "Flatten", "Squeeze", "Unsqueeze", inputs=(0,))
-def reshape(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+def reshape(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Give d the input's shape."""
-    x = given(node.inputs[0])
-    return [emit.op("Reshape", cotangents[0], emit.shape_of(x))]
+    return emit.op("Reshape", d, emit.shape_of(x))
 
 
-@rule("Transpose")
-def transpose(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("Transpose")
+def transpose(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Undo the permutation."""
     if "perm" not in node.attributes:
-        return [emit.op("Transpose", cotangents[0])]
+        return emit.op("Transpose", d)
     inverse = [int(axis) for axis in np.argsort(node.attributes.get_ints("perm"))]
-    return [emit.op("Transpose", cotangents[0], perm=inverse)]
+    return emit.op("Transpose", d, perm=inverse)
 
 
-@rule("Expand", inputs=(0,), broadcasts=True)
-def expand(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("Expand", broadcasts=True)
+def expand(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Pass d on; the walk undoes the broadcasting."""
-    return [cotangents[0]]
+    return d
 
 
-@rule("Tile", inputs=(0,))
-def tile(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("Tile")
+def tile(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Sum d over the repetitions."""
-    repeats, sizes = constant_ints(node, 1) or [], static_shape(node, node.inputs[0])
+    repeats, sizes = constant_ints(node, 1) or [], static_shape(node, x)
     repeated = [axis for axis, count in enumerate(repeats) if count != 1]
     if not repeated:
-        return [cotangents[0]]
+        return d
     shape: list[int] = []
     axes: list[int] = []
     for axis, (count, size) in enumerate(zip(repeats, sizes, strict=True)):
@@ -53,38 +52,38 @@ def tile(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence
             axes.append(len(shape))
             shape.append(count)
         shape.append(size)
-    return [emit.op("ReduceSum", emit.op("Reshape", cotangents[0], shape), axes, keepdims=0)]
+    return emit.op("ReduceSum", emit.op("Reshape", d, shape), axes, keepdims=0)
 
 
-@rule("Trilu", inputs=(0,))
-def trilu(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("Trilu")
+def trilu(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Keep the same triangle of d."""
-    return [emit.op("Trilu", cotangents[0], *node.inputs[1:], upper=node.attributes.get_int("upper", 1))]
+    return emit.op("Trilu", d, *node.inputs[1:], upper=node.attributes.get_int("upper", 1))
 
 
-@rule("CumSum", inputs=(0,))
-def cumulative_sum(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("CumSum")
+def cumulative_sum(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Sum d up in the other direction."""
     reverse, exclusive = node.attributes.get_int("reverse", 0), node.attributes.get_int("exclusive", 0)
-    return [emit.op("CumSum", cotangents[0], node.inputs[1], reverse=1 - reverse, exclusive=exclusive)]
+    return emit.op("CumSum", d, node.inputs[1], reverse=1 - reverse, exclusive=exclusive)
 
 
-@rule("SpaceToDepth")
-def space_to_depth(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("SpaceToDepth")
+def space_to_depth(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Move the blocks back."""
-    return [emit.op("DepthToSpace", cotangents[0], blocksize=node.attributes.get_int("blocksize"))]
+    return emit.op("DepthToSpace", d, blocksize=node.attributes.get_int("blocksize"))
 
 
-@rule("DepthToSpace")
-def depth_to_space(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("DepthToSpace")
+def depth_to_space(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Move the blocks back; SpaceToDepth knows one of the two orders of channels."""
     block = node.attributes.get_int("blocksize")
     if node.attributes.get_string("mode", "DCR") == "DCR":
-        return [emit.op("SpaceToDepth", cotangents[0], blocksize=block)]
-    batch, channels, height, width = static_shape(node, node.inputs[0])
+        return emit.op("SpaceToDepth", d, blocksize=block)
+    batch, channels, height, width = static_shape(node, x)
     blocks = [batch, channels // block**2, height, block, width, block]
-    turned = emit.op("Transpose", emit.op("Reshape", cotangents[0], blocks), perm=[0, 1, 3, 5, 2, 4])
-    return [emit.op("Reshape", turned, [batch, channels, height, width])]
+    turned = emit.op("Transpose", emit.op("Reshape", d, blocks), perm=[0, 1, 3, 5, 2, 4])
+    return emit.op("Reshape", turned, [batch, channels, height, width])
 
 
 @rule("Concat")
@@ -128,10 +127,9 @@ def _split_sizes(node: ir.Node, axis: int) -> list[int]:
     return [min(part, size - index * part) for index in range(count)]
 
 
-@rule("Slice", inputs=(0,))
-def slice_(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+@first_input_rule("Slice")
+def slice_(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Put d back between zeros: reversed where the step is negative, spread where it is not 1."""
-    d, x, y = given(cotangents[0]), node.inputs[0], node.outputs[0]
     count = rank(node, x)
     before, after, sizes = [0] * count, [0] * count, None
     for axis, start, end, step in _slices(node, count):
@@ -143,9 +141,9 @@ def slice_(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequen
         if step < 0:
             d = reverse(emit, d, axis)
         if len(taken) > 1 and abs(step) > 1:
-            sizes = sizes or list(static_shape(node, y))
+            sizes = sizes or list(static_shape(node, node.outputs[0]))
             d = _spread(emit, d, sizes, axis, abs(step))
-    return [emit.op("Pad", d, [*before, *after]) if any(before) or any(after) else d]
+    return emit.op("Pad", d, [*before, *after]) if any(before) or any(after) else d
 
 
 def _slices(node: ir.Node, count: int) -> Iterator[tuple[int, int, int, int]]:

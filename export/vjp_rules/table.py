@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from impasto.export.vjp_rules.emission import Emission
+from impasto.export.vjp_rules.inspection import given
 
 Cotangents = Sequence[ir.Value | None]
 RuleFunction = Callable[[Emission, ir.Node, Cotangents, Sequence[bool]], Cotangents]
+FirstInputFunction = Callable[[Emission, ir.Node, ir.Value, ir.Value], ir.Value]
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,22 @@ def rule(
     def register(function: RuleFunction) -> RuleFunction:
         for op_type in op_types:
             RULES[op_type] = Rule(function, inputs, broadcasts)
+        return function
+
+    return register
+
+
+def first_input_rule(*op_types: str, broadcasts: bool = False) -> Callable[[FirstInputFunction], FirstInputFunction]:
+    """Register ``function(emit, node, x, d) -> d_x`` where only the first input x has a derivative.
+
+    The cotangent d is that of the first output.
+    """
+
+    def register(function: FirstInputFunction) -> FirstInputFunction:
+        def apply(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+            return [function(emit, node, given(node.inputs[0]), given(cotangents[0]))]
+
+        rule(*op_types, inputs=(0,), broadcasts=broadcasts)(apply)
         return function
 
     return register

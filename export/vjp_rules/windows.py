@@ -1,7 +1,7 @@
 """The geometry of sliding windows, which convolution and pooling share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
@@ -46,6 +46,23 @@ class Windows:
         geometry = zip(sizes, counts, self.strides, self.extent, self.before, strict=True)
         return tuple(stride * (count - 1) + extent - size - before for size, count, stride, extent, before in geometry)
 
+    def padded(self, totals: Sequence[int], *, is_upper: bool) -> "Windows":
+        """Return them with a total padding per axis; an odd one is larger behind, with ``is_upper``, or in front."""
+        small = tuple(max(total, 0) // 2 for total in totals)
+        large = tuple(max(total, 0) - half for total, half in zip(totals, small, strict=True))
+        before, after = (small, large) if is_upper else (large, small)
+        return replace(self, before=before, after=after)
+
+    def scatter_attributes(self, reach: Sequence[int], group: int | None = None) -> dict[str, object]:
+        """Return the attributes of a ConvTranspose that adds windows up where they overlap, cropped to the axis."""
+        return {
+            "strides": self.strides,
+            "dilations": self.dilations,
+            "group": group,
+            "pads": [*self.before, *(max(end, 0) for end in reach)],
+            "output_padding": [max(-end, 0) for end in reach],
+        }
+
 
 def windows(node: ir.Node, kernel: Sequence[int], *, sizes_of: ir.Value | None, counts_of: ir.Value | None) -> Windows:
     """Read the attributes of Conv, ConvTranspose (as the convolution it transposes) or a pooling node.
@@ -54,7 +71,7 @@ def windows(node: ir.Node, kernel: Sequence[int], *, sizes_of: ir.Value | None, 
         node: with the attributes strides, dilations, pads and auto_pad.
         kernel: taps per spatial axis.
         sizes_of: the value that the windows slide over, [N, C, ...]; only read for auto_pad SAME.
-        counts_of: the value with one element per window; likewise.
+        counts_of: the value with one element per window; only read for auto_pad SAME.
     """
     axes = len(kernel)
     strides = tuple(node.attributes.get_ints("strides", (1,) * axes))
@@ -67,8 +84,4 @@ def windows(node: ir.Node, kernel: Sequence[int], *, sizes_of: ir.Value | None, 
         return Windows(tuple(kernel), strides, dilations, pads[:axes], pads[axes:])
     unpadded = Windows(tuple(kernel), strides, dilations, (0,) * axes, (0,) * axes)
     sizes, counts = static_shape(node, sizes_of)[2:], static_shape(node, counts_of)[2:]
-    totals = [max(reach, 0) for reach in unpadded.reach_after(sizes, counts)]
-    small = tuple(total // 2 for total in totals)
-    large = tuple(total - half for total, half in zip(totals, small, strict=True))
-    before, after = (small, large) if auto_pad == "SAME_UPPER" else (large, small)
-    return Windows(tuple(kernel), strides, dilations, before, after)
+    return unpadded.padded(unpadded.reach_after(sizes, counts), is_upper=auto_pad == "SAME_UPPER")

@@ -13,7 +13,11 @@ State = dict[str, Any]
 
 
 def write(state: State, path: Path) -> None:
-    """Write the whole file or leave the old one."""
+    """Write the whole file or leave the old one.
+
+    Raises:
+        ImpastoError: the file cannot be written.
+    """
     with atomic_file(path, durable=True) as part:
         torch.save(state, part)
 

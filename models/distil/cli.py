@@ -19,7 +19,7 @@ from impasto.models.distil.student import Student
 from impasto.models.distil.teacher import Teacher, teacher_weights
 from impasto.models.distil.train import Settings, Trainer, averaged
 from impasto.models.distil.widths import LAYOUTS, try_layout
-from impasto.models.errors import ImpastoError
+from impasto.models.errors import ImpastoError, one_line
 from impasto.models.store import FULL
 
 CALIBRATION_IMAGES = 320
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.run.mkdir(parents=True, exist_ok=True)
         options.command(options)
     except (ImpastoError, OSError) as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"error: {one_line(error)}\n")
         sys.exit(USAGE_ERROR)
 
 
@@ -52,7 +52,7 @@ def _init(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    """Train from `init.pt`, or go on from `checkpoint.pt`."""
+    """Train from `init.pt`, or resume from `checkpoint.pt`."""
     settings = Settings(seed=options.seed)
     changes = {
         name: getattr(options, name)
@@ -66,7 +66,7 @@ def _train(options: argparse.Namespace) -> None:
     teacher = Teacher(teacher_weights(options.teacher), TAPS, device, settings.half)
     trainer = Trainer(student, teacher, _sampler(options), settings, options.run, device)
     if trainer.resume():
-        _say(f"going on from step {trainer.step}")
+        _say(f"resuming at step {trainer.step}")
     trainer.run(options.until)
 
 

@@ -2,8 +2,8 @@
 
 For every convolution, shallow to deep:
 
-1. *Selection.* Keep those r of the teacher's channels from which, by a linear map, the rest can best be told: greedy
-   column selection in the metric in which the next layer and the tap read them.
+1. *Selection.* Keep those r of the teacher's channels from which a linear map best predicts the rest: greedy column
+    selection in the metric in which the next layer and the tap read them.
 2. *Regression.* Fit the student's convolution, on the student's own inputs, to the teacher's values of these
    channels. The loss is that of the values after the ReLU: where the teacher is off, every negative answer is right,
    so the target there is min(answer, 0), and fit and targets are alternated (as in Zhang et al., arXiv:1505.06798,

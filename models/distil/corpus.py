@@ -52,6 +52,11 @@ def folder_images(folder: Path) -> list[Image]:
     return [_rgb(io.imread(path)) for path in files]
 
 
+def resized(pixels: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Return images (N, channels, H, W) at another height and width."""
+    return functional.interpolate(pixels, tuple(size), mode="bilinear", antialias=True, align_corners=False)
+
+
 class Sampler:
     """Random augmented crops out of a corpus; with the same generator, the same crops."""
 
@@ -79,7 +84,7 @@ class Sampler:
         top, left = (int(_uniform(rng, 0, 1) * (extent - cut + 1)) for extent in (height, width))
         crop = image[None, :, top : top + cut, left : left + cut].float() / 255
         if cut != side:
-            crop = functional.interpolate(crop, (side, side), mode="bilinear", antialias=True, align_corners=False)
+            crop = resized(crop, (side, side))
         if _uniform(rng, 0, 1) < 0.5:
             crop = crop.flip(3)
         return crop[0].rot90(int(_uniform(rng, 0, 4)), (1, 2)) if _uniform(rng, 0, 1) < 0.3 else crop[0]
@@ -115,7 +120,7 @@ def _rgb(image: NDArray[np.generic]) -> Image:
     scale = LONGEST_SIDE_PX / max(pixels.shape[2:])
     if scale < 1:
         size = [round(extent * scale) for extent in pixels.shape[2:]]
-        pixels = functional.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
+        pixels = resized(pixels, size)
     return pixels[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy()
 
 
@@ -124,9 +129,5 @@ def _square(rng: np.random.Generator, image: Image, side: int) -> NDArray[np.flo
     extent = min(image.shape[:2])
     top, left = (int(rng.integers(0, length - extent + 1)) for length in image.shape[:2])
     part = torch.from_numpy(image[top : top + extent, left : left + extent]).permute(2, 0, 1)[None].float() / 255
-    result: NDArray[np.float32] = (
-        functional.interpolate(part, (side, side), mode="bilinear", antialias=True, align_corners=False)[0]
-        .permute(1, 2, 0)
-        .numpy()
-    )
+    result: NDArray[np.float32] = resized(part, (side, side))[0].permute(1, 2, 0).numpy()
     return result

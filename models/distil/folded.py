@@ -11,7 +11,8 @@ from impasto.models.distil.spec import SLIM, TAPS
 from impasto.models.distil.student import Student, cast, run_plain
 from impasto.models.errors import ImpastoError
 from impasto.models.preprocess import OXFORD
-from impasto.models.vgg import Network, build_module
+from impasto.models.vgg import Network
+from impasto.models.vgg_module import build_module
 from impasto.models.weights import read_weights
 
 Tensors = dict[str, torch.Tensor]

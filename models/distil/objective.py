@@ -21,6 +21,12 @@ def gram(features: torch.Tensor) -> torch.Tensor:
     return flat @ flat.transpose(1, 2)
 
 
+def _style_scale(tap: str, features: torch.Tensor) -> float:
+    """Return the tap's share of equation 5 times the factor of equation 4: 1 / (number of taps 4 N^2 M^2)."""
+    pixels = features.shape[2] * features.shape[3]
+    return 1 / len(STYLE_TAPS) / (4 * teacher_channels(tap) ** 2 * pixels**2)
+
+
 @dataclass(frozen=True)
 class Objective:
     """alpha * content + beta * style of one image against fixed targets.
@@ -58,8 +64,7 @@ class Objective:
         content = self.alpha / 2 * (taps[CONTENT_TAP].float() - self.content).square().sum()
         style = torch.zeros((), device=image.device)
         for tap in STYLE_TAPS:
-            pixels = taps[tap].shape[2] * taps[tap].shape[3]
-            scale = self.beta / len(STYLE_TAPS) / (4 * teacher_channels(tap) ** 2 * pixels**2)
+            scale = self.beta * _style_scale(tap, taps[tap])
             style = style + scale * (gram(taps[tap]) - self.styles[tap]).square().sum()
         return content, style
 
@@ -77,9 +82,7 @@ def style_gradients(features: Features, images: torch.Tensor, *, differentiable:
     loss = torch.zeros((), device=images.device)
     for tap in STYLE_TAPS:
         own = gram(taps[tap])
-        pixels = taps[tap].shape[2] * taps[tap].shape[3]
-        scale = 1 / len(STYLE_TAPS) / (4 * teacher_channels(tap) ** 2 * pixels**2)
-        loss = loss + scale * (own - own.detach().roll(-1, 0)).square().sum()
+        loss = loss + _style_scale(tap, taps[tap]) * (own - own.detach().roll(-1, 0)).square().sum()
     (gradients,) = torch.autograd.grad(loss, images, create_graph=differentiable)
     return gradients
 

@@ -1,7 +1,7 @@
-"""Images that the optimiser makes through the student: the part of the data that shows it its own mistakes.
+"""Images that the optimiser makes through the student: the part of the data that contains the student's own mistakes.
 
-A descent through the student runs into whatever the student does not see, such as a fine grid. With such images,
-and the teacher's answers to them, in the training set, the student learns to see it.
+A descent through the student produces patterns to which the student is blind, such as a fine grid. With such images and
+the teacher's answers to them in the training set, the student learns to detect them.
 """
 
 import torch

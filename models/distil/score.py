@@ -1,4 +1,4 @@
-"""The measure that counts: what the real network says about pictures that were made through the student.
+"""The score of a student: the loss of the full VGG-19 for pictures that were made with the student.
 
 For every pair of a photograph and a painting, L-BFGS runs from the photograph through one network; then the
 teacher's own loss judges the picture. `style_ratio` is its style term at the end over the one at the photograph.
@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from impasto.models.distil.corpus import Image, folder_images
+from impasto.models.distil.corpus import Image, folder_images, resized
 from impasto.models.distil.objective import Features, Objective, descend
 from impasto.models.errors import ImpastoError
 
@@ -52,7 +51,7 @@ class Score:
 def score(
     network: Features, judge: Features, photograph: torch.Tensor, painting: torch.Tensor, pair: str, evaluations: int
 ) -> tuple[Score, torch.Tensor]:
-    """Make a picture through `network` and let `judge` say what it is worth.
+    """Make a picture through `network` and compute its loss through `judge`.
 
     Args:
         network: what the descent goes through.
@@ -91,7 +90,7 @@ def summary(scores: Sequence[Score], references: Mapping[str, Score]) -> dict[st
 def as_input(image: Image, side: int) -> torch.Tensor:
     """Return an image as float32 (1, 3, side, side), 0..1; the aspect ratio is not kept."""
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-    return functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True, align_corners=False)
+    return resized(pixels, (side, side))
 
 
 def save_picture(picture: torch.Tensor, path: Path) -> None:

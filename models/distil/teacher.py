@@ -10,7 +10,8 @@ from impasto.models.errors import ImpastoError
 from impasto.models.preprocess import Preprocess
 from impasto.models.sources import Origin
 from impasto.models.store import network_path
-from impasto.models.vgg import VGG19, build_module
+from impasto.models.vgg import VGG19
+from impasto.models.vgg_module import build_module
 from impasto.models.weight_files import READERS
 from impasto.models.weights import Weights, read_weights
 

@@ -1,8 +1,9 @@
 """The training loop: distillation from features, Gram matrices and on-policy images.
 
-Every step takes half of its batch from the augmented corpus and half from the pool of on-policy images. What the
-teacher answered is kept for a while and used again, because the teacher costs as much as the step itself. The
-checkpoint has the images of these batches, and the answers are asked for again: they are twenty times as large.
+Every step takes half of its batch from the augmented corpus and half from the pool of on-policy images. The
+teacher's answers are kept for a while and used again, because the teacher takes as long as the step itself. The
+checkpoint has the images of these batches and not the answers, which take twenty times the space: the teacher computes
+them again.
 """
 
 import math
@@ -28,7 +29,7 @@ SMALLEST_SIDE_PX = 32
 
 @dataclass(frozen=True)
 class Settings:
-    """Of one training run.
+    """The settings of one training run.
 
     Attributes:
         steps: of the whole run; the learning rate falls to zero over the last `decay_share` of them.
@@ -38,7 +39,7 @@ class Settings:
         batch: crops per step.
         side: of a crop, in pixels.
         on_policy_share: of a batch.
-        gram_weight: of the Gram matrices' errors beside the features'.
+        gram_weight: of the Gram matrices' errors, relative to the features'.
         gradient_weight: of the error of the style loss's gradient with respect to the image; 0: not computed.
         renew_every: steps between two descents that renew the on-policy pool.
         replay: batches that are kept with the teacher's answers; every second step uses one of them. 0: none.
@@ -84,7 +85,7 @@ class Settings:
 
 
 class Trainer:
-    """A training run that can be interrupted at any time and goes on from its checkpoint.
+    """A training run that can be interrupted at any time and resumes from its checkpoint.
 
     Args:
         student: with its first weights.
@@ -115,7 +116,7 @@ class Trainer:
         self.units: Units | None = None
 
     def resume(self) -> bool:
-        """Take up the checkpoint, if there is one: the run goes on as if it had not been interrupted.
+        """Load the checkpoint, if there is one: the run continues as if it had not been interrupted.
 
         Raises:
             ImpastoError: the checkpoint is of other settings, or of another teacher.
@@ -142,7 +143,7 @@ class Trainer:
         return True
 
     def save(self) -> None:
-        """Write the checkpoint and, beside it, nothing else."""
+        """Write the checkpoint."""
         assert self.units is not None  # noqa: S101 (set by run)
         state = {
             "student": self.student.state_dict(),

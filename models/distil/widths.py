@@ -1,8 +1,8 @@
-"""Which widths: layouts compared by their first weights alone, before any training.
+"""Layouts (the widths of the layers) compared by their first weights alone, before any training.
 
 Compression (see `compress`) takes two minutes where training takes an hour, and what it leaves of the style part ranks
-layouts well enough to choose one: training improves all of them. Beside it stand what a layout costs: bytes as float16,
-and multiplications, as a share of VGG-19's, which is what an evaluation's time follows.
+layouts well enough to choose one: training improves all of them. The costs of a layout are reported as well: bytes as
+float16, and multiplications as a share of VGG-19's, to which an evaluation's time is proportional.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -73,7 +73,7 @@ def try_layout(
         pairs: (name, photograph, painting), as `score.pairs` gives them.
         evaluations: of each descent, which runs in bfloat16.
         seed: of compression.
-        say: told each layer's error.
+        say: called with each layer's error.
 
     Returns:
         The layout's widths, bytes and cost, and its scores.

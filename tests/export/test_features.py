@@ -14,7 +14,8 @@ from impasto.export import features
 from impasto.export.features import export_features
 from impasto.models.errors import ImpastoError
 from impasto.models.preprocess import OXFORD
-from impasto.models.vgg import VGG19, build_module, sequential
+from impasto.models.vgg import VGG19, sequential
+from impasto.models.vgg_module import build_module
 from impasto.models.weights import Weights, read_weights
 
 SLIM = sequential("slim", ((6, 5), (7,), (8,)))

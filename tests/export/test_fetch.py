@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_what_can_be_fetched() -> None:
     with pytest.raises(ImpastoError) as caught:
         find_source("vgg16")
     assert str(caught.value) == (
-        "nothing to fetch under the name 'vgg16': there is vgg19; "
+        "cannot fetch 'vgg16': networks that can be fetched are vgg19; "
         "for a file that you have, run `impasto weights import FILE --name vgg16`"
     )
 
@@ -101,7 +102,7 @@ def test_a_cut_download_is_resumed_by_the_next_call(cache: Path, server: FileSer
         fetch_network(source_of(CONTENT), server.url, convert=convert, patience=QUICK)
     assert str(caught.value) == (
         f"download of {server.url} failed 3 times (70000 of 200000 bytes); "
-        "0 MB are kept, run the command again to go on from there; "
+        "0 MB are kept, run the command again to resume; "
         "for a file that you have, run `impasto weights import FILE --name vgg19`"
     )
     server.requests.clear()
@@ -168,6 +169,38 @@ def test_two_processes_at_once_download_once(cache: Path, tmp_path: Path, server
     assert waits.exists()
     assert server.requests == [None]
     assert files(cache) == ["downloads/vgg19.lock", "networks/vgg19.onnx"]
+
+
+HOLD = """
+import sys, time
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_lock_of_a_process_that_died_is_free(cache: Path, server: FileServer) -> None:
+    lock = cache / "downloads" / "vgg19.lock"
+    lock.parent.mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        waits: list[str] = []
+
+        def wait() -> None:
+            waits.append("wait")
+            holder.kill()
+
+        assert fetch_network(source_of(CONTENT), server.url, convert=convert, on_wait=wait).is_new
+    assert waits == ["wait"]
+
+
+def test_threads_wait_for_each_other(server: FileServer) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        tasks = [threads.submit(fetch_network, source_of(CONTENT), server.url, convert=convert) for _ in range(4)]
+    assert sorted(task.result().is_new for task in tasks) == [False, False, False, True]
+    assert server.requests == [None]
 
 
 @pytest.mark.slow

@@ -106,7 +106,7 @@ def test_weights_in_a_file_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(GradientError) as caught:
         gradient_file(source, tmp_path / "out.onnx", "loss", "x")
     assert str(caught.value) == (
-        f"cannot read {source}: its weights are in another file (No such file or directory); put that file beside it"
+        f"cannot read {source}: its weights are in another file (No such file or directory); put that file next to it"
     )
     assert files(tmp_path) == ["model.onnx"]
 
@@ -133,7 +133,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(ir, "save", full)
-    with pytest.raises(GradientError) as caught:
+    with pytest.raises(ImpastoError) as caught:
         gradient_file(source, target, "loss", "x")
     assert str(caught.value) == f"cannot write {target}: no space left on the disk; make room, or give another folder"
     assert target.read_bytes() == b"old"

@@ -62,7 +62,7 @@ def test_without_torch(weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delitem(sys.modules, "impasto.models.vgg_module", raising=False)
     with pytest.raises(ImpastoError) as caught:
         import_weights(weights_file, "tiny", network=TINY)
-    assert str(caught.value) == "building a network needs PyTorch: pip install 'impasto[export]'"
+    assert str(caught.value) == "turning weights into a network needs torch: pip install 'impasto[export]'"
 
 
 def test_a_bad_name_is_seen_before_the_work(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_server_that_does_not_say_the_length(server: FileServer, tmp_path: Pat
 def test_a_wrong_hash_leaves_nothing(server: FileServer, tmp_path: Path) -> None:
     assert failure(server, tmp_path / "w.pth", "dcbb9e9d") == (
         f"wrong SHA-256: {server.url} has {SHA256}, expected one that begins with dcbb9e9d; "
-        "the file is not the official one, so it was dropped"
+        "the file is not the official one, so it was deleted"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -82,7 +82,7 @@ def test_a_cut_download_is_resumed_by_the_next_call(server: FileServer, tmp_path
     server.cuts = [120_000, 0, 0, 0]
     assert failure(server, tmp_path / "w.pth") == (
         f"download of {server.url} failed 4 times (120000 of 300000 bytes); "
-        "0 MB are kept, run the command again to go on from there"
+        "0 MB are kept, run the command again to resume"
     )
     assert (tmp_path / "w.pth.part").read_bytes() == CONTENT[:120_000]
     server.requests.clear()
@@ -137,7 +137,7 @@ def test_an_overloaded_server_is_asked_again(server: FileServer, tmp_path: Path)
     server.requests.clear()
     assert failure(server, tmp_path / "v.pth") == (
         f"download of {server.url} failed 4 times (HTTP 503 Service Unavailable); "
-        "0 MB are kept, run the command again to go on from there"
+        "0 MB are kept, run the command again to resume"
     )
     assert len(server.requests) == 4
 

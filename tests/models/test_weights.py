@@ -212,7 +212,7 @@ def test_a_pickle_is_not_run(tmp_path: Path, arrays: Arrays) -> None:
     path, harm = tmp_path / "w.pth", tmp_path / "harm"
     torch.save({**arrays, "x": Harmful(harm)}, path)
     assert message(path) == (
-        f"unsafe weights file: {path} holds Python objects beside tensors; "
+        f"unsafe weights file: {path} holds Python objects as well as tensors; "
         "save the network's state_dict() and import that"
     )
     np.savez(tmp_path / "w.npz", x=np.array([Harmful(harm)], dtype=object))

@@ -16,9 +16,11 @@ import onnx_ir as ir
 import pytest
 from PIL import Image
 
-from impasto.engine import Engine, Evaluation, ImpastoError, Settings, graph_store, run_cache, target_store
+from impasto.engine import Engine, Evaluation, ImpastoError, Settings
+from impasto.engine.cache import graphs, store, targets
 from impasto.engine.compile import sessions
 from impasto.engine.runtime import cpu_info
+from impasto.engine.runtime.machine import STORES
 from impasto.engine.runtime.session import Session
 from impasto.export import shared_weights
 from tests.engine.conftest import Files
@@ -31,7 +33,7 @@ SETTINGS = Settings(size=0, content_taps=("relu2_1",), style_taps=("relu1_1", "r
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache that is in use."""
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv(run_cache.DISABLE_VARIABLE)
+    monkeypatch.delenv(store.DISABLE_VARIABLE)
     return tmp_path / "cache"
 
 
@@ -64,7 +66,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_cache(monkeypatch: pytest.MonkeyPatch, files: Files) -> Evaluation:
     with monkeypatch.context() as patch:
-        patch.setenv(run_cache.DISABLE_VARIABLE, "1")
+        patch.setenv(store.DISABLE_VARIABLE, "1")
         return score(files)
 
 
@@ -144,7 +146,7 @@ def test_broken_entries_are_made_anew(
     assert same(score(files), expected)
     assert {name for name in kept(cache) if name.endswith((".json", ".npz"))} == set(before)
     for entry in cache.glob("graphs/*.json"):
-        names, _ = graph_store._read(entry)
+        names, _ = graphs._read(entry)
         for name in names:
             assert hashlib.sha256((cache / "graphs" / name).read_bytes()).hexdigest() == Path(name).stem
     forbid(monkeypatch)
@@ -175,7 +177,7 @@ def test_a_disk_that_fills_up_changes_nothing(files: Files, cache: Path, monkeyp
     def full(target: Path) -> AbstractContextManager[Path]:
         raise ImpastoError(f"cannot write {target}: No space left on device")
 
-    for module in (run_cache, target_store, shared_weights):
+    for module in (store, shared_weights):
         monkeypatch.setattr(module, "atomic_file", full)
     assert same(score(files), expected)
     assert not kept(cache)
@@ -279,30 +281,29 @@ def test_graphs_unused_for_longest_go_first(files: Files, cache: Path, monkeypat
         os.utime(path, (hours_ago, hours_ago))
     scored_at(files, 52)  # refers to the same weights
     newer = set(cache.glob("graphs/*.json")) - old
-    monkeypatch.setitem(
-        run_cache.LIMITS_BYTES, run_cache.GRAPHS, sum(path.stat().st_size for path in cache.glob("graphs/*")) - 1
-    )
+    limit_bytes = sum(path.stat().st_size for path in cache.glob("graphs/*")) - 1
+    monkeypatch.setattr(graphs, "GRAPHS", replace(graphs.GRAPHS, limit_bytes=limit_bytes))
     scored_at(files, 44)
     left = set(cache.glob("graphs/*.json"))
     assert newer <= left
     assert old - left
     for path in left:
-        names, _ = graph_store._read(path)
+        names, _ = graphs._read(path)
         assert all((cache / "graphs" / name).is_file() for name in names)
     forbid(monkeypatch)
     scored_at(files, 52)
 
 
 def test_targets_unused_for_longest_go_first(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(run_cache.LIMITS_BYTES, run_cache.TARGETS, 10_000)
+    monkeypatch.setattr(targets, "TARGETS", replace(targets.TARGETS, limit_bytes=10_000))
     array = np.arange(1000, dtype=np.float32)
     for age, key in enumerate(("new", "middle", "old")):
-        target_store.put(key, {"gram": array})
+        targets.put(key, {"gram": array})
         os.utime(cache / "targets" / f"{key}.npz", (1e9 - age, 1e9 - age))
-    target_store.find("old")  # used now
-    target_store.put("newest", {"gram": array})
+    targets.find("old")  # used now
+    targets.put("newest", {"gram": array})
     assert {path.stem for path in cache.glob("targets/*.npz")} == {"newest", "old"}
-    target_store.put("huge", {"gram": np.zeros(2000, np.float32)})
+    targets.put("huge", {"gram": np.zeros(2000, np.float32)})
     assert not (cache / "targets" / "huge.npz").exists()
 
 
@@ -311,12 +312,12 @@ def test_targets_come_back_as_they_were(cache: Path) -> None:
         "content_relu4_2": np.random.default_rng(0).random((1, 3, 4, 5), np.float32),
         "gram_x": np.eye(3, dtype=np.float32),
     }
-    target_store.put("key", arrays)
-    found = target_store.find("key")
+    targets.put("key", arrays)
+    found = targets.find("key")
     assert found is not None
     assert found.keys() == arrays.keys()
     assert all(found[name].tobytes() == arrays[name].tobytes() for name in arrays)
-    assert target_store.find("other") is None
+    assert targets.find("other") is None
     assert cache.is_dir()
 
 
@@ -328,6 +329,23 @@ def test_threads_zero_is_the_number_of_processors(files: Files, cache: Path) -> 
 
 
 def test_size_of_what_is_kept(files: Files, cache: Path) -> None:
-    assert run_cache.size_bytes() == 0
+    assert sum(folder.size_bytes() for folder in STORES) == 0
     score(files)
-    assert run_cache.size_bytes() == sum(len(data) for data in kept(cache).values())
+    assert sum(folder.size_bytes() for folder in STORES) == sum(len(data) for data in kept(cache).values())
+
+
+def test_broken_entries_and_old_files_without_an_entry_are_deleted_with_the_next_write(
+    files: Files, cache: Path
+) -> None:
+    score(files)
+    folder = cache / "graphs"
+    (folder / "broken.json").write_text("{}")
+    abandoned = [folder / "abandoned.onnx", folder / ".new-1"]
+    abandoned[0].touch()
+    abandoned[1].mkdir()
+    for path in abandoned:
+        os.utime(path, (time.time() - 7200,) * 2)
+    (folder / "young.weights").touch()
+    before = set(folder.iterdir())
+    scored_at(files, 64)
+    assert before - set(folder.iterdir()) == {folder / "broken.json", *abandoned}

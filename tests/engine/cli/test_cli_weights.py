@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from impasto.engine.network_facts import recall
+from impasto.engine.cache.network_facts import recall
 from impasto.export import fetch
 from impasto.models.atomic import atomic_file
 from impasto.models.download import Patience
@@ -131,7 +131,7 @@ def test_a_wrong_hash(capsys: Capture, server: FileServer) -> None:
     server.content = b"something else"
     assert error(capsys, "fetch", "vgg19", "--url", server.url) == (
         f"wrong SHA-256: {server.url} has {hashlib.sha256(b'something else').hexdigest()}, expected one that begins "
-        f"with {SHA256[:8]}; the file is not the official one, so it was dropped; {HINT}"
+        f"with {SHA256[:8]}; the file is not the official one, so it was deleted; {HINT}"
     )
 
 
@@ -139,7 +139,7 @@ def test_a_cut_download_goes_on(capsys: Capture, server: FileServer) -> None:
     server.cuts = [50_000, 0, 0]
     assert error(capsys, "fetch", "vgg19", "--url", server.url) == (
         f"download of {server.url} failed 3 times (50000 of 200000 bytes); "
-        f"0 MB are kept, run the command again to go on from there; {HINT}"
+        f"0 MB are kept, run the command again to resume; {HINT}"
     )
     assert run(capsys, "weights", "fetch", "vgg19", "--url", server.url).status == 0
     assert server.requests[-1] == "bytes=50000-"
@@ -156,7 +156,7 @@ def test_a_full_disk(capsys: Capture, cache: Path, server: FileServer) -> None:
 
 def test_an_unknown_name(capsys: Capture) -> None:
     assert error(capsys, "fetch", "vgg16") == (
-        "nothing to fetch under the name 'vgg16': there is vgg19; "
+        "cannot fetch 'vgg16': networks that can be fetched are vgg19; "
         "for a file that you have, run `impasto weights import FILE --name vgg16`"
     )
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from impasto.engine import Engine, ImpastoError, Settings, run_cache
+from impasto.engine import Engine, ImpastoError, Settings
+from impasto.engine.cache.store import DISABLE_VARIABLE
 from impasto.engine.compile import memory
 from impasto.engine.compile.compiler import Compiler
 from impasto.engine.compile.memory import Demand, MemoryEstimate
@@ -224,7 +225,7 @@ def test_a_plan_is_the_same_from_the_cache(
     files: Files, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.delenv(run_cache.DISABLE_VARIABLE)
+    monkeypatch.delenv(DISABLE_VARIABLE)
     with Engine(files.model, provider="cpu", threads=1) as engine:
         first = engine.plan(files.content, files.style, SETTINGS).memory
         engine.transfer(files.content, files.style, SETTINGS)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from impasto.engine import Engine
@@ -23,7 +24,6 @@ from impasto.engine.figures import Cell, make_figure, plan_figure
 from impasto.engine.figures.figure import PICTURES
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
 from impasto.engine.runtime.precision import NAMES
-from impasto.models.file_lock import file_lock
 from tests.engine.command_line import run
 from tests.small_network import VGG_WIDTHS, features_model
 
@@ -299,7 +299,7 @@ def test_bars_count_what_is_behind_and_not_what_was_found(inputs: Inputs) -> Non
 def test_another_process_in_the_folder_is_refused(capsys: pytest.CaptureFixture[str], inputs: Inputs) -> None:
     folder = inputs.folder / "busy"
     folder.mkdir()
-    with file_lock(folder / ".figure.lock"):
+    with FileLock(folder / ".figure.lock"):
         ended = run(capsys, *inputs.command(2, "busy", "--quiet"))
     message = f"error: another process makes a figure in {folder}: wait for it, or give another folder\n"
     assert (ended.status, ended.out, ended.err) == (2, "", message)

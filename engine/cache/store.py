@@ -1,0 +1,138 @@
+"""Folders of the user's cache in which runs keep results for later runs. Deleting any file there only costs time.
+
+A run does not fail because the cache cannot be read or written, or holds broken files.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from impasto.models.atomic import atomic_file
+from impasto.models.store import cache_dir
+
+DISABLE_VARIABLE = "IMPASTO_NO_CACHE"
+_LOG = logging.getLogger(__name__)
+_SPARED_S = 3600.0  # another process may still be writing a file as young as this, or the entry that names it
+Found = TypeVar("Found")
+
+
+def enabled() -> bool:
+    """Return whether runs use the cache: yes, unless IMPASTO_NO_CACHE is set to a text that is not empty."""
+    return not os.environ.get(DISABLE_VARIABLE)
+
+
+def key_of(*parts: object) -> str:
+    """Return a file name that stands for plain values."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+@contextmanager
+def ignore_errors(action: str) -> Iterator[None]:
+    """Log an error of the block and continue after it. Broken files may raise any exception.
+
+    Args:
+        action: for the log, such as "use the graph KEY".
+    """
+    try:
+        yield
+    except Exception as error:
+        _LOG.debug("cannot %s: %s: %s", action, type(error).__name__, error)
+
+
+def _own_name(entry: Path) -> Collection[str]:
+    return (entry.name,)
+
+
+@dataclass(frozen=True)
+class Store:
+    """One folder of entries by key. The entries that were unused for longest are deleted beyond a limit.
+
+    Attributes:
+        name: of the folder.
+        suffix: of an entry's file.
+        limit_bytes: that all entries may take.
+        files_of: names the files that count as an entry's size; entries may share them. By default its own alone.
+    """
+
+    name: str
+    suffix: str
+    limit_bytes: int
+    files_of: Callable[[Path], Collection[str]] = _own_name
+
+    @property
+    def folder(self) -> Path:
+        """Where the entries are; it need not exist."""
+        return cache_dir() / self.name
+
+    def find(self, key: str, read: Callable[[Path], Found]) -> Found | None:
+        """Return an entry and mark it as used; None where there is none. A broken entry is deleted.
+
+        Args:
+            key: of the entry.
+            read: returns the content of an entry's file, or raises an exception where that is broken or outdated.
+        """
+        path = self._path(key)
+        if not enabled() or not path.is_file():
+            return None
+        found = None
+        with ignore_errors(f"use {path}"):
+            found = read(path)
+        if found is None:
+            _delete(path)
+        else:
+            with suppress(OSError):
+                os.utime(path)
+        return found
+
+    def put(self, key: str, write: Callable[[Path], object]) -> None:
+        """Write an entry whole or not at all, and delete others beyond the limit; do nothing where that fails.
+
+        Args:
+            key: of the entry.
+            write: writes the content to the path that it is given.
+        """
+        if enabled():
+            with ignore_errors(f"keep {self._path(key)}"):
+                with atomic_file(self._path(key)) as part:
+                    write(part)
+                self._trim()
+
+    def size_bytes(self) -> int:
+        """Return what all files of the folder take."""
+        return sum(path.stat().st_size for path in self.folder.glob("**/*") if path.is_file())
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}{self.suffix}"
+
+    def _trim(self) -> None:
+        """Delete the entries beyond the limit, least recently used first, and old files that no entry names."""
+        used_s = {entry: entry.stat().st_mtime for entry in self.folder.glob(f"*{self.suffix}")}
+        named, total = set[str](), 0
+        for entry in sorted(used_s, key=used_s.__getitem__, reverse=True):
+            with ignore_errors(f"read {entry}"):
+                files = set(self.files_of(entry)) - named
+                total += sum((self.folder / name).stat().st_size for name in files)
+                if total <= self.limit_bytes:
+                    named |= files
+                    continue
+            _delete(entry)
+        for path in self.folder.iterdir():
+            if path not in used_s and path.name not in named and time.time() - path.stat().st_mtime > _SPARED_S:
+                _delete(path)
+
+
+def _delete(path: Path) -> None:
+    """Delete a file or folder; one that cannot be deleted stays."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()

@@ -1,0 +1,83 @@
+"""What the rewrites of all providers share: nodes put in the place of another, and the mask of a ReLU."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from impasto.export.vjp_rules.inspection import known_sizes
+
+
+class Inserter:
+    """Puts nodes before a given one, named after its result."""
+
+    def __init__(self, graph: ir.Graph, before: ir.Node) -> None:
+        self._graph, self._before = graph, before
+        self._prefix, self._count = before.outputs[0].name, 0
+
+    def __call__(
+        self,
+        op_type: str,
+        *inputs: ir.Value | None,
+        like: ir.Value | None = None,
+        dtype: ir.DataType | None = None,
+        **attributes: float | Sequence[int],
+    ) -> ir.Value:
+        """Insert a node and return its result.
+
+        Args:
+            op_type: of the node.
+            inputs: of the node.
+            like: the value whose shape and type the result has; by default float32, of a shape still to be inferred.
+            dtype: the type of the result, where it is another.
+            attributes: of the node.
+        """
+        made = ir.node(op_type, list(inputs), dict(attributes), num_outputs=1)
+        self._graph.insert_before(self._before, made)
+        result = made.outputs[0]
+        result.name, result.shape = self._name(), None if like is None else like.shape
+        result.type = like.type if like is not None and dtype is None else ir.TensorType(dtype or ir.DataType.FLOAT)
+        return result
+
+    def integers(self, values: Sequence[int]) -> ir.Value:
+        """Return a constant."""
+        name = self._name()
+        value = ir.val(name, const_value=ir.tensor(np.array(values, np.int64), name=name))
+        self._graph.register_initializer(value)
+        return value
+
+    def take_over(self, value: ir.Value) -> None:
+        """Put a value in the place of the node's result, under its name; the node is removed."""
+        old = self._before.outputs[0]
+        value.name, value.shape, old.name = old.name, old.shape, f"{old.name}.replaced"
+        old.replace_all_uses_with(value, replace_graph_outputs=True)
+        self._graph.remove(self._before, safe=True)
+
+    def _name(self) -> str:
+        self._count += 1
+        return f"{self._prefix}.lowered_{self._count}"
+
+
+def masked_relu(node: ir.Node | None) -> ir.Value | None:
+    """Return y of Greater(y, 0) where y is a ReLU's result; None for any other node."""
+    if node is None or node.op_type != "Greater" or not is_zero(node.inputs[1]):
+        return None
+    relu = producer(node.inputs[0])
+    return node.inputs[0] if relu is not None and relu.op_type == "Relu" else None
+
+
+def is_zero(value: ir.Value | None) -> bool:
+    """Return whether a value is a constant of one element, 0."""
+    tensor = value.const_value if value is not None else None
+    return tensor is not None and tensor.size == 1 and not np.any(tensor.numpy())
+
+
+def producer(value: ir.Value | None) -> ir.Node | None:
+    """Return the node that makes a value; None for an input, a constant or no value."""
+    return value.producer() if value is not None else None
+
+
+def sizes_of(value: ir.Value | None) -> tuple[int, ...] | None:
+    """Return a static shape; None where it is not known."""
+    sizes = known_sizes(value) if value is not None else None
+    return None if sizes is None else tuple(sizes)
