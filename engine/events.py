@@ -23,8 +23,8 @@ class Started:
         provider: the execution provider in use.
         precision: of the convolutions.
         conversion: the weights in the paper's own terms.
-        loop: "host" or "device": where the optimiser begins.
         setup_s: seconds that it took to get here, since the run was asked for.
+        loop: "host" or "device": where the optimiser begins.
     """
 
     height: int
@@ -33,8 +33,8 @@ class Started:
     provider: str
     precision: str
     conversion: str
-    loop: str
     setup_s: float
+    loop: str = "host"
 
 
 def _no_state() -> "RunState":

@@ -48,14 +48,10 @@ def _networks() -> dict[str, str]:
 
 def _kept() -> str:
     """Say how much runs left for the next ones, and where."""
-    from impasto.engine.cache.graphs import GRAPHS
-    from impasto.engine.cache.memory_needs import MEMORY_NEEDS
-    from impasto.engine.cache.network_facts import NETWORK_FACTS
     from impasto.engine.cache.store import DISABLE_VARIABLE, enabled
-    from impasto.engine.cache.targets import TARGETS
+    from impasto.engine.cache.stores import STORES
 
     if not enabled():
         return f"nothing: {DISABLE_VARIABLE} is set"
-    stores = (GRAPHS, TARGETS, NETWORK_FACTS, MEMORY_NEEDS)
-    places = ", ".join(str(store.folder) for store in stores)
-    return f"{sum(store.size_bytes() for store in stores) / 1e6:.0f} MB in {places}"
+    places = ", ".join(str(store.folder) for store in STORES)
+    return f"{sum(store.size_bytes() for store in STORES) / 1e6:.0f} MB in {places}"

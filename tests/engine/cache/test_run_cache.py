@@ -18,9 +18,9 @@ from PIL import Image
 
 from impasto.engine import Engine, Evaluation, ImpastoError, Settings
 from impasto.engine.cache import graphs, store, targets
+from impasto.engine.cache.stores import STORES
 from impasto.engine.compile import sessions
 from impasto.engine.runtime import cpu_info
-from impasto.engine.runtime.machine import STORES
 from impasto.engine.runtime.session import Session
 from impasto.export import shared_weights
 from tests.engine.conftest import Files

@@ -19,7 +19,7 @@ from impasto.engine import (
     Started,
     transfer_refined,
 )
-from impasto.engine.cli.progress import Progress
+from impasto.engine.cli.progress import RunProgress
 from impasto.engine.compile import memory
 from impasto.engine.images import read_metadata
 from impasto.engine.jobs.refinement import plan_refined
@@ -91,12 +91,12 @@ def test_it_goes_on_from_the_draft_and_counts_on(files: Files) -> None:
 
 
 def test_the_rate_on_the_bar_is_that_of_the_network_at_work() -> None:
-    bar = Progress(9, hidden=True)
+    bar = RunProgress(9, hidden=True)
 
     def rate(setup_s: float, evaluations: int, seconds: float) -> str:
         bar.show(Started(32, 32, "a", "cpu", "fp32", "", setup_s))
         bar.show(Iteration(1, evaluations, 1.0, {}, seconds, lambda: np.zeros(())))
-        return str(bar._bar.tasks[0].fields["rate"])
+        return str(bar.tasks[0].fields["rate"])
 
     assert rate(1.0, 20, 3.0) == "10.00 evaluations/s"
     assert rate(5.0, 24, 7.0) == "2.00 evaluations/s"
