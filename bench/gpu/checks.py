@@ -9,8 +9,8 @@ import numpy as np
 
 from impasto.bench.subject import Subject
 from impasto.engine.compile.optimiser_settings import PIXEL_RANGE
-from impasto.engine.device.lbfgs import step_form
 from impasto.engine.device.placement import OnDevice
+from impasto.engine.device.step_form import step_form
 from impasto.engine.inputs.pictures import read_pictures
 from impasto.engine.jobs.checking import compare
 from impasto.engine.jobs.engine import Engine, workshop_of

@@ -13,8 +13,8 @@ from impasto.bench.sampling import Effort, Watch, interleaved, timed
 from impasto.bench.series import Series
 from impasto.bench.subject import Subject, engine_facts, engine_name
 from impasto.engine.compile.optimiser_settings import PIXEL_RANGE
-from impasto.engine.device.lbfgs import step_form
 from impasto.engine.device.loop import DeviceLoop
+from impasto.engine.device.step_form import step_form
 from impasto.engine.jobs.engine import Engine, workshop_of
 from impasto.engine.jobs.job import Job
 from impasto.engine.optimisers.lbfgs import LbfgsSettings

@@ -1,13 +1,17 @@
 """What follows a run next to its progress bar: a report, a film, a preview. Each is imported only if it is wanted."""
 
 import sys
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from impasto.engine.cli.pinned_command import pinned_command
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
-    from impasto.engine.cli.single_run import SingleRun
+    from pathlib import Path
+
+    from impasto.engine.cli.options import Options
+    from impasto.engine.cli.progress import RunProgress
     from impasto.engine.events import Event
     from impasto.engine.result import Result
 
@@ -28,7 +32,25 @@ class Watcher(Protocol):
         """Finish the work, and return a line that says what came out, or an empty one."""
 
 
-def open_watchers(run: "SingleRun") -> list[Watcher]:
+class FollowedRun(Protocol):
+    """What a watcher needs to know of the run."""
+
+    @property
+    def options(self) -> "Options": ...  # noqa: D102
+    @property
+    def images(self) -> "tuple[Path | None, Path | None]": ...  # noqa: D102
+    @property
+    def output(self) -> "Path": ...  # noqa: D102
+    @property
+    def progress(self) -> "RunProgress": ...  # noqa: D102
+    @property
+    def interrupted(self) -> Sequence[bool]: ...  # noqa: D102
+    @property
+    def kept(self) -> dict[str, Any]: ...  # noqa: D102
+    def is_frame(self, path: "Path") -> bool: ...  # noqa: D102
+
+
+def open_watchers(run: "FollowedRun") -> list[Watcher]:
     """Return what the options of a run ask for.
 
     Raises:

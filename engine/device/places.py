@@ -52,7 +52,7 @@ class LoopPlaces:
         Raises:
             ImpastoError: the step does not run on the provider, or its history does not fit there.
         """
-        from impasto.engine.device.lbfgs import device_loop  # builds a graph, which most runs do without
+        from impasto.engine.device.step_form import device_loop  # builds a graph, which most runs do without
 
         self.demanded, self.every, self.terms = on_device.demanded, on_device.every, on_device.terms
         self.provider = on_device.provider.name

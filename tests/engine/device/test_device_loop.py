@@ -192,7 +192,7 @@ def broken(*_: object) -> None:
 
 
 def test_where_it_was_not_asked_for_the_host_takes_over(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("impasto.engine.device.lbfgs.DeviceLoop", broken)
+    monkeypatch.setattr("impasto.engine.device.step_form.DeviceLoop", broken)
     with pytest.raises(ImpastoError, match="the step does not run here"):
         run(files, loop="device")
     offer_device(monkeypatch)

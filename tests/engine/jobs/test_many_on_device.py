@@ -315,7 +315,7 @@ def test_a_step_that_does_not_open(
     def broken(*_: object) -> None:
         raise ImpastoError("the step does not run here")
 
-    monkeypatch.setattr("impasto.engine.device.lbfgs.DeviceLoop", broken)
+    monkeypatch.setattr("impasto.engine.device.step_form.DeviceLoop", broken)
     if not demanded:
         offer_device(monkeypatch)
     found = list(engine.transfer_many([job(files, iterations=3), job(files, iterations=2)], batch=2))

@@ -11,9 +11,9 @@ import numpy as np
 import onnx_ir as ir
 from onnx import TensorProto, helper
 
-from impasto.engine.device.lbfgs import step_form
 from impasto.engine.device.loop import DeviceLoop
 from impasto.engine.device.placement import LoopPlacement
+from impasto.engine.device.step_form import step_form
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
 from impasto.engine.runtime.evaluator import Evaluator
 from impasto.engine.runtime.graph import Graph
