@@ -21,7 +21,7 @@ from impasto.export.objective import build_objective
 from impasto.export.precision import narrow_convolutions
 from tests.small_network import features_model
 
-TABLE = json.loads((Path(__file__).parents[1] / "engine" / "providers" / "cuda-kernels.json").read_text())
+TABLE = json.loads((Path(__file__).parents[1] / "engine" / "runtime" / "providers" / "cuda-kernels.json").read_text())
 BFLOAT16 = ir.DataType.BFLOAT16
 WIDTHS = {"relu1_1": 4, "relu2_1": 3, "relu2_2": 3}
 
