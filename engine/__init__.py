@@ -1,10 +1,10 @@
 """How graphs become pictures.
 
-    from impasto.engine import Engine, Settings
+from impasto.engine import Engine, Settings
 
-    with Engine(model="vgg19") as engine:
-        result = engine.transfer("content.jpg", "style.jpg", Settings(size=512))
-    result.save("out.png")
+with Engine(model="vgg19") as engine:
+result = engine.transfer("content.jpg", "style.jpg", Settings(size=512))
+result.save("out.png")
 """
 
 from typing import TYPE_CHECKING, Any
