@@ -1,10 +1,12 @@
 """How graphs become pictures.
 
-from impasto.engine import Engine, Settings
+    from impasto.engine import Engine, Settings
 
-with Engine(model="vgg19") as engine:
-result = engine.transfer("content.jpg", "style.jpg", Settings(size=512))
-result.save("out.png")
+    with Engine(model="vgg19") as engine:
+        result = engine.transfer("content.jpg", "style.jpg", Settings(size=512))
+    result.save("out.png")
+
+Public names are imported at their first use.
 """
 
 from typing import TYPE_CHECKING, Any
