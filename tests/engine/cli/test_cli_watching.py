@@ -28,8 +28,9 @@ try:
     main()
 except SystemExit as end:
     assert not end.code, end.code
-parts = ("report", "preview", "animation", "figures")
-print([name for name in sys.modules if name.startswith(("jinja2", *(f"impasto.engine.{part}" for part in parts)))])
+parts = ("watch.report", "watch.preview", "watch.animation", "watch.checkpoints", "figures")
+names = ("jinja2", *(f"impasto.engine.{part}" for part in parts))
+print([name for name in sys.modules if name.startswith(names)])
 """
 
 
