@@ -46,7 +46,7 @@ def test_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"impasto", f"impasto-{VERSION}.dist-info"}
     for package in code:
         assert f"impasto/{package}/py.typed" in names
-    pages = {"figures/figure.html", *(f"report/{name}" for name in PARTS_OF_PAGES)}
+    pages = {"figures/figure.html", *(f"watch/report/{name}" for name in PARTS_OF_PAGES)}
     data = {"py.typed", "embedded/vgg19-slim.onnx", *(f"figures/pictures/{name}.jpg" for name in PICTURES), *pages}
     assert "impasto/models/embedded/vgg19-slim.onnx" in names
     assert {f"impasto/engine/figures/pictures/{name}.jpg" for name in PICTURES} <= set(names)
