@@ -19,6 +19,7 @@ EMBEDDED_DIR = Path(__file__).parent / "embedded"
 EMBEDDED = "vgg19-slim"
 FULL = "vgg19"
 LONGEST_NAME = 100
+_SUFFIX = ".tmp"
 
 
 def cache_dir() -> Path:
@@ -94,7 +95,7 @@ def atomic_file(target: Path, *, durable: bool = False) -> Iterator[Path]:
     part: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target), suffix=_SUFFIX)
         os.close(handle)
         part = Path(name)
         yield part
@@ -109,6 +110,18 @@ def atomic_file(target: Path, *, durable: bool = False) -> Iterator[Path]:
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what `atomic_file` left next to a target in processes that were killed; nobody else may be writing it."""
+    target = target.resolve()
+    for path in target.parent.iterdir():
+        if path.name.startswith(_prefix(target)) and path.suffix == _SUFFIX:
+            path.unlink(missing_ok=True)
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name}."
 
 
 def _to_disk(path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from impasto.engine.optimisers.solution import State, Vector
+from impasto.engine.optimisers.solution import State, Vector, restore_array
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.runtime.session import Session, quiet_options
 from impasto.export.optimiser import COEFFICIENTS, LIMIT, NEXT, SCALARS, StepForm, build_step
@@ -73,7 +73,10 @@ class DeviceLoop:
 
         Raises:
             ImpastoError: the provider fails.
+            StateError: the state is of another form of loop.
         """
+        if state is not None:
+            self._check(state)
         if self._form.bounds is not None:
             x = np.clip(x, *self._form.bounds)
         with self._provider.explained("take an image into the optimiser's loop"):
@@ -130,6 +133,13 @@ class DeviceLoop:
             values = self._sides[self._turn % 2]
             found = {item.name: np.array(values[item.name].numpy()[sample]) for item in self._state if item.is_state}
             return {**found, _POINT: np.array(self._evaluation.value(IMAGE).numpy()[sample])}
+
+    def _check(self, state: State) -> None:
+        """Refuse a state whose arrays are not those of this loop."""
+        expected = {item.name: np.zeros_like(item.initial[0]) for item in self._state if item.is_state}
+        expected[_POINT] = np.zeros(self._form.shape, np.float32)
+        for name, array in expected.items():
+            restore_array(array, state, name)
 
     def _bound(self, before: dict[str, Any], after: dict[str, Any]) -> Any:
         """Return a binding that reads one side of the state and writes the other."""

@@ -15,8 +15,8 @@ from impasto.engine.compile.graph_spec import BatchKey, GraphSpec
 from impasto.engine.device.places import LoopPlaces, Steps
 from impasto.engine.inputs.run_state import RunState
 from impasto.engine.jobs.active import Active
-from impasto.engine.jobs.run import DEVICE, Surroundings
-from impasto.engine.optimisers.solution import Vector
+from impasto.engine.jobs.run import DEVICE, Surroundings, unfit_state
+from impasto.engine.optimisers.solution import StateError, Vector
 from impasto.engine.runtime.evaluator import Evaluator
 from impasto.models.errors import ImpastoError
 
@@ -116,22 +116,27 @@ class Group:
         Args:
             sample: loaded with the run's targets.
             x: the image to start from, flat.
-            iterations: at most.
+            iterations: of the run at most, those before the state included.
             surroundings: of a run on the host.
-            state: to continue from, where that was on the device.
+            state: of the run, to continue from; None begins at the image.
 
         Returns:
             The surroundings of the run, on the device or, where the loop fails, on the host.
 
         Raises:
-            ImpastoError: the user named the device, and it fails.
+            ImpastoError: the user named the device, and it fails; or the state is of another form of loop.
         """
         if self.loop is None:
             return surroundings
-        arrays = state.optimiser if state is not None and state.loop == DEVICE else None
+        arrays, done = None, 0
+        if state is not None:
+            arrays = state.optimiser_for(DEVICE, surroundings.provenance["precision"])
+            done = state.iteration if arrays is None else state.optimiser_from[0]
         try:
             with self._lock:
-                self.loop.enter(sample, x, iterations, self.evaluator.coefficients[sample], arrays)
+                self.loop.enter(sample, x, iterations - done, self.evaluator.coefficients[sample], arrays)
+        except StateError as error:
+            raise unfit_state(error) from error
         except ImpastoError:
             if self.loop.demanded:
                 raise
@@ -220,8 +225,9 @@ class Group:
         if self.loop is None:
             run.fail(ImpastoError("the loop on the device does not run with more images"))
             return
-        x, left = state.optimiser["x"], run.iterations_limit
-        run.move(self.enter(sample, x, left, dataclasses.replace(run.surroundings, places=None), state))
+        surroundings = dataclasses.replace(run.surroundings, places=None)
+        most = member.prepared.settings.iterations
+        run.move(self.enter(sample, state.optimiser["x"], most, surroundings, state))
 
     def _step(self, loop: LoopPlaces, steps: dict[Active, Steps], *, alone: bool) -> None:
         """Let the images in the loop take steps.

@@ -154,7 +154,7 @@ class Scheduler:
                 continue
             if cancelled:
                 self._end_queued(item, None, cancelled=True)
-            elif handle.deadline is not None and time.monotonic() >= handle.deadline:
+            elif handle.is_late and handle.job.state is None:  # a run that continues has a result at once
                 limit_s = handle.job.settings.timeout_s
                 self._end_queued(item, ImpastoError(f"the run could not start: {limit_s:g} s passed while it waited"))
 
@@ -206,13 +206,13 @@ class Scheduler:
             return False
         return True
 
-    @staticmethod
-    def _prepared(item: Queued) -> Prepared:
+    def _prepared(self, item: Queued) -> Prepared:
         if item.prepared is not None:
             return item.prepared
         job = item.handle.job
         if job.state is not None:
-            return prepare_again(job.state, job.settings, called_s=item.handle.submitted_s)
+            precision = self._workshop.provider.precision
+            return prepare_again(job.state, job.settings, precision, called_s=item.handle.submitted_s)
         return prepare(job.content, job.style, job.settings, job.start, called_s=item.handle.submitted_s)
 
     def _can_begin(self, item: Queued, units: int) -> bool:
@@ -274,12 +274,12 @@ class Scheduler:
         else:
             group, targets = self._open(item, item.key, prepared)
         state = handle.job.state
-        iterations = prepared.settings.iterations - (0 if state is None else state.optimiser_from[0])
-        around, conversion = self._loaded(group, prepared, targets, prepared.x, iterations, state)
+        around, conversion = self._loaded(group, prepared, targets, prepared.x, prepared.settings.iterations, state)
         run = Run(
             prepared,
             around,
             state=state,
+            keep_state=handle.job.keep_state,
             deadline=handle.deadline,
             cancelled=lambda: self._stopping or handle.is_cancelled(),
             lock=self._image_lock,
