@@ -155,7 +155,7 @@ def _read(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> RunState:
     """
     if record.pop(_SUM) != _checksum(record, arrays):
         raise ValueError("its checksum is another")
-    for name, kind in _PLAIN.items():
+    for name, kind in {**_PLAIN, "settings": dict, "extra": dict, "content": str, "style": str}.items():
         if not isinstance(record[name], kind):
             raise ValueError(f"{name} is {record[name]!r}, no {kind.__name__}")
     _check_numbers(record)

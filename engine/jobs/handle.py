@@ -29,6 +29,9 @@ class Listener(Protocol):
     def end(self, handle: "Handle") -> None:
         """Take note that the job has ended."""
 
+    def leave(self) -> None:
+        """Follow no more, so that the engine waits no more."""
+
 
 @dataclass(eq=False)
 class Stream:
@@ -171,6 +174,11 @@ class Handle:
             self._changed.notify_all()
         if self._listener is not None:
             self._listener.tell(self, event)
+
+    def leave(self) -> None:
+        """Let the engine wait for the listener no more."""
+        if self._listener is not None:
+            self._listener.leave()
 
     def end(self, result: Result | None, error: Exception | None, *, cancelled: bool = False) -> None:
         """Go to the last state; the engine's thread calls this."""

@@ -50,7 +50,7 @@ class Scheduler:
         self._at_work = threading.Lock()  # held by whoever uses the workshop
         self._image_lock = threading.RLock()
         self._thread: threading.Thread | None = None
-        self._unfinished = 0
+        self._unfinished: set[Handle] = set()
         self._stopping = False
         self._queue = JobQueue()
         self._groups: list[Group] = []
@@ -69,7 +69,7 @@ class Scheduler:
         with self._changed:
             for handle in handles:
                 self._queue.add(handle, most, batch_is_given=batch_is_given)
-            self._unfinished += len(handles)
+            self._unfinished.update(handles)
             if self._thread is None and handles:
                 self._thread = threading.Thread(target=self._work, name="impasto", daemon=True)
                 _working.add(self)
@@ -85,8 +85,8 @@ class Scheduler:
         with self._changed:
             if self._unfinished:
                 raise ImpastoError(
-                    f"the engine is in use: {self._unfinished} jobs have not ended; wait for them, give this one to "
-                    "`submit` as well, or make another Engine"
+                    f"the engine is in use: {len(self._unfinished)} jobs have not ended; wait for them, give this one "
+                    "to `submit` as well, or make another Engine"
                 )
         with self._at_work:
             yield self._workshop
@@ -104,11 +104,15 @@ class Scheduler:
             thread.join(_POLL_S)
 
     def stop(self) -> None:
-        """Cancel all jobs, and wait until they have ended."""
+        """Cancel all jobs, and wait until they have ended; nobody is waited for who follows one."""
         self._stopping = True
         try:
             while (thread := self._thread) is not None:
-                thread.join()
+                with self._changed:
+                    unfinished = list(self._unfinished)
+                for handle in unfinished:
+                    handle.leave()
+                thread.join(_POLL_S)
         finally:
             self._stopping = False
 
@@ -430,7 +434,7 @@ class Scheduler:
         self, handle: Handle, result: Result | None = None, error: Exception | None = None, *, cancelled: bool = False
     ) -> None:
         with self._changed:
-            self._unfinished -= 1
+            self._unfinished.discard(handle)
         if handle.stream is not None:
             handle.stream.unclaimed += 1
         handle.end(result, error, cancelled=cancelled)
