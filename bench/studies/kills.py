@@ -160,7 +160,8 @@ class Killing:
         """Kill a run some time from now; return None where it has ended before."""
         time.sleep(after_s)
         process.kill()
-        if process.wait() == 0:
+        process.communicate()
+        if process.returncode == 0:
             return None
         half = [path for path in self._checkpoint.parent.iterdir() if path.suffix == ".tmp"]
         state, _ = load_checkpoint(self._checkpoint)

@@ -46,7 +46,7 @@ def resume(options: Options, file: Checkpoint, output: Output = None) -> None:
 
     state, kept = load_checkpoint(file)
     output = output or _kept_output(kept, file)
-    kept = {name: kept[name] for name in KEPT if name in kept} | {
+    kept = {name: kept.get(name, getattr(Options(), name)) for name in KEPT} | {
         "model": kept.get("model") or state.model,
         "precision": state.precision,
         "checkpoint": file,
