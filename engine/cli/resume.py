@@ -38,8 +38,8 @@ OF_THE_RUN = "(default: the run's)"
 def resume(options: Options, file: Checkpoint, output: Output = None) -> None:
     """Continue the run whose state is in FILE, and write its result.
 
-    On the CPU provider, with the same versions and number of threads, the result has the same pixels as if the run had
-    never stopped. The command keeps saving the state to FILE. Ctrl-C works as in `impasto transfer`.
+    On the CPU provider of one machine the result has the same pixels as if the run had never stopped. The command keeps
+    saving the state to FILE. Ctrl-C works as in `impasto transfer`.
     """
     from impasto.engine.inputs.checkpoint import load_checkpoint
     from impasto.engine.inputs.run_state import LIMITS

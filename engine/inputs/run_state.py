@@ -16,7 +16,7 @@ LIMITS = ("iterations", "evaluations", "timeout_s")
 class RunState:
     """A run at its latest step. A run that continues from it ends at the pixels of one that never stopped.
 
-    That holds on the CPU provider, with the same versions and the same number of threads.
+    That holds on the CPU provider of one machine, with the same versions.
 
     Attributes:
         settings: of the run; its limits count from the start of the run.
