@@ -142,7 +142,7 @@ def _checksum(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> in
     """Return the CRC-32 of the object as JSON and of the arrays in the order of their names."""
     found = zlib.crc32(json.dumps(record).encode())
     for name in sorted(arrays):
-        found = zlib.crc32(arrays[name].reshape(-1).view(np.uint8), found)
+        found = zlib.crc32(arrays[name].reshape(-1).view(np.uint8).data, found)
     return found
 
 

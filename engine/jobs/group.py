@@ -239,14 +239,14 @@ class Group:
             loop.stop("another transfer of the batch has to continue on the host; use --loop host")
         start = time.perf_counter()
         try:
-            with self._lock:
+            with self._lock:  # a state that another thread asks for is of one iteration
                 rows = loop.run([member.sample or 0 for member in steps], min(item.most for item in steps.values()))
+                seconds, self.evaluated = time.perf_counter() - start, True
+                for member in steps:
+                    member.run.advance(rows[member.sample or 0], seconds)
         except ImpastoError as error:
             for member in steps:
                 member.run.fail(ImpastoError(*error.args))
-        else:
-            seconds = time.perf_counter() - start
-            self._advance([(member, rows[member.sample or 0], seconds) for member in steps])
         if loop.stopped and not loop.demanded:
             self.loop = None  # jobs to come begin on the host
 

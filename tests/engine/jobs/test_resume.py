@@ -356,7 +356,12 @@ def test_a_state_is_had_from_another_thread_at_any_moment(files: Files, loop: st
 
 def collect(take: Callable[[], RunState], states: dict[int, RunState], wait: Callable[[], None]) -> None:
     ended = threading.Event()
-    threading.Thread(target=lambda: (wait(), ended.set())).start()
+
+    def tell() -> None:
+        wait()
+        ended.set()
+
+    threading.Thread(target=tell).start()
     while not ended.is_set():
         try:
             state = take()
