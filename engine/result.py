@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from impasto.engine import images
 from impasto.engine.images import Picture
 from impasto.engine.settings import Settings
+
+if TYPE_CHECKING:
+    from impasto.engine.inputs.run_state import RunState
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Result:
         settings: what was asked for.
         provenance: names and hashes of network and images, provider, precision, versions.
         loop: "host" or "device": where the optimiser worked at the end.
+        state: to continue from; None where that was not asked for.
     """
 
     picture: Picture
@@ -64,6 +68,7 @@ class Result:
     settings: Settings
     provenance: Mapping[str, Any]
     loop: str = "host"
+    state: "RunState | None" = None
 
     def summary(self) -> dict[str, Any]:
         """Return everything but the pixels as plain values for JSON."""

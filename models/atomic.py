@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 import shutil
+import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -93,8 +94,20 @@ def check_place(path: Path, failure: Failure = ImpastoError) -> None:
         raise failure(f"cannot write {path}: {reason(error)} in folder {path.parent}") from error
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed left next to a file; nobody else may be writing the file now."""
+    target = Path(os.path.realpath(path))
+    for part in target.parent.glob(f"{_prefix(target)}*.tmp"):
+        part.unlink(missing_ok=True)
+
+
 def _temporary(target: Path) -> Path:
-    return target.with_name(f".impasto-{secrets.token_hex(8)}.tmp")
+    return target.with_name(f"{_prefix(target)}{secrets.token_hex(8)}.tmp")
+
+
+def _prefix(target: Path) -> str:
+    """Return how temporary files of a target begin; short, whatever the length of its name."""
+    return f".impasto-{zlib.crc32(os.fsencode(target.name)):08x}-"
 
 
 def _to_disk(path: Path) -> None:

@@ -15,6 +15,7 @@ EMBEDDED_DIR = Path(__file__).parent / "embedded"
 EMBEDDED = "vgg19-slim"
 FULL = "vgg19"
 LONGEST_NAME = 100
+_SUFFIX = ".tmp"
 
 
 def cache_dir() -> Path:

@@ -24,8 +24,8 @@ OBJECTIVE = ("model", "size", "style_size", "content_weight", LOOK)
 ENGINE = ("provider", "precision", "threads", "build_engines", "ignore_memory")
 """Options of commands that evaluate a network."""
 
-KEPT = ("model", "provider", "precision", "threads", "loop", "bits", "ignore_memory", "checkpoint_every")
-"""Options that a checkpoint keeps for `impasto resume`."""
+KEPT = ("provider", "threads", "loop", "bits", "ignore_memory", "checkpoint_every")
+"""Options that a checkpoint keeps for `impasto resume`; the run's state has the network, the precision and more."""
 
 PRECISIONS = "Precision of the convolutions: auto, fp32, tf32, fp16, bf16, or bf16-typed (openvino)."
 
@@ -95,9 +95,11 @@ class Options:
         OUTPUT,
     )
     checkpoint: Path | None = option(
-        None, "Also write the run's state here, for `impasto resume`. .safetensors", OUTPUT
+        None, "Also save the state of the run to this file, for `impasto resume`. .safetensors", OUTPUT
     )
-    checkpoint_every: float = option(60.0, "Seconds between two such states; 0 is every iteration.", OUTPUT)
+    checkpoint_every: float = option(
+        60.0, "Save the state every so many seconds, and at the end; 0 is every iteration.", OUTPUT
+    )
     preview: bool = option(False, "Draw the image in the terminal as it changes.", OUTPUT, "--preview")
     preview_as: str | None = option(
         None,

@@ -3,52 +3,75 @@
 import dataclasses
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from impasto.engine.cli.declare import option, takes
-from impasto.engine.cli.options import KEPT, Options
+from impasto.engine.cli.declare import MACHINE, OUTPUT, option, takes
+from impasto.engine.cli.options import KEPT, PRECISIONS, Options
 from impasto.engine.cli.single_run import SingleRun
 from impasto.engine.cli.terminal import interruptible
+from impasto.models.errors import ImpastoError
 
-Checkpoint = Annotated[Path, typer.Argument(help="A file that `impasto transfer --checkpoint` wrote.")]
+Checkpoint = Annotated[Path, typer.Argument(help="The file that --checkpoint of an earlier command wrote.")]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Result. (default: where the run would have written it)")
+    Path | None,
+    typer.Option("--output", "-o", help="Result. (default: the file that the run would have written)"),
 ]
+OF_THE_RUN = "(default: the run's)"
 
 
 @takes(
-    "checkpoint",
-    "report_every",
-    "quiet",
-    "as_json",
-    model=option(None, "The network of the run, where it is elsewhere now. (default: the run's)"),
-    iterations=option(None, "Steps of the optimiser in all. (default: the run's)"),
-    evaluations=option(None, "Runs of loss and gradient in all. (default: the run's)"),
-    timeout_s=option(None, "Seconds in all. (default: the run's)"),
-    provider=option(None, "As for `impasto transfer`. (default: the run's)"),
-    threads=option(None, "CPU threads; 0 is one per core. (default: the run's)"),
-)
+    "report_every", "quiet", "as_json",
+    model=option(None, f"The same network in another place: a name or a file. {OF_THE_RUN}"),
+    iterations=option(None, f"Steps of the optimiser at most, those before included. {OF_THE_RUN}"),
+    evaluations=option(None, f"Runs of loss and gradient at most, those before included. {OF_THE_RUN}"),
+    timeout_s=option(None, f"Stop after so many seconds, those before included. {OF_THE_RUN}"),
+    checkpoint=option(None, "Save the state to this file instead of FILE. .safetensors", OUTPUT),
+    checkpoint_every=option(
+        None, f"Save the state every so many seconds, and at the end; 0 is every iteration. {OF_THE_RUN}", OUTPUT
+    ),
+    provider=option(None, f"As for `impasto transfer`. {OF_THE_RUN}", MACHINE),
+    precision=option(None, f"{PRECISIONS} {OF_THE_RUN}", MACHINE),
+    threads=option(None, f"CPU threads; 0 is one per core. {OF_THE_RUN}", MACHINE),
+)  # fmt: skip
 def resume(options: Options, file: Checkpoint, output: Output = None) -> None:
-    """Continue the run of a checkpoint FILE, and write its result.
+    """Continue the run whose state is in FILE, and write its result.
 
-    On the CPU provider the result is the same, pixel for pixel, as that of a run that was never stopped. The run keeps
-    writing checkpoints to FILE, or to --checkpoint.
+    On the CPU provider of one machine the result has the same pixels as if the run had never stopped. The command keeps
+    saving the state to FILE. Ctrl-C works as in `impasto transfer`.
     """
     from impasto.engine.inputs.checkpoint import load_checkpoint
+    from impasto.engine.inputs.run_state import LIMITS
 
     state, kept = load_checkpoint(file)
-    given = {name: kept[name] for name in KEPT if name in kept and getattr(options, name) in (None, _default(name))}
-    options = dataclasses.replace(options, **given, checkpoint=options.checkpoint or file)
-    limits = {name: getattr(options, name) for name in ("iterations", "evaluations", "timeout_s")}
-    limits = {name: limit for name, limit in limits.items() if limit is not None}
+    output = output or _kept_output(kept, file)
+    kept = {name: kept.get(name, getattr(Options(), name)) for name in KEPT} | {
+        "model": kept.get("model") or state.model,
+        "precision": state.precision,
+        "checkpoint": file,
+    }
+    options = dataclasses.replace(options, **{**kept, **_given(options)})
+    limits = {name: getattr(options, name) for name in LIMITS if getattr(options, name) is not None}
     settings = dataclasses.replace(state.settings, **limits)
-    run = SingleRun(options, settings, None, None, output or Path(kept["output"]))
+    run = SingleRun(options, settings, None, None, output)
     with interruptible() as interrupted, run.open_engine(options.model) as engine:
-        run.run(engine, partial(engine.resume, state, settings), interrupted, [engine.network.choice])
+        rest = partial(engine.resume, state, settings, keep_state=True)
+        run.run(engine, rest, interrupted, [engine.network.choice])
 
 
-def _default(name: str) -> object:
-    """Return what an option is that was not given."""
-    return next(field.default for field in dataclasses.fields(Options) if field.name == name)
+def _kept_output(kept: dict[str, Any], file: Path) -> Path:
+    """Return where the run would have written its result.
+
+    Raises:
+        ImpastoError: it was not started by a command, and does not say.
+    """
+    if "output" not in kept:
+        raise ImpastoError(f"{file} does not say where its result goes: give -o")
+    return Path(kept["output"])
+
+
+def _given(options: Options) -> dict[str, Any]:
+    """Return the options that have no default here, and were given."""
+    names = ("model", "provider", "precision", "threads", "checkpoint", "checkpoint_every")
+    return {name: value for name in names if (value := getattr(options, name)) is not None}

@@ -3,22 +3,21 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from impasto.engine.cli.terminal import print_group
 from impasto.engine.watch.words import in_words
+from impasto.models.errors import ImpastoError
 
 
 def show(
-    image: Annotated[Path, typer.Argument(help="A .png, .jpg, .webp or .tif file that impasto wrote.")],
+    image: Annotated[Path, typer.Argument(help="A file that impasto wrote: .png .jpg .webp .tif, or .safetensors.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the JSON object that the file holds.")] = False,
 ) -> None:
-    """Print the settings, the network and the versions that made a picture."""
-    from impasto.engine.images import read_metadata
-
-    metadata = read_metadata(image)
+    """Print the settings, the network and the versions that made a picture, a checkpoint or a saved style."""
+    metadata = _metadata_of(image)
     if as_json:
         print(json.dumps(metadata, indent=2))
         return
@@ -26,3 +25,24 @@ def show(
     alone = {name: value for name, value in metadata.items() if name not in groups}
     for title, values in {image.name: alone, **groups}.items():
         print_group(title, {name: in_words(value) for name, value in values.items()})
+
+
+def _metadata_of(file: Path) -> dict[str, Any]:
+    """Return what a file says of itself.
+
+    Raises:
+        ImpastoError: the file cannot be read, or impasto did not write it.
+    """
+    from impasto.engine.inputs.array_file import SUFFIX, DamagedFileError, read_record
+
+    if file.suffix.lower() != SUFFIX:
+        from impasto.engine.images import read_metadata
+
+        return read_metadata(file)
+    try:
+        record = read_record(file)
+    except DamagedFileError as error:
+        raise ImpastoError(f"damaged or truncated file: {file} ({error}); make it again") from error
+    if not record:
+        raise ImpastoError(f"{file} is neither a checkpoint nor a saved style: impasto did not write it")
+    return record

@@ -30,7 +30,6 @@ class SingleRun:
         images: the content image and the style image; one may be None.
         output: the file.
         progress: the bar.
-        interrupted: not empty after Ctrl-C.
         watchers: told of every event after the run itself, and of the result.
     """
 
@@ -51,7 +50,6 @@ class SingleRun:
         self.options, self.settings = options, settings
         self.images, self.output = (content, style), output
         self.progress = RunProgress(settings.iterations, hidden=options.quiet or options.as_json)
-        self.interrupted: Sequence[bool] = ()
         self.watchers = open_watchers(self)
         self._network = ""
 
@@ -81,11 +79,10 @@ class SingleRun:
 
     @property
     def kept(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the options, for `impasto resume`."""
-        model = self.options.model
-        found = {name: getattr(self.options, name) for name in KEPT}
-        found["model"] = str(Path(model).resolve()) if Path(model).is_file() else model
-        return {**found, "output": str(self.output.resolve())}
+        """What a checkpoint keeps of the options, for `impasto resume`; the network by name is in the run's state."""
+        model, output = self.options.model, str(self.output.resolve())
+        kept = {name: getattr(self.options, name) for name in KEPT}
+        return {**kept, "model": str(Path(model).resolve()) if Path(model).is_file() else None, "output": output}
 
     def is_frame(self, path: Path) -> bool:
         """Return whether `--save-every` writes a file of that name."""
@@ -105,7 +102,8 @@ class SingleRun:
             if self.options.dry_run:
                 self.show(engine.plan(*self.images, self.settings))
             else:
-                render = partial(engine.transfer, *self.images, self.settings)
+                keep_state = self.options.checkpoint is not None
+                render = partial(engine.transfer, *self.images, self.settings, keep_state=keep_state)
                 self.run(engine, render, interrupted, [engine.network.choice])
 
     def show(self, plan: "Plan | RefinedPlan") -> None:
@@ -131,15 +129,18 @@ class SingleRun:
             typer.Exit: after Ctrl-C; the file holds the current image.
         """
         call_s = seconds_since_process_start()
-        self.interrupted = interrupted
         choice = "" if self.options.as_json else engine.provider.choice  # as JSON it is in the summary
         waiting = [*remarks, engine.network.misfit(self.settings.pool), choice]
+
+        begun: list[Event] = []
 
         def on_event(event: Event) -> None:
             self.progress.show(event)
             if isinstance(event, Started):  # the images are known to be sound
                 while waiting:
                     self.options.say(waiting.pop(0))
+            elif not begun:
+                begun.append(event)
             self._take(event)
             for watcher in self.watchers:
                 watcher.take(event)
@@ -148,7 +149,7 @@ class SingleRun:
             try:
                 result = render(on_event=on_event, cancel=lambda: bool(interrupted))
             except ImpastoError:
-                if not interrupted:
+                if begun or not interrupted:
                     raise
                 say("stopped before the first evaluation: nothing was written")
                 raise typer.Exit(INTERRUPTED) from None
@@ -179,10 +180,12 @@ class SingleRun:
 
     def _conclude(self, result: "Result", first_iteration_s: float) -> None:
         """Write the file and print the summary."""
-        result.save(self.output, bits=self.options.bits)
+        try:
+            result.save(self.output, bits=self.options.bits)
+        finally:  # a checkpoint outlives a missing folder
+            lines = [watcher.finish(result) for watcher in self.watchers]
         if result.picture.alpha is not None and self.output.suffix.lower() in (".jpg", ".jpeg"):
             self.options.say(f"{self.output} is without the content image's transparency: .png, .webp and .tif keep it")
-        lines = [watcher.finish(result) for watcher in self.watchers]
         if self.options.as_json:
             print_json({**result.summary(), "first_iteration_s": first_iteration_s, "output": str(self.output)})
         elif not self.options.quiet:

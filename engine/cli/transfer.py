@@ -24,7 +24,8 @@ Refine = Annotated[
 def transfer(options: Options, content: Content, style: Style, output: Output, refine: Refine = 0) -> None:
     """Paint CONTENT in the style of STYLE.
 
-    Ctrl-C stops after the current evaluation, saves the current image and exits with 130.
+    Ctrl-C stops after the current evaluation, saves the current image (and its state to --checkpoint), and exits with
+    status 130.
     """
     if refine and options.checkpoint is not None:
         raise ImpastoError("--checkpoint and --refine do not go together: a checkpoint is of one network; drop one")

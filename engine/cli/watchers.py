@@ -75,14 +75,7 @@ def open_watchers(run: "FollowedRun") -> list[Watcher]:
     if options.checkpoint is not None:
         from impasto.engine.watch.checkpoints import Checkpoints
 
-        watchers.append(
-            Checkpoints(
-                options.checkpoint,
-                every_s=options.checkpoint_every,
-                extra=run.kept,
-                ending=lambda: bool(run.interrupted),
-            )
-        )
+        watchers.append(Checkpoints(options.checkpoint, every_s=options.checkpoint_every, extra=run.kept))
     if options.preview or options.preview_as is not None:
         from impasto.engine.watch.preview import AUTO, Preview, open_preview
 

@@ -6,15 +6,15 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from impasto.engine.optimisers.solution import State, Vector
+from impasto.engine.optimisers.solution import State, Vector, restore_array
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.runtime.session import Session, quiet_options
-from impasto.export.optimiser import COEFFICIENTS, LIMIT, NEXT, SCALARS, StepForm, build_step
+from impasto.export.optimiser import COEFFICIENTS, LIMIT, NEXT, SCALARS, Code, StepForm, build_step
 from impasto.export.serialised import whole
 from impasto.export.terms import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS
 
 _CAPTURED = "gpu_graph_id"  # which of several captured graphs of a session; of no consequence where none is
-_X, _LOG, _POINT = "x", "log", "point"
+_X, _LOG, _POINT, _SCALARS = "x", "log", "point", "scalars"
 
 
 class DeviceLoop:
@@ -73,7 +73,11 @@ class DeviceLoop:
 
         Raises:
             ImpastoError: the provider fails.
+            StateError: the state is of another form of loop.
         """
+        if state is not None:
+            self._check(state)
+            state = {**state, _SCALARS: _under_way(state[_SCALARS])}
         if self._form.bounds is not None:
             x = np.clip(x, *self._form.bounds)
         with self._provider.explained("take an image into the optimiser's loop"):
@@ -85,7 +89,7 @@ class DeviceLoop:
                     _replace(values[buffer.name], sample, x if buffer.name == _X else buffer.initial[sample])
             _replace(self._limit, sample, limit)
             weights = _replace(self._coefficients, sample, coefficients)
-            factors = values["scalars"].numpy()[:, SCALARS.index("factor"), None]
+            factors = values[_SCALARS].numpy()[:, SCALARS.index("factor"), None]
             images = np.array(self._evaluation.value(IMAGE).numpy())
         images[sample] = x.reshape(self._form.shape) if state is None else state[_POINT]
         self._evaluation.set(IMAGE, images)
@@ -131,6 +135,13 @@ class DeviceLoop:
             found = {item.name: np.array(values[item.name].numpy()[sample]) for item in self._state if item.is_state}
             return {**found, _POINT: np.array(self._evaluation.value(IMAGE).numpy()[sample])}
 
+    def _check(self, state: State) -> None:
+        """Refuse a state whose arrays are not those of this loop."""
+        expected = {item.name: np.zeros_like(item.initial[0]) for item in self._state if item.is_state}
+        expected[_POINT] = np.zeros(self._form.shape, np.float32)
+        for name, array in expected.items():
+            restore_array(array, state, name)
+
     def _bound(self, before: dict[str, Any], after: dict[str, Any]) -> Any:
         """Return a binding that reads one side of the state and writes the other."""
         binding = self._session.io_binding()
@@ -154,6 +165,16 @@ class DeviceLoop:
         options = ort.RunOptions()
         options.add_run_config_entry(_CAPTURED, str(number))
         return options
+
+
+def _under_way(scalars: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the scalars of a run that has done its iterations as those of one that has more to do."""
+    code = SCALARS.index("code")
+    if scalars[code] != Code.ITERATIONS_DONE:
+        return scalars
+    again = scalars.copy()
+    again[code] = Code.RUNNING
+    return again
 
 
 def _replace(value: Any, sample: int, part: Any) -> np.ndarray:

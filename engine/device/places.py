@@ -39,6 +39,7 @@ class LoopPlaces:
         every: evaluations between two looks of the host.
         terms: their names.
         provider: its name.
+        lock: held while images change.
     """
 
     def __init__(self, on_device: OnDevice, settings: LbfgsSettings, image_shape: tuple[int, int, int]) -> None:
@@ -58,7 +59,7 @@ class LoopPlaces:
         self.provider = on_device.provider.name
         self._loop: DeviceLoop | None = device_loop(on_device, settings, image_shape)
         self._reason = ""
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._entered: set[int] = set()
         self._last: dict[int, Vector] = {}
 
@@ -71,7 +72,7 @@ class LoopPlaces:
         self, sample: int, x: Vector, limit: float, coefficients: NDArray[np.float32], state: State | None = None
     ) -> None:
         """Begin with an image in one place; see `impasto.engine.device.loop.DeviceLoop.enter`."""
-        with self._lock:
+        with self.lock:
             try:
                 self._running().enter(sample, x, limit, coefficients, state)
             except ImpastoError as error:
@@ -92,7 +93,7 @@ class LoopPlaces:
         Raises:
             ImpastoError: the provider fails, or has failed.
         """
-        with self._lock:
+        with self.lock:
             try:
                 rows = self._running().run(most)
             except ImpastoError as error:
@@ -106,7 +107,7 @@ class LoopPlaces:
         Raises:
             ImpastoError: the provider fails, or failed before the image could be had.
         """
-        with self._lock:
+        with self.lock:
             return self._last[sample] if sample in self._last else self._running().x(sample)
 
     def state(self, sample: int) -> State:
@@ -115,12 +116,12 @@ class LoopPlaces:
         Raises:
             ImpastoError: the provider fails, or has failed.
         """
-        with self._lock:
+        with self.lock:
             return self._running().state(sample)
 
     def stop(self, reason: str) -> None:
         """Keep the images and give the memory back; from here on the reason is raised."""
-        with self._lock:
+        with self.lock:
             if self._loop is None:
                 return
             self._reason = reason
@@ -132,7 +133,7 @@ class LoopPlaces:
 
     def close(self) -> None:
         """Give the memory back, images and all."""
-        with self._lock:
+        with self.lock:
             self._reason = self._reason or "the loop on the device was closed"
             self._loop = None
 

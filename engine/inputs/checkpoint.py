@@ -2,12 +2,15 @@
 
 A `.safetensors` file: the optimiser's arrays as "optimiser.NAME", the content image as "content" (float32 H x W x 3,
 RGB, 0..1) and its "content.alpha", the style image as "style", or a saved style's matrices as "style.NAME". The
-metadata entry "impasto" is a JSON object with the rest. A run continues from this file and the network alone.
+metadata entry "impasto" is a JSON object with the rest, and "checksum" is the CRC-32 of it all. A run continues from
+this file and the network alone.
 """
 
 import dataclasses
 import json
+import math
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,15 @@ from typing import Any
 import numpy as np
 
 from impasto.engine.images import Picture
+from impasto.engine.inputs.array_file import (
+    CHECKPOINT,
+    ENTRY,
+    SUFFIX,
+    DamagedFileError,
+    damage_explained,
+    read_arrays,
+    read_record,
+)
 from impasto.engine.inputs.pictures import Painting
 from impasto.engine.inputs.run_state import RunState
 from impasto.engine.inputs.saved_style import SavedStyle, StyleOrigin
@@ -22,28 +34,33 @@ from impasto.engine.settings import Settings
 from impasto.models.atomic import atomic_file, check_place
 from impasto.models.errors import ImpastoError
 
-SUFFIX = ".safetensors"
-_ENTRY, _KIND, _FORMAT = "impasto", "run", 1
+FORMAT = 1
 _OPTIMISER, _CONTENT, _ALPHA, _STYLE = "optimiser.", "content", "content.alpha", "style"
-_PLAIN = (
-    *("from_noise", "loop", "iteration", "evaluations", "optimiser_from", "loss", "terms", "initial_terms"),
-    *("seconds", "model", "model_sha256", "precision"),
-)
+_SUM = "checksum"
+_PLAIN = {
+    "from_noise": bool, "loop": str, "iteration": int, "evaluations": int, "optimiser_from": list, "loss": float,
+    "terms": dict, "initial_terms": dict, "seconds": float, "model": str, "model_sha256": str, "precision": str,
+}  # fmt: skip
+"""Attributes of `RunState` that are in the JSON object, and their types there."""
+
+_WRITES = "`impasto transfer --checkpoint` writes one"
 
 
 def check_checkpoint_path(path: str | os.PathLike[str]) -> None:
-    """Refuse before the run what `save_checkpoint` would refuse during it.
+    """Refuse before the run a place where no checkpoint can be written, or should not be.
 
     Raises:
-        ImpastoError: the file is not named .safetensors, or no file can be made there.
+        ImpastoError: the file is not named .safetensors, no file can be made there, or one is there that is something
+            else, such as a saved style or a network.
     """
-    if Path(path).suffix.lower() != SUFFIX:
-        raise ImpastoError(f"cannot write {path}: a checkpoint is a {SUFFIX} file; name it so")
+    _check_name(path)
     check_place(Path(path))
+    if Path(path).exists() and _kind_of(path) != CHECKPOINT:
+        raise ImpastoError(f"cannot write {path}: it exists and is no checkpoint; give another name, or delete it")
 
 
 def save_checkpoint(state: RunState, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:
-    """Write a run's state; a reader finds the file as it was before, or whole.
+    """Write a run's state; a reader finds the file as it was before, or whole, even after a power cut.
 
     Args:
         state: of the run.
@@ -53,24 +70,18 @@ def save_checkpoint(state: RunState, path: str | os.PathLike[str], extra: Mappin
     Raises:
         ImpastoError: the file is not named .safetensors, or cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    check_checkpoint_path(path)
-    arrays = {f"{_OPTIMISER}{name}": array for name, array in state.optimiser.items()}
-    arrays[_CONTENT] = state.scene.pixels
-    if state.scene.alpha is not None:
-        arrays[_ALPHA] = state.scene.alpha
-    record: dict[str, Any] = {name: getattr(state, name) for name in _PLAIN}
-    record |= {"kind": _KIND, "format": _FORMAT, "extra": dict(extra or {}), "settings": state.settings.as_dict()}
-    record |= {"content": state.scene.name, "style": state.painting.name}
-    if isinstance(state.painting, SavedStyle):
-        arrays |= {f"{_STYLE}.{name}": gram for name, gram in state.painting.grams.items()}
-        record["origin"] = dataclasses.asdict(state.painting.origin)
-    elif state.painting.pixels is not state.scene.pixels:
-        arrays[_STYLE] = state.painting.pixels
-    whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    with atomic_file(Path(path)) as part:
-        save_file(whole, part, {_ENTRY: json.dumps(record)})
+    _check_name(path)
+    arrays = {name: np.asarray(array, order="C") for name, array in _arrays_of(state).items()}
+    record = _record_of(state, extra or {})
+    record[_SUM] = _checksum(record, arrays)
+    with atomic_file(Path(os.path.realpath(path)), durable=True) as part:
+        try:
+            save_file(arrays, part, {ENTRY: json.dumps(record)})
+        except SafetensorError as error:
+            raise ImpastoError(f"cannot write {path}: {error}; make room, or give another folder") from error
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> tuple[RunState, dict[str, Any]]:
@@ -79,43 +90,120 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[RunState, dict[str, A
     Raises:
         ImpastoError: there is no such file, it is damaged, or it holds something else.
     """
-    from safetensors import SafetensorError, safe_open
-
-    if not Path(path).is_file():
-        raise ImpastoError(f"no such file: {path}; give a checkpoint, which `impasto transfer --checkpoint` writes")
     try:
-        with safe_open(path, framework="numpy") as file:
-            record = json.loads((file.metadata() or {}).get(_ENTRY, "{}"))
-            if record.get("kind") != _KIND:
-                raise ImpastoError(f"not a checkpoint: {path}; `impasto transfer --checkpoint` writes one")
-            if record["format"] != _FORMAT:
-                raise ImpastoError(
-                    f"{path} is of checkpoint format {record['format']}, and this version reads {_FORMAT}; resume it "
-                    "with the version that wrote it"
-                )
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        return _state(record, arrays), record["extra"]
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise ImpastoError(f"damaged checkpoint: {path} ({reason}); start the run again") from error
+        record = read_record(path)
+        if record.get("kind") != CHECKPOINT:
+            raise ImpastoError(f"not a checkpoint: {path}; {_WRITES}")
+        if record.get("format") != FORMAT:
+            raise ImpastoError(
+                f"{path} is of checkpoint format {record.get('format')}, and this version reads {FORMAT}; resume it "
+                "with the version that wrote it"
+            )
+        with damage_explained():
+            return _read(record, read_arrays(path)), record["extra"]
+    except DamagedFileError as error:
+        raise ImpastoError(f"damaged checkpoint: {path} ({error}); begin the run again") from error
 
 
-def _state(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> RunState:
-    scene = Picture(arrays[_CONTENT], arrays.get(_ALPHA), record["content"])
-    optimiser = {name.removeprefix(_OPTIMISER): array for name, array in arrays.items() if name.startswith(_OPTIMISER)}
-    if optimiser["x"].shape != (scene.pixels.size,) or optimiser["x"].dtype != np.float32:
-        raise ValueError(f"the image has {optimiser['x'].size} values, and the content image {scene.pixels.size}")
-    plain = {name: record[name] for name in _PLAIN}
-    plain["optimiser_from"] = tuple(plain["optimiser_from"])
+def _check_name(path: str | os.PathLike[str]) -> None:
+    if Path(path).suffix.lower() != SUFFIX:
+        raise ImpastoError(f"cannot write {path}: a checkpoint is a {SUFFIX} file; name it so")
+
+
+def _kind_of(path: str | os.PathLike[str]) -> object:
+    try:
+        return read_record(path).get("kind")
+    except DamagedFileError:
+        return None
+
+
+def _arrays_of(state: RunState) -> dict[str, np.ndarray]:
+    scene, painting = state.scene, state.painting
+    arrays = {f"{_OPTIMISER}{name}": array for name, array in state.optimiser.items()}
+    arrays[_CONTENT] = scene.pixels
+    if scene.alpha is not None:
+        arrays[_ALPHA] = scene.alpha
+    if isinstance(painting, SavedStyle):
+        return arrays | {f"{_STYLE}.{name}": gram for name, gram in painting.grams.items()}
+    return arrays if painting.pixels is scene.pixels else arrays | {_STYLE: painting.pixels}
+
+
+def _record_of(state: RunState, extra: Mapping[str, Any]) -> dict[str, Any]:
+    record: dict[str, Any] = {"kind": CHECKPOINT, "format": FORMAT, **{name: getattr(state, name) for name in _PLAIN}}
+    record |= {"terms": dict(state.terms), "initial_terms": dict(state.initial_terms)}
+    record |= {"content": state.scene.name, "style": state.painting.name}
+    if isinstance(state.painting, SavedStyle):
+        record["origin"] = dataclasses.asdict(state.painting.origin)
+    return {**record, "settings": state.settings.as_dict(), "extra": dict(extra)}
+
+
+def _checksum(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
+    """Return the CRC-32 of the object as JSON and of the arrays in the order of their names."""
+    found = zlib.crc32(json.dumps(record).encode())
+    for name in sorted(arrays):
+        found = zlib.crc32(arrays[name].reshape(-1).view(np.uint8).data, found)
+    return found
+
+
+def _read(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> RunState:
+    """Return the state that a file holds.
+
+    Raises:
+        ValueError: something in it is not as it was written, or is of the wrong form.
+        LookupError: something is missing.
+    """
+    if record.pop(_SUM) != _checksum(record, arrays):
+        raise ValueError("its checksum is another")
+    for name, kind in {**_PLAIN, "settings": dict, "extra": dict, "content": str, "style": str}.items():
+        if not isinstance(record[name], kind):
+            raise ValueError(f"{name} is {record[name]!r}, no {kind.__name__}")
+    _check_numbers(record)
     settings = Settings.from_dict(record["settings"])
+    optimiser = {name.removeprefix(_OPTIMISER): array for name, array in arrays.items() if name.startswith(_OPTIMISER)}
+    scene = _picture(arrays, _CONTENT, record["content"])
     painting = _painting(record, arrays, scene)
+    _check_form("x", optimiser["x"], (scene.pixels.size,))
+    plain = {**{name: record[name] for name in _PLAIN}, "optimiser_from": tuple(record["optimiser_from"])}
     return RunState(settings=settings, scene=scene, painting=painting, optimiser=optimiser, **plain)
 
 
-def _painting(record: dict[str, Any], arrays: dict[str, np.ndarray], scene: Picture) -> Painting:
+def _check_numbers(record: Mapping[str, Any]) -> None:
+    iterations, evaluations = record["optimiser_from"]
+    if not (0 <= iterations <= record["iteration"] and 0 <= evaluations <= record["evaluations"]):
+        raise ValueError("its iterations and evaluations contradict each other")
+    numbers = (record["loss"], record["seconds"], *record["terms"].values(), *record["initial_terms"].values())
+    if not all(math.isfinite(number) for number in numbers):
+        raise ValueError("a number is not finite")
+
+
+def _check_form(name: str, array: np.ndarray, shape: tuple[int | None, ...]) -> None:
+    """Refuse an array that is not float32 and finite, or of another shape; None is any length."""
+    fits = len(array.shape) == len(shape) and all(
+        want in (None, have) for want, have in zip(shape, array.shape, strict=True)
+    )
+    if array.dtype != np.float32 or not fits:
+        raise ValueError(f"{name} is {array.dtype} {array.shape}; it must be float32 {shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} is not finite")
+
+
+def _picture(arrays: Mapping[str, np.ndarray], array: str, name: str) -> Picture:
+    pixels, alpha = arrays[array], arrays.get(f"{array}.alpha")
+    _check_form(array, pixels, (None, None, 3))
+    if alpha is not None:
+        _check_form(f"{array}.alpha", alpha, pixels.shape[:2])
+    return Picture(pixels, alpha, name)
+
+
+def _painting(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], scene: Picture) -> Painting:
     if "origin" not in record:
-        return Picture(arrays.get(_STYLE, scene.pixels), None, record["style"])
+        return _picture(arrays, _STYLE, record["style"]) if _STYLE in arrays else Picture(scene.pixels, None, "")
     origin = StyleOrigin(**{**record["origin"], "taps": tuple(record["origin"]["taps"])})
     prefix = f"{_STYLE}."
     grams = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-    return SavedStyle(grams, origin, record["style"])
+    for name, gram in grams.items():
+        _check_form(name, gram, (1, gram.shape[-1], gram.shape[-1]))
+    saved = SavedStyle(grams, origin, record["style"])
+    if not saved.is_complete:
+        raise ValueError("it lacks matrices of the style's taps")
+    return saved

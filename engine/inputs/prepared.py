@@ -8,6 +8,7 @@ import numpy as np
 from impasto.engine.images import Picture, Source
 from impasto.engine.inputs.pictures import Painting, Style, initial_image, read_pictures
 from impasto.engine.inputs.run_state import RunState
+from impasto.engine.inputs.saved_style import SavedStyle
 from impasto.engine.optimisers.solution import Vector
 from impasto.engine.settings import Settings
 
@@ -59,13 +60,15 @@ def prepare(
     return Prepared(settings, scene, painting, x, start is None and settings.init == "noise", called_s)
 
 
-def prepare_again(state: RunState, settings: Settings, *, called_s: float) -> Prepared:
+def prepare_again(state: RunState, settings: Settings, precision: str, *, called_s: float) -> Prepared:
     """Return the images of a run that continues.
 
     Args:
         state: of the run.
         settings: of the rest of the run; its limits count from the start.
+        precision: of the rest; the run keeps the targets of a saved style, whatever precision they are of.
         called_s: when the rest was asked for, by `time.perf_counter`.
     """
     x = np.ascontiguousarray(state.optimiser["x"], np.float32)
-    return Prepared(settings, state.scene, state.painting, x, state.from_noise, called_s)
+    painting = state.painting.taken_for(precision) if isinstance(state.painting, SavedStyle) else state.painting
+    return Prepared(settings, state.scene, painting, x, state.from_noise, called_s)

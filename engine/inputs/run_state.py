@@ -1,19 +1,22 @@
 """A run as data: all that another process or machine needs to continue it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from impasto.engine.images import Picture
 from impasto.engine.inputs.pictures import Painting
 from impasto.engine.optimisers.solution import State
 from impasto.engine.settings import Settings
+from impasto.models.errors import ImpastoError
+
+LIMITS = ("iterations", "evaluations", "timeout_s")
 
 
 @dataclass(frozen=True, eq=False)
 class RunState:
     """A run at its latest step. A run that continues from it ends at the pixels of one that never stopped.
 
-    That holds on the CPU provider, with the same versions and the same number of threads.
+    That holds on the CPU provider of one machine, with the same versions.
 
     Attributes:
         settings: of the run; its limits count from the start of the run.
@@ -50,3 +53,26 @@ class RunState:
     model: str
     model_sha256: str
     precision: str
+
+    def optimiser_for(self, loop: str, precision: str) -> State | None:
+        """Return the optimiser's arrays, if they are of use there; None where a run continues from its image alone.
+
+        The host and the device have other arrays, and losses of two precisions do not compare.
+        """
+        usable = (self.loop, self.precision) == (loop, precision) and len(self.optimiser) > 1
+        return self.optimiser if usable else None
+
+
+def check_only_limits_differ(before: Settings, after: Settings) -> None:
+    """Refuse settings that a run cannot continue with.
+
+    Raises:
+        ImpastoError: another setting than a limit differs.
+    """
+    for item in fields(Settings):
+        one, other = getattr(before, item.name), getattr(after, item.name)
+        if one != other and item.name not in LIMITS:
+            raise ImpastoError(
+                f"a run continues with its own settings: its {item.name} is {one}, not {other}; only "
+                f"{', '.join(LIMITS)} may change"
+            )

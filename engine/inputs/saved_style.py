@@ -14,12 +14,20 @@ from typing import TypeGuard
 
 import numpy as np
 
+from impasto.engine.inputs.array_file import (
+    CHECKPOINT,
+    ENTRY,
+    STYLE,
+    SUFFIX,
+    DamagedFileError,
+    damage_explained,
+    read_arrays,
+    read_record,
+)
 from impasto.models.atomic import check_place, write_atomically
 from impasto.models.errors import ImpastoError
 from impasto.models.version import VERSION
 
-SUFFIX = ".safetensors"
-_ENTRY, _KIND = "impasto", "style"
 _AGAIN = "make it with `impasto style save`"
 
 
@@ -78,6 +86,11 @@ class SavedStyle:
         """Of the image, px."""
         return self.origin.width
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is a matrix for each tap, and no other."""
+        return set(self.grams) == {_target(tap) for tap in self.origin.taps}
+
     def save(self, path: str | Path) -> None:
         """Write the file; the same style gives the same bytes.
 
@@ -87,9 +100,9 @@ class SavedStyle:
         from safetensors.numpy import save
 
         check_style_output(path)
-        record = json.dumps({"kind": _KIND, **dataclasses.asdict(self.origin)}, sort_keys=True)
+        record = json.dumps({"kind": STYLE, **dataclasses.asdict(self.origin)}, sort_keys=True)
         arrays = {name: np.ascontiguousarray(gram) for name, gram in self.grams.items()}
-        write_atomically(Path(path), save(arrays, {_ENTRY: record}))
+        write_atomically(Path(path), save(arrays, {ENTRY: record}))
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "SavedStyle":
@@ -98,26 +111,28 @@ class SavedStyle:
         Raises:
             ImpastoError: there is no such file, it is damaged, or it holds something else.
         """
-        from safetensors import SafetensorError, safe_open
-
-        if not Path(path).is_file():
-            raise ImpastoError(f"no such file: {path}")
         try:
-            with safe_open(path, framework="numpy") as file:
-                record = json.loads((file.metadata() or {}).get(_ENTRY, "{}"))
-                if record.pop("kind", None) != _KIND:
-                    raise ImpastoError(f"not a saved style: {path}; {_AGAIN}, or give an image")
-                grams = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            origin = StyleOrigin(**{**record, "taps": tuple(record["taps"])})
-        except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            reason = " ".join(str(error).split())[:100]
-            raise ImpastoError(f"damaged or truncated saved style: {path} ({reason}); {_AGAIN} again") from error
-        if set(grams) != {_target(tap) for tap in origin.taps}:
+            record = read_record(path)
+            if (kind := record.pop("kind", None)) != STYLE:
+                instead = f"it is a checkpoint, which `impasto resume {path}` continues"
+                raise ImpastoError(
+                    f"not a saved style: {path}; {instead if kind == CHECKPOINT else f'{_AGAIN}, or give an image'}"
+                )
+            grams = read_arrays(path)
+            with damage_explained():
+                origin = StyleOrigin(**{**record, "taps": tuple(record["taps"])})
+        except DamagedFileError as error:
+            raise ImpastoError(f"damaged or truncated saved style: {path} ({error}); {_AGAIN} again") from error
+        saved = cls(grams, origin, Path(path).name)
+        if not saved.is_complete:
             raise ImpastoError(f"damaged saved style: {path} lacks matrices of its taps; {_AGAIN} again")
-        return cls(grams, origin, Path(path).name)
+        return saved
 
     def taken_for(self, precision: str) -> "SavedStyle":
-        """Return the same targets as if they were of another precision: to compare evaluations, not to paint with."""
+        """Return the same targets as if they were of another precision.
+
+        That is for comparisons of evaluations, and for a run that has begun with these targets.
+        """
         return dataclasses.replace(self, origin=dataclasses.replace(self.origin, precision=precision))
 
     def check_size(self, style_size: int | None) -> None:

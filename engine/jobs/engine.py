@@ -25,7 +25,7 @@ from impasto.engine.inputs.pictures import (
     read_scored,
     read_style,
 )
-from impasto.engine.inputs.run_state import RunState
+from impasto.engine.inputs.run_state import RunState, check_only_limits_differ
 from impasto.engine.inputs.saved_style import SavedStyle, check_style_output
 from impasto.engine.jobs.handle import Following, Handle
 from impasto.engine.jobs.job import Finished, Job
@@ -120,6 +120,7 @@ class Engine:
         start: Picture | None = None,
         on_event: OnEvent | None = None,
         cancel: Callable[[], bool] | None = None,
+        keep_state: bool = False,
     ) -> Result:
         """Paint a content image in the style of another; or reconstruct one of them from its features alone.
 
@@ -136,12 +137,14 @@ class Engine:
             on_event: called in this thread, and waited for, with `Started`, then with every `Iteration`, and with
                 `PrecisionChanged` where a value was not finite; the engine then stays with the safer precision.
             cancel: called before every evaluation; True ends the run with the image so far.
+            keep_state: whether the result holds the state at the end, for `resume`; it takes the optimiser's memory.
 
         Raises:
             ImpastoError: an image cannot be read or is too small, the network lacks a tap, or the objective is not
                 finite at the start.
         """
-        return self._finish(self.steps(content, style, settings, start=start, cancel=cancel), on_event)
+        events = self.steps(content, style, settings, start=start, cancel=cancel, keep_state=keep_state)
+        return self._finish(events, on_event)
 
     def steps(
         self,
@@ -151,6 +154,7 @@ class Engine:
         *,
         start: Picture | None = None,
         cancel: Callable[[], bool] | None = None,
+        keep_state: bool = False,
     ) -> Generator[Event, None, Result]:
         """Step a transfer from outside: the engine waits after each event until the next one is asked for.
 
@@ -162,6 +166,7 @@ class Engine:
             settings: what to do.
             start: the image to start from.
             cancel: called before every evaluation.
+            keep_state: whether the result holds the state at the end.
 
         Yields:
             What `transfer` tells `on_event`.
@@ -172,7 +177,7 @@ class Engine:
         Raises:
             ImpastoError: as `transfer`.
         """
-        return self._events(Job(content, style, settings or Settings(), start), cancel)
+        return self._events(Job(content, style, settings or Settings(), start, keep_state=keep_state), cancel)
 
     def resume(
         self,
@@ -181,26 +186,31 @@ class Engine:
         *,
         on_event: OnEvent | None = None,
         cancel: Callable[[], bool] | None = None,
+        keep_state: bool = False,
     ) -> Result:
         """Continue a run from a state of it, here or on another machine.
 
         Args:
-            state: from `Iteration.state`, `Handle.run_state` or a checkpoint file.
-            settings: with other limits, which count from the start of the run; None is those of the run.
+            state: from `Iteration.state`, `Result.state`, `Handle.run_state` or a checkpoint file.
+            settings: those of the run, with other limits, which count from its start; None is those of the run.
             on_event: as for `transfer`; iterations, evaluations and seconds count from the start of the run.
             cancel: as for `transfer`.
+            keep_state: as for `transfer`.
 
         Raises:
-            ImpastoError: the state is of another network; or as `transfer`.
+            ImpastoError: the state is of another network, or is damaged; the settings differ in more than limits; or as
+                `transfer`.
         """
-        return self._finish(self._events(self.continued(state, settings), cancel), on_event)
+        job = dataclasses.replace(self.continued(state, settings), keep_state=keep_state)
+        return self._finish(self._events(job, cancel), on_event)
 
     def continued(self, state: RunState, settings: Settings | None = None) -> Job:
         """Return the job that continues a run; see `resume`.
 
         Raises:
-            ImpastoError: the state is of another network.
+            ImpastoError: the state is of another network, or the settings differ in more than limits.
         """
+        check_only_limits_differ(state.settings, settings or state.settings)
         if state.model_sha256 != self.network.sha256:
             raise ImpastoError(
                 f"this run is on network {state.model} ({state.model_sha256[:8]}), and the engine has "

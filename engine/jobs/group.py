@@ -14,8 +14,8 @@ from impasto.engine.compile.graph_spec import BatchKey, GraphSpec
 from impasto.engine.device.places import LoopPlaces, Steps
 from impasto.engine.jobs.active import Active
 from impasto.engine.jobs.handle import Handle
-from impasto.engine.jobs.run import Surroundings
-from impasto.engine.optimisers.solution import State, Vector
+from impasto.engine.jobs.run import Surroundings, unfit_state
+from impasto.engine.optimisers.solution import State, StateError, Vector
 from impasto.engine.runtime.evaluator import Evaluator
 from impasto.models.errors import ImpastoError
 
@@ -114,14 +114,14 @@ class Group:
         return 0
 
     def enter(
-        self, sample: int, x: Vector, iterations: int, surroundings: Surroundings, state: State | None = None
+        self, sample: int, x: Vector, limit: int, surroundings: Surroundings, state: State | None = None
     ) -> Surroundings:
         """Bring an image into the loop on the device, if there is one.
 
         Args:
             sample: loaded with the run's targets.
             x: the image to start from, flat.
-            iterations: at most.
+            limit: iterations at most, counted from where the optimiser at hand began.
             surroundings: of a run on the host.
             state: of a loop on the device, to continue from.
 
@@ -129,12 +129,14 @@ class Group:
             The surroundings of the run, on the device or, where the loop fails, on the host.
 
         Raises:
-            ImpastoError: the user named the device, and it fails.
+            ImpastoError: the user named the device, and it fails; or the state is of another form of loop.
         """
         if self.loop is None:
             return surroundings
         try:
-            self.loop.enter(sample, x, iterations, self.evaluator.coefficients[sample], state)
+            self.loop.enter(sample, x, limit, self.evaluator.coefficients[sample], state)
+        except StateError as error:
+            raise unfit_state(error) from error
         except ImpastoError:
             if self.loop.demanded:
                 raise
@@ -264,13 +266,14 @@ class Group:
             loop.stop("another transfer of the batch has to continue on the host; use --loop host")
         start = time.perf_counter()
         try:
-            rows = loop.run([member.sample or 0 for member in steps], min(item.most for item in steps.values()))
+            with loop.lock:  # a state that another thread asks for is of one iteration
+                rows = loop.run([member.sample or 0 for member in steps], min(item.most for item in steps.values()))
+                seconds, self.evaluated = time.perf_counter() - start, True
+                for member in steps:
+                    member.run.advance(rows[member.sample or 0], seconds)
         except ImpastoError as error:
             for member in steps:
                 member.run.fail(ImpastoError(*error.args))
-        else:
-            seconds = time.perf_counter() - start
-            self._advance([(member, rows[member.sample or 0], seconds) for member in steps])
         if loop.stopped and not loop.demanded:
             self.loop = None  # jobs to come begin on the host
 

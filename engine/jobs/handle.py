@@ -144,7 +144,7 @@ class Handle:
         Raises:
             ImpastoError: the job has not made its first evaluation, or has ended.
         """
-        run = self._run
+        run = self._run  # the engine's thread takes it away at the end
         if run is None:
             raise ImpastoError(f"no state to continue from: the job is {self._state.value}")
         return run.state()
@@ -153,6 +153,11 @@ class Handle:
     def was_cancelled(self) -> bool:
         """Whether the job ended because it was cancelled."""
         return self._state is JobState.CANCELLED
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
     def is_cancelled(self) -> bool:
         """Return whether the job is to end."""

@@ -44,6 +44,7 @@ class Job:
         priority: -8 to 8. Each step up doubles the job's share of the evaluations, and jobs of a higher priority begin
             first.
         state: of an earlier run, to continue it; content, style and start do not count then.
+        keep_state: whether the result holds the state of the run at its end.
 
     Raises:
         ImpastoError: the priority is out of range.
@@ -55,6 +56,7 @@ class Job:
     start: Picture | None = None
     priority: int = 0
     state: "RunState | None" = None
+    keep_state: bool = False
 
     def __post_init__(self) -> None:
         if not -HIGHEST_PRIORITY <= self.priority <= HIGHEST_PRIORITY:

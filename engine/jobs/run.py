@@ -4,7 +4,8 @@ import dataclasses
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from impasto.engine.inputs.prepared import Prepared
 from impasto.engine.inputs.run_state import RunState
 from impasto.engine.optimisers.adam import adam
 from impasto.engine.optimisers.lbfgs import lbfgs
-from impasto.engine.optimisers.solution import Budget, Outcome, Score, State, Step, Vector
+from impasto.engine.optimisers.solution import Budget, Outcome, Score, State, StateError, Step, Vector
 from impasto.engine.result import Result
 from impasto.models.errors import ImpastoError
 
@@ -83,6 +84,7 @@ class Run:
         around: Surroundings,
         *,
         state: RunState | None = None,
+        keep_state: bool = False,
         deadline: float | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
@@ -92,6 +94,7 @@ class Run:
             prepared: its images.
             around: where it is evaluated.
             state: of an earlier run, to continue from.
+            keep_state: whether the result is to hold the state at the end.
             deadline: by `time.monotonic`; None is none.
             cancelled: returns True to end the run with the image so far.
         """
@@ -100,7 +103,7 @@ class Run:
         self.error: Exception | None = None
         self.outcome: Outcome | None = None
         self.evaluations = 0 if state is None else state.evaluations
-        self._prepared, self._around, self._state = prepared, around, state
+        self._prepared, self._around, self._state, self._keep_state = prepared, around, state, keep_state
         self._settings = prepared.settings
         self._x = prepared.x
         self._last = None if state is None else _step_of(state)
@@ -108,7 +111,7 @@ class Run:
         self._before_s = 0.0 if state is None else state.seconds
         self._from = (0, 0) if state is None else state.optimiser_from
         self._evaluations_s = 0.0
-        self._loop = HOST
+        self._loop = HOST if state is None else state.loop
         self._began_at_noise = prepared.from_noise
         self._budget = Budget(
             iterations=self._settings.iterations,
@@ -199,14 +202,14 @@ class Run:
 
         Where the other surroundings have no loop, the run continues on the host.
         """
-        with self._lock:
+        with self._held_still():
             if around.places is None:
                 self.fail(ImpastoError("the loop on the device does not take the image"))
             self._around = around
 
     def image(self) -> NDArray[np.float32]:
         """Return a copy of the latest image, float32 H x W x 3, RGB, 0..1, not clipped."""
-        with self._lock:
+        with self._held_still():
             if self.result is not None:
                 return self.result.picture.pixels.copy()
             x = self._x if self._last is None else self._last.x
@@ -218,7 +221,7 @@ class Run:
         Raises:
             ImpastoError: the run has not made its first evaluation, or has ended.
         """
-        with self._lock:
+        with self._held_still():
             step, prepared, origin = self._last, self._prepared, self._around.provenance
             if step is None:
                 raise ImpastoError("no state to continue from: the run has not begun or has ended")
@@ -241,13 +244,20 @@ class Run:
                 precision=origin["precision"],
             )
 
+    @contextmanager
+    def _held_still(self) -> Iterator[None]:
+        """Let no other thread change the image or ask for it; a loop on the device stands still first, then the run."""
+        places = self._around.places
+        with nullcontext() if places is None else places.lock, self._lock:
+            yield
+
     def release(self) -> None:
         """Let go of the optimiser after the end; there is no `state` any more."""
-        with self._lock:
+        with self._held_still():
             self._last = None
 
     def _proceed(self, work: Callable[[], Request]) -> None:
-        with self._lock:
+        with self._held_still():
             try:
                 self.request = work()
             except StopIteration as end:
@@ -256,6 +266,8 @@ class Run:
                 self.request, self.error = None, error
 
     def _all_precisions(self, around: Surroundings) -> Work:
+        if self._last is not None and not self._budget.allows_iteration_after(self._last.iteration):
+            return Outcome.ITERATIONS_DONE  # it was at its end when it was stopped
         while True:
             self._around = around
             outcome = yield from self._one_precision(around)
@@ -280,23 +292,26 @@ class Run:
     def _optimiser(self, around: Surroundings) -> Generator[Any, Any, Outcome]:
         """Return the optimiser of the settings, at the image where the run is, or in the state that it continues from.
 
-        That of the device has no arrays for the host and the other way round: such a run continues from its image.
+        Raises:
+            ImpastoError: the state is not of such a run.
         """
         settings, scene = self._settings, self._prepared.scene
         self._loop = HOST if around.places is None else DEVICE
         resumed, self._state = self._state, None
-        state = resumed.optimiser if resumed is not None and resumed.loop == self._loop else None
-        state = None if state is not None and len(state) == 1 else state  # the image alone
+        state = None if resumed is None else resumed.optimiser_for(self._loop, around.provenance["precision"])
         self._began_at_noise = self._prepared.from_noise and (self._last is None or state is not None)
         if state is None:
             self._from = (0 if self._last is None else self._last.iteration, self.evaluations)
         if around.places is not None:
             return self._on_device(around.places, state)
-        if settings.optimizer == "adam":
-            return adam(self._x, adam_settings(settings), state)
-        image_shape = (3, scene.height, scene.width)
-        chosen = lbfgs_settings(settings, image_shape, around.loss_noise, from_noise=self._began_at_noise)
-        return lbfgs(self._x, chosen, state)
+        try:
+            if settings.optimizer == "adam":
+                return adam(self._x, adam_settings(settings), state)
+            image_shape = (3, scene.height, scene.width)
+            chosen = lbfgs_settings(settings, image_shape, around.loss_noise, from_noise=self._began_at_noise)
+            return lbfgs(self._x, chosen, state)
+        except StateError as error:
+            raise unfit_state(error) from error
 
     def _on_device(self, places: LoopPlaces, state: State | None) -> Generator[Any, Any, Outcome]:
         from impasto.engine.device.lbfgs import device_lbfgs
@@ -376,7 +391,9 @@ class Run:
         """Copy the last image, and let go of the optimiser that held it."""
         if self._last is not None:
             kept = self._x = self._last.x.copy()
-            self._last = dataclasses.replace(self._last, point=lambda: kept, state=lambda: {"x": kept.copy()})
+            self._last = dataclasses.replace(
+                self._last, evaluations=self.evaluations, point=lambda: kept, state=lambda: {"x": kept.copy()}
+            )
 
     def _seconds(self) -> float:
         return self._before_s + time.perf_counter() - self._prepared.called_s
@@ -388,6 +405,7 @@ class Run:
             return
         try:
             pixels = as_pixels(last.x, prepared.scene.height, prepared.scene.width)
+            state = self.state() if self._keep_state else None
         except ImpastoError as error:  # a loop on the device that has failed
             self.error = error
             return
@@ -406,7 +424,13 @@ class Run:
             evaluations_s=self._evaluations_s,
             settings=self._settings,
             provenance=self._around.provenance,
+            state=state,
         )
+
+
+def unfit_state(error: StateError) -> ImpastoError:
+    """Return what to tell a user whose state no run can continue from."""
+    return ImpastoError(f"no run can continue from this state: {error}; begin the run again")
 
 
 def _step_of(state: RunState) -> Step:

@@ -13,14 +13,13 @@ from impasto.engine.compile.targets import Targets
 from impasto.engine.events import PrecisionChanged, Started
 from impasto.engine.inputs.pictures import outline
 from impasto.engine.inputs.prepared import Prepared, prepare, prepare_again
-from impasto.engine.inputs.run_state import RunState
 from impasto.engine.jobs.active import Active
 from impasto.engine.jobs.group import Group
 from impasto.engine.jobs.handle import Handle, Stream
 from impasto.engine.jobs.queue import LOOK_AHEAD, MOST_OVERTAKEN, JobQueue, Queued
 from impasto.engine.jobs.run import DEVICE, HOST, Run, SaferPrecision, Surroundings
 from impasto.engine.jobs.workshop import Workshop
-from impasto.engine.optimisers.solution import Outcome, Vector
+from impasto.engine.optimisers.solution import Outcome, State, Vector
 from impasto.engine.result import Result
 from impasto.models.errors import ImpastoError
 
@@ -164,7 +163,7 @@ class Scheduler:
                 continue
             if cancelled:
                 self._end_queued(item, None, cancelled=True)
-            elif handle.deadline is not None and time.monotonic() >= handle.deadline:
+            elif handle.is_late and handle.job.state is None:  # a run that continues has a result at once
                 limit_s = handle.job.settings.timeout_s
                 self._end_queued(item, ImpastoError(f"the run could not start: {limit_s:g} s passed while it waited"))
 
@@ -223,15 +222,15 @@ class Scheduler:
             return False
         return True
 
-    @staticmethod
-    def _prepared(item: Queued) -> Prepared:
+    def _prepared(self, item: Queued) -> Prepared:
         if item.prepared is not None:
             return item.prepared
         job, called_s = item.handle.job, item.handle.submitted_s
         if item.handle.stream is not None:  # submitted ahead of its time
             called_s = time.perf_counter()
         if job.state is not None:
-            return prepare_again(job.state, job.settings, called_s=called_s)
+            precision = self._workshop.provider.precision
+            return prepare_again(job.state, job.settings, precision, called_s=called_s)
         return prepare(job.content, job.style, job.settings, job.start, called_s=called_s)
 
     def _can_begin(self, item: Queued, *, full: bool) -> bool:
@@ -302,12 +301,16 @@ class Scheduler:
         else:
             group, targets = self._open(item, item.key, prepared)
         state = handle.job.state
-        iterations = prepared.settings.iterations - (0 if state is None else state.optimiser_from[0])
-        around, conversion = self._loaded(group, prepared, targets, prepared.x, iterations, state)
+        limit, arrays = prepared.settings.iterations, None
+        if state is not None:
+            arrays = state.optimiser_for(DEVICE, self._workshop.provider.precision)
+            limit -= state.iteration if arrays is None else state.optimiser_from[0]
+        around, conversion = self._loaded(group, prepared, targets, prepared.x, limit, arrays)
         run = Run(
             prepared,
             around,
             state=state,
+            keep_state=handle.job.keep_state,
             deadline=handle.deadline,
             cancelled=lambda: self._stopping or handle.is_cancelled(),
         )
@@ -373,7 +376,7 @@ class Scheduler:
         return found
 
     def _loaded(
-        self, group: Group, prepared: Prepared, targets: Targets, x: Vector, iterations: int, state: RunState | None
+        self, group: Group, prepared: Prepared, targets: Targets, x: Vector, limit: int, arrays: State | None
     ) -> tuple[Surroundings, str]:
         """Load a run into a free sample of a group; return where it is evaluated, and its weights in words."""
         workshop = self._workshop
@@ -381,8 +384,7 @@ class Scheduler:
         conversion = workshop.compiler.load(group.evaluator, sample, prepared.settings, targets)
         origin = workshop.provenance(prepared.scene, prepared.painting)
         around = Surroundings(workshop.provider.numbers.loss_noise, origin, sample)
-        arrays = state.optimiser if state is not None and state.loop == DEVICE else None
-        return group.enter(sample, x, iterations, around, arrays), conversion
+        return group.enter(sample, x, limit, around, arrays), conversion
 
     def _started(self, prepared: Prepared, around: Surroundings, conversion: str) -> Started:
         workshop = self._workshop

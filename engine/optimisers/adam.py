@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from impasto.engine.optimisers.base import Advance, Bounds, Descent, check_ranges
-from impasto.engine.optimisers.solution import Optimiser, Outcome, Score, State, Vector
+from impasto.engine.optimisers.solution import Optimiser, Outcome, Score, State, Vector, restore_array
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def adam(x0: Vector, settings: AdamSettings | None = None, state: State | None =
 
     Raises:
         ValueError: x0 is not flat float32.
+        StateError: the state is not of such a run.
     """
     return _Adam(x0, settings or AdamSettings()).steps(state)
 
@@ -99,8 +100,8 @@ class _Adam(Descent):
 
     def _restore(self, state: State) -> None:
         super()._restore(state)
-        np.copyto(self._mean, state["mean"])
-        np.copyto(self._mean_square, state["mean_square"])
+        restore_array(self._mean, state, "mean")
+        restore_array(self._mean_square, state, "mean_square")
 
     def _update_moments(self, gradient: Vector) -> None:
         beta1, beta2, scale, scratch = self._settings.beta1, self._settings.beta2, self._gradient_scale, self._change

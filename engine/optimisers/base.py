@@ -17,6 +17,8 @@ from impasto.engine.optimisers.solution import (
     Vector,
     counts_of,
     read_only,
+    restore_array,
+    restored_number,
     starting_point,
 )
 
@@ -62,8 +64,17 @@ class Descent(ABC):
         self._iteration = self._evaluations = self._evaluations_at_step = 0
 
     def steps(self, state: State | None) -> Optimiser:
-        """Yield points to score, the starting point as a step, and each accepted step; or resume after a state."""
-        if state is None:
+        """Yield points to score, the starting point as a step, and each accepted step; or resume after a state.
+
+        Raises:
+            StateError: the state is not of such a run; this is known before the first point.
+        """
+        if state is not None:
+            self._restore(state)
+        return self._steps(resumed=state is not None)
+
+    def _steps(self, *, resumed: bool) -> Optimiser:
+        if not resumed:
             self._project(self._x)
             score = yield from self._score(self._x)
             if not math.isfinite(score.loss):
@@ -71,8 +82,6 @@ class Descent(ABC):
             self._gradient_scale = 1 / max(_largest_magnitude(score.gradient), float(np.finfo(np.float32).tiny))
             self._start(score)
             yield self._step(0.0, score)
-        else:
-            self._restore(state)
         while True:
             found = yield from self._advance()
             if isinstance(found, Outcome):
@@ -98,10 +107,10 @@ class Descent(ABC):
 
     def _restore(self, state: State) -> None:
         """Continue from what `_state` returned; subclasses restore what they have learnt."""
-        np.copyto(self._x, state["x"])
+        restore_array(self._x, state, "x")
         self._iteration, self._evaluations = counts_of(state)
         self._evaluations_at_step = self._evaluations
-        self._gradient_scale = float(state["gradient_scale"])
+        self._gradient_scale = float(restored_number(state, "gradient_scale"))
 
     def _step(self, step_size: float, score: Score) -> Step:
         self._evaluations_at_step = self._evaluations

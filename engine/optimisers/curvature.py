@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.engine.optimisers.initial_inverse import InitialInverse, ScalarInverse
-from impasto.engine.optimisers.solution import State, Vector
+from impasto.engine.optimisers.solution import State, StateError, Vector, restore_array
 
 _LEAST_PRODUCT = 1e-30
 """Inner products below this are too near float32's smallest numbers to divide by."""
@@ -62,12 +62,20 @@ class CurvatureHistory:
         return own | {f"inverse_{name}": value for name, value in self._initial.state().items()}
 
     def restore(self, state: State) -> None:
-        """Continue from what `state` returned, of a history of the same capacity, size and kind of initial inverse."""
-        filled = len(state["slots"])
-        self._s[1 : filled + 1], self._y[:filled] = state["s"], state["y"]
-        self._slots = [int(slot) for slot in state["slots"]]
-        self._s_dot_gradient[:filled] = state["s_dot_gradient"]
-        self._s_dot_y[:filled, :filled] = state["s_dot_y"]
+        """Continue from what `state` returned, of a history of the same capacity, size and kind of initial inverse.
+
+        Raises:
+            StateError: the state is of another history.
+        """
+        slots = np.zeros(min(np.size(state.get("slots", ())), self._capacity), np.int64)
+        restore_array(slots, state, "slots")
+        self._slots, filled = slots.tolist(), slots.size
+        if sorted(self._slots) != list(range(filled)):
+            raise StateError(f"slots are {self._slots}; they must be 0 to {filled - 1}, each once")
+        restore_array(self._s[1 : filled + 1], state, "s")
+        restore_array(self._y[:filled], state, "y")
+        restore_array(self._s_dot_gradient[:filled], state, "s_dot_gradient")
+        restore_array(self._s_dot_y[:filled, :filled], state, "s_dot_y")
         prefix = "inverse_"
         self._initial.restore({name[len(prefix) :]: state[name] for name in state if name.startswith(prefix)})
 

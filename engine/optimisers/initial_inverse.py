@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.engine.optimisers.solution import State, Vector
+from impasto.engine.optimisers.solution import State, StateError, Vector, restore_array, restored_number
 
 BANDS = 10
 MEMORY = 0.98
@@ -60,7 +60,7 @@ class ScalarInverse:
 
     def restore(self, state: State) -> None:
         """Continue from what `state` returned."""
-        self._factor = np.float32(state["factor"])
+        self._factor = restored_number(state, "factor", np.float32)
 
 
 class SpectralInverse:
@@ -155,8 +155,14 @@ class SpectralInverse:
 
     def restore(self, state: State) -> None:
         """Continue from what `state` returned; before the first pair all factors are 1."""
-        self._energies, self._stretch = state["energies"].copy(), state["stretch"].copy()
-        self._scalar, self._pairs = float(state["scalar"]), int(state["pairs"])
+        restore_array(self._energies, state, "energies")
+        restore_array(self._stretch, state, "stretch")
+        self._scalar, self._pairs = (
+            float(restored_number(state, "scalar")),
+            int(restored_number(state, "pairs", np.int64)),
+        )
+        if self._scalar <= 0 or self._pairs < 0:
+            raise StateError(f"scalar is {self._scalar} and pairs {self._pairs}; they must be positive")
         if self._pairs:
             self._set_factors()
 

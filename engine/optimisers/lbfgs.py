@@ -19,7 +19,15 @@ from impasto.engine.optimisers.base import Advance, Bounds, Descent, check_range
 from impasto.engine.optimisers.curvature import CurvatureHistory
 from impasto.engine.optimisers.initial_inverse import InitialInverse, ScalarInverse, SpectralInverse
 from impasto.engine.optimisers.line_search import Acceptance, Probe, Probing, Search, backtracking
-from impasto.engine.optimisers.solution import Optimiser, Outcome, Score, State, Vector
+from impasto.engine.optimisers.solution import (
+    Optimiser,
+    Outcome,
+    Score,
+    State,
+    Vector,
+    restore_array,
+    restored_number,
+)
 
 Indices = NDArray[np.intp]
 
@@ -90,6 +98,7 @@ def lbfgs(x0: Vector, settings: LbfgsSettings | None = None, state: State | None
 
     Raises:
         ValueError: x0 is not flat float32, or not of the image's size.
+        StateError: the state is not of such a run.
     """
     shape = settings.image_shape if settings else None
     if shape is not None and math.prod(shape) != x0.size:
@@ -132,8 +141,8 @@ class _Lbfgs(Descent):
 
     def _restore(self, state: State) -> None:
         super()._restore(state)
-        np.copyto(self._gradient, state["gradient"])
-        self._loss = float(state["loss"])
+        restore_array(self._gradient, state, "gradient")
+        self._loss = float(restored_number(state, "loss"))
         self._history.restore(state)
 
     def _search(self) -> Search:

@@ -222,9 +222,48 @@ def minimise(
 
 
 def counts_of(state: State) -> tuple[int, int]:
-    """Return the iterations and evaluations of the step that a state is of."""
-    iterations, evaluations = state["counts"]
-    return int(iterations), int(evaluations)
+    """Return the iterations and evaluations of the step that a state is of.
+
+    Raises:
+        StateError: they are missing, or no counts.
+    """
+    counts = np.zeros(2, np.int64)
+    restore_array(counts, state, "counts")
+    iterations, evaluations = (int(count) for count in counts)
+    if not 0 <= iterations < evaluations:
+        raise StateError(f"counts are {iterations} iterations and {evaluations} evaluations")
+    return iterations, evaluations
+
+
+class StateError(ValueError):
+    """A state that an optimiser cannot resume from."""
+
+
+def restore_array(target: NDArray[Any], state: State, name: str) -> None:
+    """Copy an array of a state into one of the same shape and type.
+
+    Raises:
+        StateError: it is missing, of another shape or type, or not finite.
+    """
+    array = state.get(name)
+    if array is None:
+        raise StateError(f"{name} is missing")
+    if array.shape != target.shape or array.dtype != target.dtype:
+        raise StateError(f"{name} is {array.dtype} {array.shape}; it must be {target.dtype} {target.shape}")
+    if not np.isfinite(array).all():
+        raise StateError(f"{name} is not finite")
+    np.copyto(target, array)
+
+
+def restored_number(state: State, name: str, dtype: type[np.number[Any]] = np.float64) -> Any:
+    """Return a number that a state holds as an array without axes.
+
+    Raises:
+        StateError: as `restore_array`.
+    """
+    number = np.zeros((), dtype)
+    restore_array(number, state, name)
+    return number[()]
 
 
 def starting_point(x0: Vector) -> Vector:

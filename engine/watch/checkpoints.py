@@ -1,16 +1,25 @@
-"""A run's state in a file, now and then, so that the run can continue after whatever ends it."""
+"""A run's state in a file, now and then and at the end, so that the run can continue after whatever ends it."""
 
+import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from impasto.engine.events import Event, Iteration
 from impasto.engine.inputs.checkpoint import check_checkpoint_path, save_checkpoint
 from impasto.engine.result import Result
+from impasto.models.atomic import remove_leftovers
 from impasto.models.errors import ImpastoError
 
 EVERY_S = 60.0
+_MORE = {
+    "cancelled": "",
+    "deadline": " --timeout-s SECONDS",
+    "iterations_done": " --iterations N",
+    "evaluations_done": " --evaluations N",
+}
+"""What `impasto resume` needs to continue a run, by the outcome that ended it."""
 
 
 class Checkpoints:
@@ -22,30 +31,23 @@ class Checkpoints:
 
     needs_each_image = False
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        every_s: float = EVERY_S,
-        extra: Mapping[str, Any] | None = None,
-        ending: Callable[[], bool] = lambda: False,
-    ) -> None:
+    def __init__(self, path: Path, *, every_s: float = EVERY_S, extra: Mapping[str, Any] | None = None) -> None:
         """Refuse what cannot be written; nothing is written yet.
 
         Args:
             path: .safetensors.
             every_s: seconds between two states, 0 or more; 0 is every iteration.
             extra: plain values to keep with each state.
-            ending: called at each iteration; True writes the state, because the run is about to be ended.
 
         Raises:
-            ImpastoError: no file can be written there, or the seconds are out of range.
+            ImpastoError: no file can be written there, another file is there, or the seconds are out of range.
         """
         check_checkpoint_path(path)
         if not 0 <= every_s < float("inf"):
             raise ImpastoError(f"bad checkpoint_every {every_s:g}: allowed are seconds of 0 or more")
-        self._path, self._every_s, self._extra, self._ending = path, every_s, extra, ending
+        self._path, self._every_s, self._extra = path, every_s, extra
         self._written_s = time.monotonic()
+        self._is_first = True
 
     def take(self, event: Event) -> None:
         """Write the state of an iteration if it is time to.
@@ -53,13 +55,22 @@ class Checkpoints:
         Raises:
             ImpastoError: the file cannot be written.
         """
-        if isinstance(event, Iteration) and (self._is_due() or self._ending()):
-            save_checkpoint(event.state(), self._path, self._extra)
-            self._written_s = time.monotonic()
+        if isinstance(event, Iteration):
+            if self._is_first:
+                remove_leftovers(self._path)  # of a run that was killed while it wrote
+                self._is_first = False
+            if time.monotonic() - self._written_s >= self._every_s:
+                save_checkpoint(event.state(), self._path, self._extra)
+                self._written_s = time.monotonic()
 
     def finish(self, result: Result) -> str:
-        """Leave the latest state where it is."""
-        return f"{self._path}: `impasto resume {self._path}` continues" if result.outcome == "cancelled" else ""
+        """Write the state at the end, where the result holds it; return how to continue.
 
-    def _is_due(self) -> bool:
-        return time.monotonic() - self._written_s >= self._every_s
+        Raises:
+            ImpastoError: the file cannot be written.
+        """
+        if result.state is not None:
+            save_checkpoint(result.state, self._path, self._extra)
+        more = _MORE.get(result.outcome)
+        name = shlex.quote(str(self._path))
+        return "" if more is None else f"to continue this run: impasto resume {name}{more}"

@@ -1,0 +1,64 @@
+"""`.safetensors` files of this project: arrays by name, and one metadata entry, "impasto", with a JSON object.
+
+The object's "kind" says what the file is.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from impasto.models.errors import ImpastoError
+
+SUFFIX = ".safetensors"
+ENTRY = "impasto"
+CHECKPOINT, STYLE = "checkpoint", "style"
+
+
+class DamagedFileError(ValueError):
+    """A file that is cut off, changed, or not complete; the message says how."""
+
+
+@contextmanager
+def damage_explained() -> Iterator[None]:
+    """Turn what is raised at a damaged file into a `DamagedFileError` of one line."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, ImpastoError, OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        raise DamagedFileError(" ".join(str(error).split())[:100]) from error
+
+
+def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the object in a file; an empty one where impasto did not write it.
+
+    Raises:
+        ImpastoError: there is no such file.
+        DamagedFileError: it is no such file, or not all of one.
+    """
+    from safetensors import safe_open
+
+    if not Path(path).is_file():
+        raise ImpastoError(f"no such file: {path}")
+    with damage_explained(), safe_open(path, framework="numpy") as file:
+        record = json.loads((file.metadata() or {}).get(ENTRY, "{}"))
+        if not isinstance(record, dict):
+            raise TypeError(f"its entry {ENTRY!r} is no JSON object")
+        return record
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Return the arrays in a file by name.
+
+    Raises:
+        DamagedFileError: it is no such file, or not all of one.
+    """
+    from safetensors import safe_open
+
+    with damage_explained(), safe_open(path, framework="numpy") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
