@@ -1,7 +1,6 @@
 """What follows a run next to its progress bar: a report, a film, a preview. Each is imported only if it is wanted."""
 
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from impasto.engine.cli.pinned_command import pinned_command
@@ -43,8 +42,6 @@ class FollowedRun(Protocol):
     def output(self) -> "Path": ...  # noqa: D102
     @property
     def progress(self) -> "RunProgress": ...  # noqa: D102
-    @property
-    def interrupted(self) -> Sequence[bool]: ...  # noqa: D102
     @property
     def kept(self) -> dict[str, Any]: ...  # noqa: D102
     def is_frame(self, path: "Path") -> bool: ...  # noqa: D102
