@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from impasto.models.errors import ImpastoError
+
 if TYPE_CHECKING:
     from impasto.engine.inputs.run_state import RunState
 
@@ -35,6 +37,10 @@ class Started:
     setup_s: float
 
 
+def _no_state() -> "RunState":
+    raise ImpastoError("no state to continue from: this event was not told by a run")
+
+
 @dataclass(frozen=True)
 class Iteration:
     """One accepted step.
@@ -58,7 +64,7 @@ class Iteration:
     terms: Mapping[str, float]
     seconds: float
     snapshot: Callable[[], np.ndarray]
-    state: "Callable[[], RunState]"
+    state: "Callable[[], RunState]" = _no_state
 
 
 @dataclass(frozen=True)

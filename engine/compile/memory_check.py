@@ -84,7 +84,9 @@ class MemoryCheck:
         free = self._known_free()
         return free is None or self.estimate(spec, settings, painting).total + reserved <= free
 
-    def has_room(self, spec: GraphSpec, settings: Settings, painting: Painting, *, own_optimiser: bool) -> bool:
+    def has_room(
+        self, spec: GraphSpec, settings: Settings, painting: Painting, *, own_optimiser: bool, reserved: int = 0
+    ) -> bool:
         """Return whether a run fits into a session that is there: its style's targets and its optimiser.
 
         Args:
@@ -92,6 +94,7 @@ class MemoryCheck:
             settings: of the run.
             painting: its style image.
             own_optimiser: whether the run brings an optimiser of its own, and not a place in a loop that is there.
+            reserved: bytes that others are about to take.
 
         Raises:
             ImpastoError: an image is too small.
@@ -99,12 +102,24 @@ class MemoryCheck:
         free = self._known_free()
         if free is None:
             return True
-        own = own_optimiser and not self._optimiser_is_elsewhere(settings)
-        needed = MemoryEstimate(0, 0, 0, 0, optimiser=_demand(spec, settings).optimiser_bytes if own else 0)
-        return self._with_style(self._source, needed, spec, painting).total <= free
+        needed = MemoryEstimate(0, 0, 0, 0, optimiser=self.of_optimiser(spec, settings) if own_optimiser else 0)
+        return self._with_style(self._source, needed, spec, painting).total + reserved <= free
 
-    def places_that_fit(self, spec: GraphSpec, settings: Settings, painting: Painting, most: int) -> int:
+    def of_optimiser(self, spec: GraphSpec, settings: Settings) -> int:
+        """Return the bytes of a run's optimiser; 0 where that is not in the memory that counts."""
+        return 0 if self._optimiser_is_elsewhere(settings) else _demand(spec, settings).optimiser_bytes
+
+    def places_that_fit(
+        self, spec: GraphSpec, settings: Settings, painting: Painting, most: int, reserved: int = 0
+    ) -> int:
         """Return how many runs of a spec fit into an evaluation, at least 1 and at most as many as given.
+
+        Args:
+            spec: of one run.
+            settings: of the run.
+            painting: its style image.
+            most: runs at most.
+            reserved: bytes that others are about to take.
 
         Raises:
             ImpastoError: an image is too small.
@@ -112,7 +127,7 @@ class MemoryCheck:
         free = self._known_free() if most > 1 else None
         for places in range(most, 1, -1):
             several = dataclasses.replace(spec, batch=places)
-            if free is None or self.estimate(several, settings, painting).total <= free:
+            if free is None or self.estimate(several, settings, painting).total + reserved <= free:
                 return places
         return 1
 

@@ -43,7 +43,7 @@ class TargetSource:
             picture: at the size that it is to have.
             content_taps: whose features are wanted.
             style_taps: whose Gram matrices are wanted.
-            pool: as in `Form`.
+            pool: as in `GraphSpec`.
             seamless: likewise.
         """
         if not content_taps and not style_taps:

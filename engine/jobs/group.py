@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
@@ -13,10 +13,10 @@ import numpy as np
 from impasto.engine.compile.compiler import Compiler
 from impasto.engine.compile.graph_spec import BatchKey, GraphSpec
 from impasto.engine.device.places import LoopPlaces, Steps
-from impasto.engine.inputs.run_state import RunState
 from impasto.engine.jobs.active import Active
-from impasto.engine.jobs.run import DEVICE, Surroundings
-from impasto.engine.optimisers.solution import Vector
+from impasto.engine.jobs.handle import Handle
+from impasto.engine.jobs.run import Surroundings
+from impasto.engine.optimisers.solution import State, Vector
 from impasto.engine.runtime.evaluator import Evaluator
 from impasto.models.errors import ImpastoError
 
@@ -39,6 +39,7 @@ class Group:
         loop: on the device, with a place for each sample; None where the optimisers are on the host.
         members: in the order in which they came.
         evaluated: whether an evaluation was made, so that its memory is taken.
+        weighed: jobs whose memory was checked before the group was opened.
     """
 
     def __init__(
@@ -67,9 +68,11 @@ class Group:
         self.key, self.places, self.most, self.asked_most = key, places, asked_most, asked_most
         self.members: list[Active] = []
         self.evaluated = False
+        self.weighed: Collection[Handle] = ()
         self.evaluator = evaluator
         self._compiler, self._lock = compiler, lock
         self._pool: ThreadPoolExecutor | None = None
+        self._failure: ImpastoError | None = None
         self.loop = self._open_loop()
 
     @property
@@ -80,7 +83,12 @@ class Group:
     @property
     def has_place(self) -> bool:
         """Whether another job can join without growth."""
-        return self.takes_turns or len(self.members) < self.places
+        return self._failure is None and (self.takes_turns or len(self.members) < self.places)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether another job can join, perhaps after growth, without more groups or single jobs under way."""
+        return bool(self.members) and not self.takes_turns and (self.has_place or self.may_grow)
 
     @property
     def spec(self) -> GraphSpec:
@@ -109,7 +117,7 @@ class Group:
         return 0
 
     def enter(
-        self, sample: int, x: Vector, iterations: int, surroundings: Surroundings, state: RunState | None = None
+        self, sample: int, x: Vector, iterations: int, surroundings: Surroundings, state: State | None = None
     ) -> Surroundings:
         """Bring an image into the loop on the device, if there is one.
 
@@ -118,7 +126,7 @@ class Group:
             x: the image to start from, flat.
             iterations: at most.
             surroundings: of a run on the host.
-            state: to continue from, where that was on the device.
+            state: of a loop on the device, to continue from.
 
         Returns:
             The surroundings of the run, on the device or, where the loop fails, on the host.
@@ -128,10 +136,9 @@ class Group:
         """
         if self.loop is None:
             return surroundings
-        arrays = state.optimiser if state is not None and state.loop == DEVICE else None
         try:
             with self._lock:
-                self.loop.enter(sample, x, iterations, self.evaluator.coefficients[sample], arrays)
+                self.loop.enter(sample, x, iterations, self.evaluator.coefficients[sample], state)
         except ImpastoError:
             if self.loop.demanded:
                 raise
@@ -143,7 +150,12 @@ class Group:
 
         Returns:
             The members that took part.
+
+        Raises:
+            ImpastoError: the group did not survive its growth.
         """
+        if self._failure is not None:
+            raise self._failure
         members = [chosen] if self.takes_turns else list(self.members)
         asked = {member: request for member in members if (request := member.run.ask()) is not None}
         steps = {member: request for member, request in asked.items() if isinstance(request, Steps)}
@@ -157,30 +169,30 @@ class Group:
     def grow(self) -> None:
         """Double the samples, within the limit; all members keep their targets and their place in the run.
 
-        A larger session that cannot be opened ends the growth, and the members continue as before.
-
-        Raises:
-            ImpastoError: not even the session of the size so far can be opened again.
+        A larger session, or loop on the device, that cannot be opened ends the growth, and the members continue as
+        before. Where those of the size so far cannot be opened again, the members' next turn fails.
         """
-        contents = [self.evaluator.take_out(member.sample or 0) for member in self.members]
-        states = [member.run.state() if self.loop is not None else None for member in self.members]
+        loop = self._loop_of_all()
+        try:
+            contents = [self.evaluator.take_out(member.sample or 0) for member in self.members]
+            states = [loop.state(member.sample or 0) if loop is not None else None for member in self.members]
+        except ImpastoError:
+            self.most = self.places
+            return
         if self.loop is not None:
             with self._lock:
                 self.loop.stop("the batch grew, and the larger loop on the device does not run; use --loop host")
         self.evaluator.session.close()
-        before = self.places
         try:
-            self.places = self.next_size
-            self.evaluator = self._compiler.open(self.spec)
-        except ImpastoError:
-            self.places = self.most = before
-            self.evaluator = self._compiler.open(self.spec)
-        self.loop = self._open_loop() if self.loop is not None else None
+            self._reopen(with_loop=loop is not None)
+        except ImpastoError as error:
+            self._failure = error
+            return
         for sample, (member, content, state) in enumerate(zip(self.members, contents, states, strict=True)):
-            member.sample = sample
             self.evaluator.put_in(sample, content)
-            if state is not None:
+            if member.run.surroundings.places is not None:
                 self._reenter(member, sample, state)
+            member.sample = sample
 
     def leave(self, member: Active) -> None:
         """Let a member go; its sample is free."""
@@ -194,13 +206,38 @@ class Group:
                 self.loop.close()
         if self._pool is not None:
             self._pool.shutdown()
-        self._compiler.put_back(self.spec, self.evaluator)
+        if self._failure is None:
+            self._compiler.put_back(self.spec, self.evaluator)
+        else:
+            self.evaluator.session.close()
 
-    def _open_loop(self) -> LoopPlaces | None:
+    def _loop_of_all(self) -> LoopPlaces | None:
+        """Return the loop on the device; None where it was stopped, or where a member continues on the host."""
+        if self.loop is None or self.loop.stopped:
+            return None
+        return self.loop if all(member.run.surroundings.places is self.loop for member in self.members) else None
+
+    def _reopen(self, *, with_loop: bool) -> None:
+        """Open what evaluates the members in the next size, or else in the size so far.
+
+        Raises:
+            ImpastoError: neither can be opened.
+        """
+        before, self.places = self.places, self.next_size
+        try:
+            self.evaluator = self._compiler.open(self.spec)
+            self.loop = self._open_loop(or_fail=True) if with_loop else None
+        except ImpastoError:
+            self.evaluator.session.close()
+            self.places = self.most = before
+            self.evaluator = self._compiler.open(self.spec)
+            self.loop = self._open_loop() if with_loop else None
+
+    def _open_loop(self, *, or_fail: bool = False) -> LoopPlaces | None:
         """Return the loop on the device; None where the host is to run the optimisers, or has to.
 
         Raises:
-            ImpastoError: the user named the device, and the loop does not run there.
+            ImpastoError: the loop does not run there, and the user named the device or it is to fail then.
         """
         lbfgs, spec = self.key.lbfgs, self.key.spec
         wanted = None if lbfgs is None else self._compiler.on_device(self.evaluator)
@@ -210,18 +247,18 @@ class Group:
         try:
             return LoopPlaces(wanted, lbfgs, (3, spec.height, spec.width))
         except ImpastoError:
-            if wanted.demanded:
+            if wanted.demanded or or_fail:
                 raise
             return None
 
-    def _reenter(self, member: Active, sample: int, state: RunState) -> None:
+    def _reenter(self, member: Active, sample: int, state: State | None) -> None:
         """Let a run on the device continue in another loop, or on the host where there is none."""
         run = member.run
-        if self.loop is None:
-            run.fail(ImpastoError("the loop on the device does not run with more images"))
-            return
-        x, left = state.optimiser["x"], run.iterations_limit
-        run.move(self.enter(sample, x, left, dataclasses.replace(run.surroundings, places=None), state))
+        around = dataclasses.replace(run.surroundings, places=None)
+        try:
+            run.move(self.enter(sample, run.x, run.iterations_limit, around, state))
+        except ImpastoError as error:  # the user named the device
+            run.fail(error)
 
     def _step(self, loop: LoopPlaces, steps: dict[Active, Steps], *, alone: bool) -> None:
         """Let the images in the loop take steps.

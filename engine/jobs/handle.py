@@ -29,6 +29,9 @@ class Listener(Protocol):
     def end(self, handle: "Handle") -> None:
         """Take note that the job has ended."""
 
+    def leave(self) -> None:
+        """Follow no more, so that the engine waits no more."""
+
 
 @dataclass(eq=False)
 class Stream:
@@ -50,7 +53,8 @@ class Handle:
         job: as it was submitted.
         stream: that the job belongs to; None is none.
         submitted_s: when, by `time.perf_counter`.
-        deadline: by `time.monotonic`; None is none.
+        deadline: by `time.monotonic`; None is none. For a job of a stream, which is submitted ahead, it is set when the
+            job leaves the queue.
         begun: whether the job has left the queue for its first evaluation.
     """
 
@@ -72,9 +76,9 @@ class Handle:
         """
         self.job, self.stream = job, stream
         self.submitted_s = time.perf_counter()
-        timeout_s = job.settings.timeout_s
-        used_s = 0.0 if job.state is None else job.state.seconds
-        self.deadline = None if timeout_s is None else time.monotonic() + timeout_s - used_s
+        self.deadline: float | None = None
+        if stream is None:
+            self.start_clock()
         self._cancelled, self._listener = cancelled, listener
         self.begun = False
         self._cancel = threading.Event()
@@ -152,6 +156,12 @@ class Handle:
         """Return whether the job is to end."""
         return self._cancel.is_set() or (self._cancelled is not None and self._cancelled())
 
+    def start_clock(self) -> None:
+        """Let the job's time limit begin now."""
+        timeout_s = self.job.settings.timeout_s
+        used_s = 0.0 if self.job.state is None else self.job.state.seconds
+        self.deadline = None if timeout_s is None else time.monotonic() + timeout_s - used_s
+
     def begin(self, run: Run) -> None:
         """Go to state running; the engine's thread calls this."""
         with self._changed:
@@ -166,17 +176,19 @@ class Handle:
         if self._listener is not None:
             self._listener.tell(self, event)
 
+    def leave_listener(self) -> None:
+        """Wait no more for the listener, which may be where nobody calls it again."""
+        if self._listener is not None:
+            self._listener.leave()
+
     def end(self, result: Result | None, error: Exception | None, *, cancelled: bool = False) -> None:
         """Go to the last state; the engine's thread calls this."""
         if result is None and error is None:
             error = ImpastoError(f"the run could not start: {Outcome.CANCELLED.message}")
-        cancelled = cancelled or (result is not None and result.outcome == Outcome.CANCELLED.value)
+        ended = JobState.FAILED if result is None else JobState.DONE
         with self._changed:
             self._result, self._error, self._run = result, error, None
-            if cancelled or (result is None and self._cancel.is_set()):
-                self._state = JobState.CANCELLED
-            else:
-                self._state = JobState.FAILED if result is None else JobState.DONE
+            self._state = JobState.CANCELLED if cancelled else ended
             self._changed.notify_all()
         if self._listener is not None:
             self._listener.end(self)
@@ -186,6 +198,9 @@ class Following:
     """Jobs followed from one thread, which is told of each event while the engine waits for it.
 
     So a snapshot taken there is that of the event.
+
+    Attributes:
+        left: whether the follower has left, or the engine was closed.
     """
 
     def __init__(self, *, events: bool) -> None:
@@ -196,11 +211,11 @@ class Following:
         """
         self._messages: SimpleQueue[tuple[Handle | None, Event | None]] = SimpleQueue()
         self._handled = threading.Semaphore(0)
-        self._wants_events, self._left = events, False
+        self._wants_events, self.left = events, False
 
     def tell(self, handle: Handle, event: Event) -> None:
         """Wait until the follower has handled an event."""
-        if self._wants_events and not self._left:
+        if self._wants_events and not self.left:
             self._messages.put((handle, event))
             self._handled.acquire()
 
@@ -222,5 +237,5 @@ class Following:
 
     def leave(self) -> None:
         """Follow no more, so that the engine waits no more."""
-        self._left = True
+        self.left = True
         self._handled.release()

@@ -10,14 +10,17 @@ from impasto.engine.jobs.handle import Handle
 from impasto.engine.settings import Settings
 
 LOOK_AHEAD = 64
-"""Jobs at the head of the queue that are looked at. Only their keys are kept, and no pixels that were read."""
+"""Jobs that are read ahead at most, to find out which can begin. Only their keys are kept, and no pixels."""
 
 AGEING = 8
 """A job that this many later ones overtook counts as one priority higher, so that none waits for ever."""
 
 
+MOST_OVERTAKEN = 64
+"""Where a job that does not fit next to others was overtaken this often, no other begins before it."""
+
 MOST_UNCLAIMED = 8
-"""Results of a stream that may wait for their owner before no more of its jobs begin: they hold memory."""
+"""Results of a stream that may wait for their owner: they hold memory. Twice as many as its batch has are allowed."""
 
 
 @dataclass(eq=False)
@@ -48,7 +51,10 @@ class Queued:
     def must_wait(self) -> bool:
         """Whether the job's stream has no room for it now."""
         stream = self.handle.stream
-        return stream is not None and (len(stream.running) >= self.most or stream.unclaimed >= MOST_UNCLAIMED)
+        if stream is None:
+            return False
+        running = len(stream.running)
+        return running >= self.most or running + stream.unclaimed >= max(MOST_UNCLAIMED, 2 * self.most)
 
     @property
     def settings(self) -> Settings:

@@ -73,6 +73,7 @@ class Run:
         events: that nobody was told of yet, oldest first.
         result: what came out; None before the end and where the run failed.
         error: why the run failed; None where it did not.
+        outcome: why the optimiser ended; None where it has not, or failed.
         evaluations: runs of loss and gradient, in all precisions.
         request: what the run waits for, see `ask`; None before the start and after the end.
     """
@@ -100,6 +101,7 @@ class Run:
         self.events: deque[Event] = deque()
         self.result: Result | None = None
         self.error: Exception | None = None
+        self.outcome: Outcome | None = None
         self.evaluations = 0 if state is None else state.evaluations
         self._prepared, self._around, self._state = prepared, around, state
         self._settings = prepared.settings
@@ -382,7 +384,7 @@ class Run:
         return self._before_s + time.perf_counter() - self._prepared.called_s
 
     def _end(self, outcome: Outcome) -> None:
-        self.request, last, prepared = None, self._last, self._prepared
+        self.request, self.outcome, last, prepared = None, outcome, self._last, self._prepared
         if last is None:
             self.error = ImpastoError(f"the run could not start: {outcome.message}")
             return

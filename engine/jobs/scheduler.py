@@ -16,11 +16,11 @@ from impasto.engine.inputs.prepared import Prepared, prepare, prepare_again
 from impasto.engine.inputs.run_state import RunState
 from impasto.engine.jobs.active import Active
 from impasto.engine.jobs.group import Group
-from impasto.engine.jobs.handle import Handle
-from impasto.engine.jobs.queue import LOOK_AHEAD, JobQueue, Queued
+from impasto.engine.jobs.handle import Handle, Stream
+from impasto.engine.jobs.queue import LOOK_AHEAD, MOST_OVERTAKEN, JobQueue, Queued
 from impasto.engine.jobs.run import DEVICE, HOST, Run, SaferPrecision, Surroundings
 from impasto.engine.jobs.workshop import Workshop
-from impasto.engine.optimisers.solution import Vector
+from impasto.engine.optimisers.solution import Outcome, Vector
 from impasto.engine.result import Result
 from impasto.models.errors import ImpastoError
 
@@ -50,7 +50,7 @@ class Scheduler:
         self._at_work = threading.Lock()  # held by whoever uses the workshop
         self._image_lock = threading.RLock()
         self._thread: threading.Thread | None = None
-        self._unfinished = 0
+        self._unfinished: set[Handle] = set()
         self._stopping = False
         self._queue = JobQueue()
         self._groups: list[Group] = []
@@ -69,7 +69,9 @@ class Scheduler:
         with self._changed:
             for handle in handles:
                 self._queue.add(handle, most, batch_is_given=batch_is_given)
-            self._unfinished += len(handles)
+                if self._stopping:
+                    handle.leave_listener()
+            self._unfinished.update(handles)
             if self._thread is None and handles:
                 self._thread = threading.Thread(target=self._work, name="impasto", daemon=True)
                 _working.add(self)
@@ -85,11 +87,17 @@ class Scheduler:
         with self._changed:
             if self._unfinished:
                 raise ImpastoError(
-                    f"the engine is in use: {self._unfinished} jobs have not ended; wait for them, give this one to "
-                    "`submit` as well, or make another Engine"
+                    f"the engine is in use: {len(self._unfinished)} jobs have not ended; wait for them, give this one "
+                    "to `submit` as well, or make another Engine"
                 )
         with self._at_work:
             yield self._workshop
+
+    def claim(self, stream: Stream) -> None:
+        """Take note that the owner of a stream has taken a result, so that another of its jobs may begin."""
+        with self._changed:
+            stream.unclaimed -= 1
+            self._changed.notify_all()
 
     def wake(self) -> None:
         """Let the thread look at the queue again."""
@@ -105,7 +113,10 @@ class Scheduler:
 
     def stop(self) -> None:
         """Cancel all jobs, and wait until they have ended."""
-        self._stopping = True
+        with self._changed:
+            self._stopping = True
+            for handle in self._unfinished:
+                handle.leave_listener()
         try:
             while (thread := self._thread) is not None:
                 thread.join()
@@ -177,15 +188,22 @@ class Scheduler:
 
     def _next(self) -> Queued | None:
         """Return the first job that can begin."""
-        units = self._units()
-        if units >= self._concurrency and not any(group.has_place or group.may_grow for group in self._groups):
+        full = self._units() >= self._concurrency
+        if full and not any(group.is_open for group in self._groups):
             return None
-        for item in self._queued()[:LOOK_AHEAD]:
-            if item.must_wait:
+        unread, held_back = LOOK_AHEAD, set[Stream | None]()
+        for item in self._queued():
+            stream = item.handle.stream
+            if item.must_wait or stream in held_back or (item.key is None and not unread):
                 continue
-            if self._read(item) and self._can_begin(item, units):
+            unread -= item.key is None
+            if self._read(item) and self._can_begin(item, full=full):
                 return item
             item.prepared = None
+            if item.overtaken >= MOST_OVERTAKEN:
+                if stream is None or not stream.running:
+                    return None
+                held_back.add(stream)
         return None
 
     def _units(self) -> int:
@@ -210,30 +228,34 @@ class Scheduler:
     def _prepared(item: Queued) -> Prepared:
         if item.prepared is not None:
             return item.prepared
-        job = item.handle.job
+        job, called_s = item.handle.job, item.handle.submitted_s
+        if item.handle.stream is not None:  # submitted ahead of its time
+            called_s = time.perf_counter()
         if job.state is not None:
-            return prepare_again(job.state, job.settings, called_s=item.handle.submitted_s)
-        return prepare(job.content, job.style, job.settings, job.start, called_s=item.handle.submitted_s)
+            return prepare_again(job.state, job.settings, called_s=called_s)
+        return prepare(job.content, job.style, job.settings, job.start, called_s=called_s)
 
-    def _can_begin(self, item: Queued, units: int) -> bool:
-        """Return whether a job can begin now, in a group that is there or in one of its own."""
+    def _can_begin(self, item: Queued, *, full: bool) -> bool:
+        """Return whether a job can begin now, in a group that is there or in one of its own; one that cannot, ends."""
         assert item.key is not None  # noqa: S101 - the caller has read it
         running = item.handle.stream.running if item.handle.stream is not None else []
         if running and running[0] != item.key:
             return False
-        if self._place_for(item, item.key, units) is not None:
-            return True
-        if running or units >= self._concurrency:
+        try:
+            if self._place_for(item, item.key, full=full) is not None:
+                return True
+            if running or full:
+                return False
+            memory = self._workshop.compiler.memory
+            return not self._active or memory.fits(item.key.spec, item.settings, item.weighed, self._promised())
+        except ImpastoError as error:  # the image is too small for the network
+            self._end_queued(item, error)
             return False
-        memory = self._workshop.compiler.memory
-        return not self._active or memory.fits(item.key.spec, item.settings, item.weighed, self._promised())
 
-    def _place_for(self, item: Queued, key: BatchKey, units: int) -> Group | None:
+    def _place_for(self, item: Queued, key: BatchKey, *, full: bool) -> Group | None:
         """Return a group that a job can join, which may have grown for it; None where there is none."""
         for group in self._groups:
-            if (group.key, group.asked_most) != (key, item.most):
-                continue
-            if group.takes_turns and group.members and units >= self._concurrency:
+            if (group.key, group.asked_most) != (key, item.most) or (full and not group.is_open):
                 continue
             if (group.has_place or self._grown(group, item)) and self._has_room(group, item):
                 return group
@@ -241,9 +263,13 @@ class Scheduler:
 
     def _has_room(self, group: Group, item: Queued) -> bool:
         """Return whether a job fits next to what is under way; the first members were weighed as a whole."""
-        memory = self._workshop.compiler.memory
-        own = group.loop is None
-        return not group.evaluated or memory.has_room(group.key.spec, item.settings, item.weighed, own_optimiser=own)
+        return item.handle in group.weighed or self._workshop.compiler.memory.has_room(
+            group.key.spec,
+            item.settings,
+            item.weighed,
+            own_optimiser=group.loop is None,
+            reserved=self._promised(),
+        )
 
     def _grown(self, group: Group, item: Queued) -> bool:
         """Let a full group grow if that pays and fits; return whether it has."""
@@ -257,18 +283,21 @@ class Scheduler:
     def _promised(self) -> int:
         """Return the bytes that groups are about to take that have not made an evaluation yet."""
         memory = self._workshop.compiler.memory
-        return sum(
-            memory.estimate(group.spec, member.prepared.settings, member.prepared.painting).total
-            for group in self._groups
-            if not group.evaluated
-            for member in group.members[:1]
-        )
+        promised = 0
+        for group in self._groups:
+            runs = [] if group.evaluated else [member.prepared for member in group.members]
+            promised += sum(memory.estimate(group.spec, run.settings, run.painting).total for run in runs[:1])
+            if group.takes_turns:  # else the first one's estimate has all places
+                promised += sum(memory.of_optimiser(group.spec, run.settings) for run in runs[1:])
+        return promised
 
     def _begin(self, item: Queued) -> None:
         """Load a job into its group, and start it."""
         handle, prepared = item.handle, self._prepared(item)
+        if handle.stream is not None:
+            handle.start_clock()
         assert item.key is not None  # noqa: S101 - it has been read
-        group = self._place_for(item, item.key, self._units())
+        group = self._place_for(item, item.key, full=self._units() >= self._concurrency)
         if group is not None:
             targets = self._workshop.compiler.targets(prepared.settings, prepared.scene, prepared.painting)
         else:
@@ -297,19 +326,15 @@ class Scheduler:
         """Open a group for a job and those in the queue that can join it at once; return the job's targets, too."""
         self._close_empty()
         compiler = self._workshop.compiler
-        settings, painting = prepared.settings, prepared.painting
-        others = self._companions(item, key)
-        wanted = 1 + len(others)
+        together = [item, *self._companions(item, key)]
         if not self._active:
-            whole = dataclasses.replace(key.spec, batch=wanted if item.batch_is_given else 1)
-            compiler.check_memory(whole, settings, painting)
-        places = wanted
-        if not item.batch_is_given and wanted > 1:
-            fit = compiler.memory.places_that_fit
-            of_others = ((other.settings, other.weighed) for other in others)
-            places = min(fit(key.spec, *pair, wanted) for pair in ((settings, painting), *of_others))
+            together = self._refused(together, key)
+        wanted = places = len(together)
+        if self._active or not item.batch_is_given:
+            fit, promised = compiler.memory.places_that_fit, self._promised()
+            places = min(fit(key.spec, one.settings, one.weighed, wanted, promised) for one in together)
         spec = dataclasses.replace(key.spec, batch=places)
-        evaluator, targets = compiler.open_with_targets(spec, settings, prepared.scene, painting)
+        evaluator, targets = compiler.open_with_targets(spec, prepared.settings, prepared.scene, prepared.painting)
         try:
             group = Group(compiler, key, evaluator, places=places, asked_most=item.most, lock=self._image_lock)
         except ImpastoError:
@@ -317,8 +342,27 @@ class Scheduler:
             raise
         if places < wanted:
             group.most = places  # no more fit
+        group.weighed = {one.handle for one in together}
         self._groups.append(group)
         return group, targets
+
+    def _refused(self, together: list[Queued], key: BatchKey) -> list[Queued]:
+        """End the jobs that do not fit into memory, and return the others.
+
+        Raises:
+            ImpastoError: the first one, which has left the queue, does not fit.
+        """
+        first, *others = together
+        spec = dataclasses.replace(key.spec, batch=len(together) if first.batch_is_given else 1)
+        fitting = [first]
+        for other in others:
+            try:
+                self._workshop.compiler.check_memory(spec, other.settings, other.weighed)
+                fitting.append(other)
+            except ImpastoError as error:
+                self._end_queued(other, error)
+        self._workshop.compiler.check_memory(spec, first.settings, first.weighed)
+        return fitting
 
     def _companions(self, item: Queued, key: BatchKey) -> list[Queued]:
         """Return the jobs in the queue that can share a job's evaluations from the start."""
@@ -339,7 +383,8 @@ class Scheduler:
         conversion = workshop.compiler.load(group.evaluator, sample, prepared.settings, targets)
         origin = workshop.provenance(prepared.scene, prepared.painting)
         around = Surroundings(workshop.provider.numbers.loss_noise, origin, sample)
-        return group.enter(sample, x, iterations, around, state), conversion
+        arrays = state.optimiser if state is not None and state.loop == DEVICE else None
+        return group.enter(sample, x, iterations, around, arrays), conversion
 
     def _started(self, prepared: Prepared, around: Surroundings, conversion: str) -> Started:
         workshop = self._workshop
@@ -367,7 +412,7 @@ class Scheduler:
         try:
             members = group.take_turn(chosen)
         except Exception as error:
-            members = list(group.members)
+            members = [chosen] if group.takes_turns else list(group.members)
             for member in members:
                 member.run.fail(error)
         for member in members:
@@ -384,7 +429,7 @@ class Scheduler:
             self._leave(active)
             if active.handle.stream is not None:
                 active.handle.stream.running.pop()
-            self._finish(active.handle, run.result, run.error)
+            self._finish(active.handle, run.result, run.error, cancelled=run.outcome is Outcome.CANCELLED)
         elif isinstance(run.request, SaferPrecision):
             self._leave(active)
             self._parked.append(active)
@@ -398,14 +443,19 @@ class Scheduler:
         """Continue a job in a safer precision, which the engine then keeps; where there is none, the job ends."""
         workshop, run, prepared = self._workshop, active.run, active.prepared
         try:
-            if active.handle.is_cancelled() or not (workshop.provider != active.provider or workshop.make_safer()):
+            if (
+                self._stopping
+                or active.handle.is_cancelled()
+                or not (workshop.provider != active.provider or workshop.make_safer())
+            ):
                 run.advance(None)
             else:
                 before, after = active.provider.precision, workshop.provider.precision
                 active.handle.tell(PrecisionChanged(before, after, run.iterations_done))
                 active.provider = workshop.provider
                 key = workshop.compiler.batch_key(prepared.settings, prepared.scene, from_noise=run.is_at_noise)
-                item = Queued(active.handle, 1, batch_is_given=True, number=0, key=key, prepared=prepared)
+                weighed = outline(prepared.painting)
+                item = Queued(active.handle, 1, True, 0, key=key, painting=weighed, prepared=prepared)
                 group, targets = self._open(item, key, prepared)
                 around, _ = self._loaded(group, prepared, targets, run.x, run.iterations_left, None)
                 run.advance(around)
@@ -430,17 +480,16 @@ class Scheduler:
         self, handle: Handle, result: Result | None = None, error: Exception | None = None, *, cancelled: bool = False
     ) -> None:
         with self._changed:
-            self._unfinished -= 1
-        if handle.stream is not None:
-            handle.stream.unclaimed += 1
+            self._unfinished.discard(handle)
+            if handle.stream is not None:
+                handle.stream.unclaimed += 1
         handle.end(result, error, cancelled=cancelled)
 
     def _end_all(self, error: BaseException) -> None:
         """End everything after a mistake in this program, so that nobody waits for ever."""
         reason = error if isinstance(error, Exception) else ImpastoError("the engine's thread was ended")
-        handles = [active.handle for active in (*self._active, *self._parked)]
         with self._changed:
-            handles += [item.handle for item in self._queue.in_order()]
+            handles = list(self._unfinished)
             self._queue = JobQueue()
             self._thread = None
         self._active, self._parked, self._groups = {}, [], []

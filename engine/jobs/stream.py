@@ -93,7 +93,7 @@ class _Feeder:
         self._first: list[Handle] | None = []
         self._ready = threading.Event()
         self._left = False
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         threading.Thread(target=self._take_all, name="impasto jobs", daemon=True).start()
         self._ready.wait(_FIRST_JOBS_S)
         with self._lock:
@@ -104,7 +104,7 @@ class _Feeder:
         """Note that the iterable has ended.
 
         Raises:
-            Exception: that of the iterable.
+            BaseException: that of the iterable.
         """
         self.exhausted = True
         if self._error is not None:
@@ -112,9 +112,8 @@ class _Feeder:
 
     def claim(self) -> None:
         """Note that the caller has taken a result: another job may be taken, and begin."""
-        self._stream.unclaimed -= 1
         self._room.release()
-        self._scheduler.wake()
+        self._scheduler.claim(self._stream)
 
     def leave(self) -> None:
         """Take no more jobs, cancel those that were taken, and wait for their end."""
@@ -131,7 +130,7 @@ class _Feeder:
         try:
             while self._has_room() and (job := next(self._jobs, None)) is not None:
                 self._take(job)
-        except Exception as error:
+        except BaseException as error:
             self._error = error
         self._ready.set()
         self._following.wake()
@@ -141,7 +140,7 @@ class _Feeder:
         if not self._room.acquire(blocking=False):
             self._ready.set()
             self._room.acquire()
-        return not self._left and not self._cancel()
+        return not (self._left or self._following.left or self._cancel())
 
     def _take(self, job: Job) -> None:
         handle = Handle(job, cancelled=self._cancel, listener=self._following, stream=self._stream)

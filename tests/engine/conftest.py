@@ -1,5 +1,6 @@
 """Small images and a small network as files."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from impasto.engine.device.loop import DeviceLoop
+from impasto.engine.device.placement import LoopPlacement, OnDevice
 from tests.small_network import features_model
 
 TAPS = ("--content-tap", "relu2_1", "--style-tap", "relu1_1", "--style-tap", "relu3_1")
@@ -48,3 +50,14 @@ def device_steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
     monkeypatch.setattr(DeviceLoop, "run", spy)
     return seen
+
+
+def offer_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the device offered and not demanded, as "auto" does on a GPU."""
+    original = LoopPlacement.on_device
+
+    def on_device(self: LoopPlacement, *values: object) -> OnDevice | None:
+        found = original(self, *values)  # type: ignore[arg-type]
+        return None if found is None else dataclasses.replace(found, demanded=False)
+
+    monkeypatch.setattr(LoopPlacement, "on_device", on_device)

@@ -216,7 +216,7 @@ def test_what_fits_only_without_what_an_earlier_run_left_runs(files: Files, monk
         longer = dataclasses.replace(SETTINGS, history=90)
         engine.transfer(files.content, files.style, SETTINGS)
         enough = engine.plan(files.content, files.style, longer).memory.total
-        monkeypatch.setattr(memory, "available", lambda: 5 * MIB if engine.compiler._kept else enough)
+        monkeypatch.setattr(memory, "available", lambda: 5 * MIB if engine._workshop.compiler._idle else enough)
         engine.transfer(files.content, files.style, longer)
 
 
@@ -237,10 +237,11 @@ def test_a_plan_is_the_same_from_the_cache(
 def test_graphs_of_other_providers_can_be_weighed(files: Files, precision: str) -> None:
     """The GPU's is the neutral graph, in types of its own; what is free there is not known."""
     with Engine(files.model, provider="cpu", threads=1) as engine:
-        engine.provider = dataclasses.replace(
+        workshop = engine._workshop
+        workshop.provider = dataclasses.replace(
             engine.provider, name="cuda", device="cuda", precision=precision, typed=True
         )
-        engine.compiler = Compiler(engine.network, engine.provider, 1)
+        workshop.compiler = Compiler(engine.network, engine.provider, 1)
         plan = engine.plan(files.content, files.style, SETTINGS)
     assert plan.memory.activations > 0
     assert plan.fits is None

@@ -10,15 +10,13 @@ import pytest
 
 from impasto.engine import Engine, Event, ImpastoError, Iteration, Result, Settings
 from impasto.engine.device.loop import DeviceLoop
-from impasto.engine.device.objective import Objective, OnDevice
-from impasto.engine.device.placement import GPU_REPORT_EVERY, LoopPlacement
-from impasto.engine.jobs.descent import Descent
+from impasto.engine.device.placement import GPU_REPORT_EVERY, LoopPlacement, OnDevice
 from impasto.engine.reconstruction import content_reconstruction
 from impasto.engine.runtime import providers
 from impasto.engine.runtime.providers import beside, cuda, nvidia, openvino, tensorrt
 from impasto.engine.runtime.session import Session
 from tests.engine import command_line
-from tests.engine.conftest import Files
+from tests.engine.conftest import Files, offer_device
 
 BASE = Settings(
     size=0, content_taps=("relu2_1",), style_taps=("relu1_1", "relu3_1"), content_weight=1e-5, iterations=12
@@ -193,45 +191,38 @@ def broken(*_: object) -> None:
     raise ImpastoError("the step does not run here")
 
 
-def descent(files: Files, engine: Engine, *, demanded: bool) -> Descent:
-    objective, x = engine.objective(files.content, files.style, BASE)
-    assert objective.on_device is not None
-    on_device = dataclasses.replace(objective.on_device, demanded=demanded)
-    changed = Objective(objective._score, objective.image_shape, on_device)
-    return Descent(changed, 1e-5, x, BASE)
-
-
 def test_where_it_was_not_asked_for_the_host_takes_over(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("impasto.engine.device.lbfgs.DeviceLoop", broken)
-    with Engine(files.model, provider="cpu", threads=1, loop="device") as engine:
-        with pytest.raises(ImpastoError, match="the step does not run here"):
-            engine.transfer(files.content, files.style, BASE)
-        wanted = descent(files, engine, demanded=True)
-        with pytest.raises(ImpastoError, match="the step does not run here"):
-            next(iter(wanted))
-        offered = descent(files, engine, demanded=False)
-        assert offered._minimise(0, 0) is not None
+    with pytest.raises(ImpastoError, match="the step does not run here"):
+        run(files, loop="device")
+    offer_device(monkeypatch)
+    result, _ = run(files, loop="device")
+    assert (result.iterations, result.loop) == (BASE.iterations, "host")
 
 
-def test_a_loop_that_fails_on_the_way_goes_on_on_the_host(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("demanded", [False, True])
+def test_a_loop_that_fails_on_the_way_goes_on_on_the_host(
+    files: Files, monkeypatch: pytest.MonkeyPatch, demanded: bool
+) -> None:
     original = DeviceLoop.run
     calls: list[int] = []
 
-    def run(self: DeviceLoop, count: int) -> object:
+    def fail(self: DeviceLoop, count: int) -> object:
         calls.append(count)
         if len(calls) == 3:
             raise ImpastoError("the GPU's memory is full")
         return original(self, count)
 
-    monkeypatch.setattr(DeviceLoop, "run", run)
-    with Engine(files.model, provider="cpu", threads=1, loop="device", report_every=2) as engine:
-        steps = list(descent(files, engine, demanded=False))
-        assert [step.iteration for step in steps] == list(range(BASE.iterations + 1))
-        assert all(after.loss <= before.loss * (1 + 1e-5) for before, after in itertools.pairwise(steps))
-        assert len(calls) == 3
-        calls.clear()
+    monkeypatch.setattr(DeviceLoop, "run", fail)
+    if demanded:
         with pytest.raises(ImpastoError, match="the GPU's memory is full"):
-            list(descent(files, engine, demanded=True))
+            run(files, loop="device", report_every=2)
+        return
+    offer_device(monkeypatch)
+    result, steps = run(files, loop="device", report_every=2)
+    assert [step.iteration for step in steps] == list(range(1, BASE.iterations + 1))
+    assert all(after.loss <= before.loss * (1 + 1e-5) for before, after in itertools.pairwise(steps))
+    assert (len(calls), result.loop) == (3, "host")
 
 
 def test_a_step_without_effect_is_noticed(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,13 +245,11 @@ def test_nothing_is_copied_between_evaluation_and_step(files: Files, monkeypatch
             return original(self, *values)
 
         monkeypatch.setattr(Session, name, spy)
-    with Engine(files.model, provider="cpu", threads=1, loop="device", report_every=50) as engine:
-        objective, x = engine.objective(files.content, files.style, BASE)
-        calls.clear()
-        steps = list(Descent(objective, 1e-5, x, BASE))
-    assert len(steps) == BASE.iterations + 1
-    assert calls[:2] == ["set", "set"]  # weights and the first image
-    assert set(calls[2:]) == {"run_bound"}
+    _, steps = run(files, loop="device", report_every=50)
+    begin = len(calls) - calls[::-1].index("set")
+    assert len(steps) == BASE.iterations
+    assert calls[begin - 2 : begin] == ["set", "set"]  # weights and the first image
+    assert set(calls[begin:]) == {"run_bound"}
 
 
 def test_the_step_runs_in_float32_on_the_same_device(monkeypatch: pytest.MonkeyPatch) -> None:

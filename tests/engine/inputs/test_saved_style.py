@@ -135,7 +135,7 @@ def test_a_run_that_goes_over_to_a_safer_precision_keeps_its_style(
     monkeypatch.setattr(providers, "safer", lambda used: plain if used.precision == "bf16" else None)
     with Engine(files.model, provider=narrow, threads=1) as engine:
         engine.save_style(files.style, files.folder / "s.safetensors", SETTINGS)
-        engine._make_safer()
+        engine._workshop.make_safer()
         assert engine.provider.precision == "fp32"
         assert engine.transfer(files.content, files.folder / "s.safetensors", SETTINGS).iterations == 4
 

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from PIL import Image
 
-from impasto.engine import Evaluation
+from impasto.engine import Engine, Evaluation, Settings
 from impasto.engine.jobs.checking import LIMITS, compare
 from impasto.engine.runtime import providers
 from impasto.engine.runtime.precision import PRECISIONS
 from tests.engine.command_line import run
 from tests.engine.conftest import TAPS, Files
+from tests.small_network import features_model
 
 GRADIENT = np.array([[[3.0, 0.0, 4.0]]], np.float32)
 TERMS: Mapping[str, float] = {"content_a": 60.0, "style_b": 40.0}
@@ -99,6 +101,40 @@ def test_values_that_are_not_finite_never_pass(precision: str) -> None:
     for changes in ({"loss": float("nan")}, {"gradient": np.full_like(GRADIENT, np.inf)}):
         with np.errstate(invalid="ignore"):
             assert "values are not finite" in compare("x", precision, found(**changes), TRUE).complaints
+
+
+@pytest.fixture
+def broken(files: Files) -> Path:
+    """A network that computes NaN."""
+    model = features_model()
+    bias = model.graph.initializers["relu1_1.bias"]
+    assert bias.const_value is not None
+    bias.const_value = ir.tensor(np.full_like(bias.const_value.numpy(), np.nan), name=bias.name)
+    ir.save(model, files.model)
+    return files.model
+
+
+def test_an_evaluation_that_is_not_finite_is_reported(broken: Path, files: Files) -> None:
+    settings = Settings(size=0, content_taps=("relu2_1",), style_taps=("relu1_1", "relu3_1"))
+    with Engine(broken, provider="cpu", threads=1) as engine:
+        scored = engine.evaluate(files.content, files.content, files.style, settings)
+    assert np.isnan(scored.loss)
+    assert set(scored.terms) == {"content_relu2_1", "style_relu1_1", "style_relu3_1"}
+    assert np.isnan(list(scored.terms.values())).any()
+    assert np.isnan(scored.gradient).any()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_check_of_values_that_are_not_finite_fails(
+    capsys: pytest.CaptureFixture[str], broken: Path, files: Files, as_json: bool
+) -> None:
+    ended = run(capsys, *command(files, "--provider", "cpu", *(["--json"] if as_json else [])))
+    assert (ended.status, ended.err) == (1, "")
+    if as_json:
+        report = json.loads(ended.out)
+        assert (report["ok"], report["complaints"]) == (False, ["values are not finite"])
+    else:
+        assert ended.out.splitlines()[-1] == "not good enough: values are not finite"
 
 
 def test_the_cpu_provider_agrees_with_itself(capsys: pytest.CaptureFixture[str], files: Files) -> None:

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from impasto.engine import Engine, Event, ImpastoError, Iteration, PrecisionChanged, Settings
-from impasto.engine.compile.optimiser_settings import lbfgs_settings
-from impasto.engine.device.objective import Objective
+from impasto.engine.compile.optimiser_settings import GREY_LEVEL, lbfgs_settings
 from impasto.engine.images import read_image
-from impasto.engine.jobs import descent
+from impasto.engine.jobs import run as run_module
 from impasto.engine.optimisers.lbfgs import LbfgsSettings, lbfgs
-from impasto.engine.optimisers.solution import Budget, Evaluate, Minimisation, Vector
+from impasto.engine.optimisers.solution import Optimiser, Score, State, Vector
 from impasto.engine.reconstruction import content_reconstruction, style_reconstruction
 from impasto.engine.runtime import providers
+from impasto.engine.runtime.evaluator import Evaluator
 from tests.engine.command_line import run
 from tests.engine.conftest import TAPS, Files
 
@@ -28,7 +28,7 @@ def fragile(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Pretend that the CPU provider has bf16, and that it overflows for good after so many evaluations."""
 
     def pretend(good_evaluations: int) -> None:
-        plain, choose, seen = Objective.__call__, providers.choose, [0]
+        plain, choose, seen = Evaluator._score, providers.choose, [0]
         narrow = dataclasses.replace(choose("cpu"), precision="bf16")
         in_fp32: list[bool] = []
 
@@ -36,14 +36,14 @@ def fragile(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             in_fp32.append(True)
             return choose("cpu") if provider.precision == "bf16" else None
 
-        def call(self: Objective, x: Vector) -> tuple[float, Vector]:
-            loss, gradient = plain(self, x)
+        def score(self: Evaluator, outputs: dict[str, np.ndarray], sample: int) -> Score:
+            found = plain(self, outputs, sample)
             seen[0] += 1
-            return (loss if in_fp32 or seen[0] <= good_evaluations else float("nan")), gradient
+            return found if in_fp32 or seen[0] <= good_evaluations else dataclasses.replace(found, loss=float("nan"))
 
         monkeypatch.setattr(providers, "choose", lambda *names, **more: narrow)
         monkeypatch.setattr(providers, "safer", safer)
-        monkeypatch.setattr(Objective, "__call__", call)
+        monkeypatch.setattr(Evaluator, "_score", score)
 
     return pretend
 
@@ -133,16 +133,16 @@ def test_the_line_search_bears_the_precisions_rounding(
 ) -> None:
     asked: list[LbfgsSettings] = []
 
-    def spy(evaluate: Evaluate, x: Vector, settings: LbfgsSettings, budget: Budget) -> Minimisation:
+    def spy(x: Vector, settings: LbfgsSettings, state: State | None = None) -> Optimiser:
         asked.append(settings)
-        return lbfgs(evaluate, x, settings, budget)
+        return lbfgs(x, settings, state)
 
-    monkeypatch.setattr(descent, "lbfgs", spy)
+    monkeypatch.setattr(run_module, "lbfgs", spy)
     provider = dataclasses.replace(providers.choose("cpu"), precision=precision)
     with Engine(files.model, provider=provider, threads=1) as engine:
         engine.transfer(files.content, files.style, dataclasses.replace(SETTINGS, iterations=1))
     assert [settings.loss_noise for settings in asked] == [noise]
-    assert asked[0].first_step_mean_change == pytest.approx(descent.GREY_LEVEL)
+    assert asked[0].first_step_mean_change == pytest.approx(GREY_LEVEL)
 
 
 @pytest.mark.parametrize(
@@ -166,11 +166,11 @@ def test_coarse_first_is_for_the_noise_and_not_for_what_a_run_goes_on_from(
 ) -> None:
     asked: list[int] = []
 
-    def note(evaluate: Evaluate, x: Vector, settings: LbfgsSettings, budget: Budget) -> Minimisation:
+    def note(x: Vector, settings: LbfgsSettings, state: State | None = None) -> Optimiser:
         asked.append(settings.prior_pairs)
-        return lbfgs(evaluate, x, settings, budget)
+        return lbfgs(x, settings, state)
 
-    monkeypatch.setattr(descent, "lbfgs", note)
+    monkeypatch.setattr(run_module, "lbfgs", note)
     settings = content_reconstruction(("relu2_1",), size=0, iterations=8)
     fragile(4)
     with Engine(files.model, provider="cpu", threads=1) as engine:

@@ -9,8 +9,10 @@ from PIL import Image
 
 from impasto.engine import Engine, Job
 from impasto.engine.compile import memory
+from impasto.engine.compile.compiler import Compiler
 from impasto.engine.compile.graph_spec import GraphSpec
 from impasto.engine.runtime.evaluator import Evaluator
+from impasto.engine.runtime.session import Session
 from tests.engine.conftest import Files
 from tests.engine.jobs.test_many import BASE, assert_like_a_single_run, engine, job
 
@@ -20,8 +22,9 @@ __all__ = ["engine"]  # a fixture
 def needed(engine: Engine, one: Job, batch: int) -> int:
     """Return the bytes that a batch of such jobs is estimated to take."""
     plan = engine.plan(one.content, one.style, one.settings)
-    form = dataclasses.replace(engine.compiler.form(one.settings, plan.scene), batch=batch)
-    return engine.compiler.memory(form, one.settings, plan.painting).total
+    compiler = engine._workshop.compiler
+    spec = dataclasses.replace(compiler.spec(one.settings, plan.scene), batch=batch)
+    return compiler.memory.estimate(spec, one.settings, plan.painting).total
 
 
 @pytest.fixture
@@ -55,7 +58,22 @@ def test_a_job_that_has_no_room_beside_others_runs_after_them(
     """Beside an evaluation that is going on its style's targets come on top; by itself they do not."""
     jobs = [job(files, iterations=2), job(files, iterations=3), large, job(files, iterations=2)]
     small, big = (needed(engine, one, 2) for one in (jobs[0], large))
-    monkeypatch.setattr(memory, "available", lambda: (big - small) // 2 if engine.compiler._kept else big)
+    evaluators: list[Evaluator] = []
+    opened = Compiler.open
+
+    def opening(self: Compiler, spec: GraphSpec) -> Evaluator:
+        evaluators[:] = [opened(self, spec)]
+        return evaluators[0]
+
+    closed = Session.close
+
+    def closing(self: Session) -> None:
+        evaluators[:] = [item for item in evaluators if item.session is not self]
+        closed(self)
+
+    monkeypatch.setattr(Compiler, "open", opening)
+    monkeypatch.setattr(Session, "close", closing)
+    monkeypatch.setattr(memory, "available", lambda: (big - small) // 2 if evaluators else big)
     found = list(engine.transfer_many(jobs, batch=batch))
     order = [item.index for item in found]
     assert order == {1: [0, 1, 2, 3], 2: [0, 1, 3, 2]}[batch]  # with one place, nobody goes past it
@@ -69,19 +87,20 @@ def test_a_job_that_has_no_room_beside_others_runs_after_them(
 def test_the_default_batch_is_what_fits(engine: Engine, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = [job(files, iterations=2) for _ in range(5)]
     two, three = (needed(engine, jobs[0], count) for count in (2, 3))
-    monkeypatch.setattr(engine, "places", lambda batch: batch or 4)
+    monkeypatch.setattr(engine, "_places", lambda batch: batch or 4)
     monkeypatch.setattr(memory, "available", lambda: (two + three) // 2)
     sizes: list[int] = []
-    make = engine.compiler.evaluator
+    compiler = engine._workshop.compiler
+    make = compiler.open
 
-    def evaluator(form: GraphSpec) -> Evaluator:
-        sizes.append(form.batch)
-        return make(form)
+    def opening(spec: GraphSpec) -> Evaluator:
+        sizes.append(spec.batch)
+        return make(spec)
 
-    monkeypatch.setattr(engine.compiler, "evaluator", evaluator)
+    monkeypatch.setattr(compiler, "open", opening)
     assert all(item.result is not None for item in engine.transfer_many(jobs))
     assert sizes == [2]
-    engine.compiler.close()
+    compiler.close()
     refused = list(engine.transfer_many(jobs[:4], batch=4))
     assert [item.error is None for item in refused] == [False] * 4
     assert "--batch 2" in str(refused[0].error)

@@ -11,15 +11,15 @@ import pytest
 
 from impasto.engine import Engine, Event, ImpastoError, Iteration, Job, PrecisionChanged, Started
 from impasto.engine.compile.compiler import Compiler
+from impasto.engine.compile.graph_spec import GraphSpec
 from impasto.engine.device.loop import DeviceLoop
-from impasto.engine.device.objective import OnDevice
-from impasto.engine.device.placement import LoopPlacement
-from impasto.engine.device.shared_loop import _Shared
+from impasto.engine.jobs.run import Run
 from impasto.engine.runtime import providers
+from impasto.engine.runtime.evaluator import Evaluator
 from impasto.engine.runtime.session import Session
 from impasto.export.optimiser import REPORTED, Code
 from tests.engine import command_line
-from tests.engine.conftest import Files
+from tests.engine.conftest import Files, offer_device
 from tests.engine.jobs.test_many import assert_like_a_single_run, job, mixed
 
 
@@ -126,17 +126,6 @@ def test_float16_keeps_a_factor_for_every_sample_when_another_enters(files: File
             assert (result.iterations, result.evaluations) == (single.iterations, single.evaluations)
 
 
-def offered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the device offered and not demanded, as "auto" does on a GPU."""
-    original = LoopPlacement.on_device
-
-    def on_device(self: LoopPlacement, *values: object) -> OnDevice | None:
-        found = original(self, *values)  # type: ignore[arg-type]
-        return None if found is None else dataclasses.replace(found, demanded=False)
-
-    monkeypatch.setattr(LoopPlacement, "on_device", on_device)
-
-
 def failing(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
     """Have a loop's run fail at a call."""
     run, calls = DeviceLoop.run, []
@@ -154,7 +143,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
 def test_a_loop_that_fails_on_the_way_goes_on_on_the_host(
     files: Files, engine: Engine, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
-    offered(monkeypatch)
+    offer_device(monkeypatch)
     failing(monkeypatch, call)
     jobs = [job(files, iterations=count) for count in (6, 9, 4)]
     found = {item.index: item for item in engine.transfer_many(jobs, batch=2)}
@@ -178,7 +167,7 @@ def test_a_loop_that_was_asked_for_and_fails_takes_its_jobs_with_it(
 def test_a_loop_that_does_not_take_an_image_lets_all_go_on_on_the_host(
     files: Files, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offered(monkeypatch)
+    offer_device(monkeypatch)
     enter, calls = DeviceLoop.enter, []
 
     def fail(self: DeviceLoop, *values: object) -> None:
@@ -201,16 +190,17 @@ def test_a_loop_that_does_not_take_an_image_lets_all_go_on_on_the_host(
 
 def test_where_one_goes_over_to_the_host_all_do(files: Files, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise it would wait until nobody uses the loop."""
-    offered(monkeypatch)
-    shared_run, calls = _Shared.run, []
+    offer_device(monkeypatch)
+    advance, calls = Run.advance, []
 
-    def run(self: _Shared, most: int) -> np.ndarray:
-        calls.append(self._sample)
-        if calls.count(1) == 4 and self._sample == 1:
-            raise ImpastoError("the optimiser's step has no effect")
-        return shared_run(self, most)
+    def fail(self: Run, *values: object) -> None:
+        calls.append(self.surroundings.sample)
+        if calls.count(1) == 4 and self.surroundings.sample == 1:
+            self.fail(ImpastoError("the optimiser's step has no effect"))
+        else:
+            advance(self, *values)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(_Shared, "run", run)
+    monkeypatch.setattr(Run, "advance", fail)
     jobs = [job(files, iterations=count) for count in (30, 9, 5)]
     found = [(item.index, item.result) for item in engine.transfer_many(jobs, batch=2)]
     assert [index for index, _ in found] == [1, 2, 0]
@@ -294,18 +284,18 @@ def test_the_loop_is_gone_before_the_safer_precision_takes_memory(
 ) -> None:
     loops: list[weakref.ref[DeviceLoop]] = []
     there: list[bool] = []
-    make, objective = DeviceLoop.__init__, Compiler.objective
+    make, open_ = DeviceLoop.__init__, Compiler.open
 
     def opening(self: DeviceLoop, *values: object) -> None:
         loops.append(weakref.ref(self))
         make(self, *values)  # type: ignore[arg-type]
 
-    def compiling(self: Compiler, *values: object) -> object:
+    def compiling(self: Compiler, spec: GraphSpec) -> Evaluator:
         there.append(any(loop() is not None for loop in loops))
-        return objective(self, *values)  # type: ignore[arg-type]
+        return open_(self, spec)
 
     monkeypatch.setattr(DeviceLoop, "__init__", opening)
-    monkeypatch.setattr(Compiler, "objective", compiling)
+    monkeypatch.setattr(Compiler, "open", compiling)
     one = job(files, iterations=9)
     with opened(files, provider=overflowing) as engine:
         if batch is None:
@@ -315,7 +305,7 @@ def test_the_loop_is_gone_before_the_safer_precision_takes_memory(
             result = next(item for item in results if item is not None and item.provenance["precision"] == "fp32")
     assert result.iterations == 9
     assert len(loops) == 2
-    assert there == ([False, False] if batch is None else [False])
+    assert there == [False, False]
 
 
 @pytest.mark.parametrize("demanded", [True, False])
@@ -327,7 +317,7 @@ def test_a_step_that_does_not_open(
 
     monkeypatch.setattr("impasto.engine.device.lbfgs.DeviceLoop", broken)
     if not demanded:
-        offered(monkeypatch)
+        offer_device(monkeypatch)
     found = list(engine.transfer_many([job(files, iterations=3), job(files, iterations=2)], batch=2))
     assert [item.error is None for item in found] == [not demanded] * 2
     assert not demanded or {str(item.error) for item in found} == {"the step does not run here"}

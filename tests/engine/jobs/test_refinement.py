@@ -146,7 +146,7 @@ def test_without_the_full_network_the_draft_is_the_result(capsys: Capture, files
 
 def test_a_draft_that_takes_all_the_time_is_the_result(capsys: Capture, files: Files) -> None:
     put(model())
-    ended = transfer(capsys, files, "--refine", 3, "--iterations", 100_000, "--timeout-s", 0.5)
+    ended = transfer(capsys, files, "--refine", 3, "--iterations", 100_000, "--timeout-s", 3)
     assert ended.status == 0
     assert ended.err.splitlines()[-1] == "no refinement: the deadline passed in the draft"
     assert " with vgg19-slim on " in ended.out

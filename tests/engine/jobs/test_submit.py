@@ -1,0 +1,422 @@
+"""Jobs that are submitted: each has its own state, cancel, deadline, priority and failure, and waits for nobody."""
+
+import dataclasses
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from impasto.engine import Engine, Event, ImpastoError, Iteration, Job, Settings, Started
+from impasto.engine.compile.memory_check import MemoryCheck
+from impasto.engine.jobs import scheduler
+from impasto.engine.jobs.group import Group
+from impasto.engine.jobs.handle import Handle
+from impasto.engine.jobs.job import JobState
+from impasto.engine.jobs.queue import LOOK_AHEAD, MOST_UNCLAIMED
+from tests.engine.conftest import Files
+from tests.engine.jobs.gate import LONG_S, Gate, gate
+from tests.engine.jobs.test_many import BASE, assert_like_a_single_run, engine, job
+
+__all__ = ["engine", "gate"]  # fixtures
+
+A, B, C, D = (3 * side * side * 3 // 4 for side in (48, 64, 96, 128))  # values of an image of that size
+
+
+@pytest.fixture
+def one_at_a_time(files: Files) -> Iterator[Engine]:
+    with Engine(files.model, provider="cpu", threads=1, concurrency=1) as engine:
+        yield engine
+
+
+def sides(gate: Gate) -> list[int]:
+    """The values of the image of each evaluation, which tell jobs of different sizes apart."""
+    return [size for (size,) in gate.seen]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + LONG_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_a_submitted_job_is_like_a_transfer(engine: Engine, files: Files, gate: Gate) -> None:
+    one = job(files)
+    handle = engine.submit(one)
+    with pytest.raises(TimeoutError, match=r"^the job is (queued|running) after 0.01 s; wait longer, or cancel it$"):
+        handle.result(timeout_s=0.01)
+    gate.wait()
+    assert handle.state is JobState.RUNNING
+    gate.open()
+    result = handle.result(LONG_S)
+    assert handle.state is JobState.DONE
+    assert handle.result() is result
+    single = engine.transfer(one.content, one.style, one.settings)
+    assert_like_a_single_run(result, single)
+    np.testing.assert_array_equal(result.picture.pixels, single.picture.pixels)
+
+
+def test_a_job_in_the_queue_can_be_cancelled(one_at_a_time: Engine, files: Files, gate: Gate) -> None:
+    first, second = (one_at_a_time.submit(job(files, size=side, iterations=3)) for side in (48, 64))
+    gate.step()
+    assert (first.state, second.state) == (JobState.RUNNING, JobState.QUEUED)
+    second.cancel()
+    gate.step()
+    assert second.state is JobState.CANCELLED
+    with pytest.raises(ImpastoError, match=r"^the run could not start: it was cancelled$"):
+        second.result()
+    assert list(second.events()) == []
+    gate.open()
+    assert first.result(LONG_S).iterations == 3
+    first.cancel()  # too late
+    assert first.state is JobState.DONE
+    assert set(sides(gate)) == {A}
+
+
+@pytest.mark.parametrize("loop", ["host", "device"])
+def test_a_running_job_is_cancelled_before_its_next_evaluation(files: Files, gate: Gate, loop: str) -> None:
+    with Engine(files.model, provider="cpu", threads=1, loop=loop) as engine:
+        handle, other = engine.submit(job(files, iterations=30)), engine.submit(job(files, size=48, iterations=30))
+        gate.step(8)
+        handle.cancel()
+        gate.step(2)
+        assert handle.state is JobState.CANCELLED
+        result = handle.result()
+        assert (result.outcome, result.evaluations) == ("cancelled", len(gate.seen) - 5)
+        assert 0 < result.iterations < 30
+        assert other.state is JobState.RUNNING
+        gate.open()
+        assert other.result(LONG_S).iterations == 30
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_a_function_of_the_callers_cancels(engine: Engine, files: Files, gate: Gate, after: int) -> None:
+    cancelled: list[None] = []
+    handle = engine.submit(job(files), cancel=lambda: bool(cancelled))
+    if after:
+        gate.step(after)
+    else:
+        gate.wait()
+    cancelled.append(None)
+    gate.open()
+    wait_for(lambda: handle.state.ended)
+    assert handle.state is JobState.CANCELLED
+    assert handle.result().evaluations == after + 1
+
+
+def test_a_function_that_fails_ends_its_job_alone(engine: Engine, files: Files, gate: Gate) -> None:
+    def broken() -> bool:
+        return not 1 // (len(gate.seen) < 4)
+
+    handle, other = engine.submit(job(files), cancel=broken), engine.submit(job(files, size=48, iterations=4))
+    gate.open()
+    with pytest.raises(ZeroDivisionError):
+        handle.result(LONG_S)
+    assert handle.state is JobState.FAILED
+    assert other.result(LONG_S).iterations == 4
+
+
+def test_a_job_that_fails_does_so_alone(engine: Engine, files: Files, gate: Gate) -> None:
+    running = engine.submit(job(files, iterations=5))
+    gate.step()
+    missing = Job(files.folder / "missing.png", files.style, BASE)
+    small = Job(np.zeros((8, 8, 3), np.uint8), files.style, BASE)
+    not_finite = job(files, content_weight=1e38, init="noise")
+    failing = [engine.submit(one) for one in (missing, job(files, style_taps=("relu9_9",)), small, not_finite)]
+    gate.open()
+    for handle, words in zip(failing, ("missing.png", "relu9_9", "8 x 8", "not finite at the starting"), strict=True):
+        with pytest.raises(ImpastoError, match=words):
+            handle.result(LONG_S)
+        assert handle.state is JobState.FAILED
+    assert running.result(LONG_S).iterations == 5
+
+
+def test_events_can_be_followed_from_several_threads(engine: Engine, files: Files, gate: Gate) -> None:
+    handle = engine.submit(job(files, iterations=5))
+    followed: list[list[Event]] = [[], []]
+    threads = [threading.Thread(target=lambda to=to: to.extend(handle.events())) for to in followed]  # type: ignore[misc]
+    threads[0].start()
+    gate.step(3)
+    wait_for(lambda: len(followed[0]) >= 3)  # as they come
+    threads[1].start()
+    gate.open()
+    for thread in threads:
+        thread.join(LONG_S)
+    later = list(handle.events())
+    assert followed == [later, later]
+    started, *steps = later
+    assert isinstance(started, Started)
+    assert [step.iteration for step in steps if isinstance(step, Iteration)] == [1, 2, 3, 4, 5]
+    assert all(isinstance(step, Iteration) and np.isfinite(step.snapshot()).all() for step in steps)
+
+
+def test_jobs_of_different_sizes_take_turns(files: Files, gate: Gate) -> None:
+    with Engine(files.model, provider="cpu", threads=1, concurrency=2) as engine:
+        handles = [engine.submit(job(files, size=side, iterations=6)) for side in (48, 64, 96)]
+        gate.step(8)
+        assert sides(gate)[:2] == [A, A] or sides(gate)[:2] == [A, B]  # the second may have come after an evaluation
+        assert sides(gate)[2:] in ([A, B] * 3, [B, A] * 3)
+        assert [handle.state for handle in handles] == [JobState.RUNNING, JobState.RUNNING, JobState.QUEUED]
+        gate.open()
+        for handle, side in zip(handles, (48, 64, 96), strict=True):
+            result = handle.result(LONG_S)
+            single = engine.transfer(files.content, files.style, dataclasses.replace(BASE, size=side, iterations=6))
+            np.testing.assert_array_equal(result.picture.pixels, single.picture.pixels)
+
+
+def test_jobs_of_one_size_take_turns_on_one_session(engine: Engine, files: Files, gate: Gate) -> None:
+    jobs = [job(files), job(files, style_weight=5.0), job(files, init="noise"), job(files, optimizer="adam")]
+    handles = [engine.submit(one) for one in jobs]
+    gate.step(len(jobs))
+    assert all(handle.state is JobState.RUNNING for handle in handles)
+    gate.open()
+    for handle, one in zip(handles, jobs, strict=True):
+        result = handle.result(LONG_S)
+        single = engine.transfer(one.content, one.style, one.settings)
+        assert_like_a_single_run(result, single)
+        np.testing.assert_array_equal(result.picture.pixels, single.picture.pixels)
+
+
+@pytest.mark.parametrize("priorities", [(0, 0, 0), (8, -8, 3)])
+def test_a_new_job_waits_for_at_most_one_evaluation_of_each(
+    engine: Engine, files: Files, gate: Gate, priorities: tuple[int, ...]
+) -> None:
+    for side, priority in zip((48, 64, 96), priorities, strict=True):
+        engine.submit(dataclasses.replace(job(files, size=side, iterations=1000), priority=priority))
+        gate.step(7)
+    new = engine.submit(job(files, size=128, iterations=1000))
+    before = len(gate.seen) + 1  # one has begun
+    while D not in sides(gate):
+        gate.step()
+    between = Counter(sides(gate)[before:])
+    assert between[D] == 1
+    assert max(between.values()) == 1
+    assert new.state is JobState.RUNNING
+
+
+def test_a_priority_doubles_the_share(engine: Engine, files: Files, gate: Gate) -> None:
+    for side, priority in ((48, 1), (64, 0), (96, -1)):
+        engine.submit(dataclasses.replace(job(files, size=side, iterations=1000), priority=priority))
+    gate.step(70)
+    shares = Counter(sides(gate))
+    assert [shares[size] for size in (A, B, C)] == pytest.approx([40, 20, 10], abs=3)
+
+
+def test_the_higher_priority_begins_first(one_at_a_time: Engine, files: Files, gate: Gate) -> None:
+    one_at_a_time.submit(job(files, size=48, iterations=1))
+    gate.wait()
+    low, high = (
+        one_at_a_time.submit(dataclasses.replace(job(files, size=side, iterations=1), priority=priority))
+        for side, priority in ((64, -1), (96, 1))
+    )
+    gate.open()
+    low.result(LONG_S)
+    high.result(LONG_S)
+    assert sides(gate) == [A, A, C, C, B, B]
+    with pytest.raises(ImpastoError, match="bad priority 9: allowed are whole numbers from -8 to 8"):
+        dataclasses.replace(low.job, priority=9)
+
+
+def test_the_time_limit_counts_from_the_submission(one_at_a_time: Engine, files: Files, gate: Gate) -> None:
+    limited = Settings(**{**vars(BASE), "timeout_s": 0.5, "iterations": 1000})
+    running = one_at_a_time.submit(Job(files.content, files.style, limited))
+    waiting = one_at_a_time.submit(Job(files.content, files.style, limited))
+    gate.wait()
+    time.sleep(0.6)
+    gate.open()
+    result = running.result(LONG_S)
+    assert (result.outcome, result.evaluations) == ("deadline", 1)
+    with pytest.raises(ImpastoError, match=r"^the run could not start: 0.5 s passed while it waited$"):
+        waiting.result(LONG_S)
+    assert waiting.state is JobState.FAILED
+
+
+def test_the_time_limit_of_a_job_of_many_counts_from_its_beginning(engine: Engine, files: Files, gate: Gate) -> None:
+    """They are submitted ahead of their time."""
+    one = job(files, timeout_s=0.5, iterations=2)
+    running = engine.transfer_many([one] * 3)
+    waiting = threading.Timer(0.7, gate.open)
+    waiting.start()
+    first, *others = running
+    waiting.join()
+    assert first.result is not None
+    assert first.result.outcome == "deadline"
+    assert [item.result and item.result.outcome for item in others] == ["iterations_done"] * 2
+    assert all(item.result is not None and item.result.seconds < 0.5 for item in others)
+
+
+def test_what_else_needs_the_engine_is_refused_while_jobs_run(engine: Engine, files: Files, gate: Gate) -> None:
+    handle = engine.submit(job(files, iterations=2))
+    for use in uses(engine, files):
+        with pytest.raises(ImpastoError, match=r"^the engine is in use: 1 jobs have not ended; wait for them, give "):
+            use()
+    gate.open()
+    handle.result(LONG_S)
+    assert engine.evaluate(files.content, files.content, files.style, BASE).loss > 0
+
+
+def uses(engine: Engine, files: Files) -> list[Callable[[], object]]:
+    """Calls that need the engine for themselves."""
+    images = files.content, files.style, BASE
+    return [
+        lambda: engine.evaluate(files.content, *images),
+        lambda: engine.plan(*images),
+        lambda: engine.check(*images),
+        lambda: engine.warm_up(*images),
+        lambda: engine.objective(*images),
+        lambda: engine.save_style(files.style, files.folder / "s.safetensors", BASE),
+    ]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_within_an_event_the_engine_takes_jobs_and_nothing_else(engine: Engine, files: Files, many: bool) -> None:
+    one = job(files, iterations=2)
+    calls = [
+        *uses(engine, files),
+        engine.close,
+        lambda: engine.transfer(one.content, one.style, one.settings),
+        lambda: engine.transfer_many([one]),
+    ]
+    refused: list[str] = []
+    handles: list[Handle] = []
+
+    def on_event(*_: object) -> None:
+        if handles:
+            return
+        for call in calls:
+            with pytest.raises(ImpastoError) as caught:
+                call()
+            refused.append(str(caught.value))
+        handles.append(engine.submit(job(files, size=48, iterations=1)))
+
+    if many:
+        (item,) = engine.transfer_many([one], on_event=on_event)
+        assert item.error is None
+    else:
+        assert engine.transfer(one.content, one.style, one.settings, on_event=on_event).iterations == 2
+    assert len(refused) == len(calls)
+    assert set(refused) == {
+        "the engine waits for this function, which it told of an event: call `submit`, which returns at once, "
+        "or use another Engine"
+    }
+    assert handles[0].result(LONG_S).iterations == 1
+
+
+def test_closing_ends_what_runs_and_what_waits(files: Files, gate: Gate) -> None:
+    engine = Engine(files.model, provider="cpu", threads=1, concurrency=1)
+    running, waiting = engine.submit(job(files, iterations=1000)), engine.submit(job(files, size=48))
+    gate.step(3)
+    opened = threading.Timer(0.2, gate.open)
+    opened.start()
+    engine.close()
+    assert (running.state, waiting.state) == (JobState.CANCELLED, JobState.CANCELLED)
+    assert running.result().evaluations <= 5
+    assert engine.submit(job(files, iterations=1)).result(LONG_S).iterations == 1  # it opens again
+    engine.close()
+
+
+def test_closing_does_not_wait_for_who_follows_no_more(files: Files) -> None:
+    """The thread that is told of the events is the one that closes."""
+    engine = Engine(files.model, provider="cpu", threads=1)
+    running = engine.transfer_many([job(files, iterations=1), job(files, size=48)], on_event=lambda *_: None)
+    assert next(running).index == 0
+    time.sleep(0.2)  # the engine has an event to tell
+    engine.close()
+    assert [str(item.error) for item in running] == ["the run could not start: it was cancelled"]
+
+
+def test_a_mistake_in_the_engine_leaves_nobody_waiting(
+    engine: Engine, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(Group, "leave", lambda *_: 1 / 0)
+        handles = [engine.submit(job(files, iterations=2)) for _ in range(3)]
+        for handle in handles:
+            with pytest.raises(ZeroDivisionError):
+                handle.result(LONG_S)
+    assert engine.submit(job(files, iterations=2)).result(LONG_S).iterations == 2
+
+
+def test_transfers_from_several_threads_share_the_engine(engine: Engine, files: Files) -> None:
+    jobs = [job(files, iterations=8), job(files, size=48, iterations=8), job(files, init="noise", iterations=8)]
+    found: dict[int, np.ndarray] = {}
+
+    def run(number: int, one: Job) -> None:
+        found[number] = engine.transfer(one.content, one.style, one.settings).picture.pixels
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG_S)
+    for number, one in enumerate(jobs):
+        np.testing.assert_array_equal(
+            found[number], engine.transfer(one.content, one.style, one.settings).picture.pixels
+        )
+
+
+def test_an_iterable_that_waits_blocks_nobody(engine: Engine, files: Files) -> None:
+    wanted = threading.Event()
+
+    def jobs() -> Iterator[Job]:
+        yield job(files, iterations=2)
+        assert wanted.wait(LONG_S)
+        yield job(files, iterations=3)
+
+    running = engine.transfer_many(jobs())
+    assert next(running).index == 0  # while the second is not there
+    assert engine.submit(job(files, size=48, iterations=2)).result(LONG_S).iterations == 2
+    wanted.set()
+    assert [item.index for item in running] == [1]
+
+
+def test_an_iterable_that_fails_says_so_after_what_it_gave(engine: Engine, files: Files) -> None:
+    def jobs() -> Iterator[Job]:
+        yield job(files, iterations=2)
+        raise SystemExit("enough")
+
+    with pytest.raises(SystemExit, match="enough"):
+        list(engine.transfer_many(jobs()))
+
+
+def test_an_owner_who_pauses_stops_nobody_and_few_results_wait(
+    engine: Engine, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[Handle] = []
+    end = Handle.end
+
+    def note(self: Handle, *values: object, **more: object) -> None:
+        ended.append(self)
+        end(self, *values, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Handle, "end", note)
+    count = LOOK_AHEAD + 20
+    running = engine.transfer_many([job(files, iterations=1)] * count, batch=3)
+    next(running)
+    wait_for(lambda: len(ended) >= 1 + MOST_UNCLAIMED)
+    other = engine.submit(job(files, size=48, iterations=2))  # behind more than are looked at
+    assert other.result(LONG_S).iterations == 2
+    assert len(ended) == 1 + MOST_UNCLAIMED + 1
+    assert len(list(running)) == count - 1
+
+
+def test_a_job_that_fits_only_alone_is_not_overtaken_for_ever(
+    files: Files, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits = MemoryCheck.fits
+    monkeypatch.setattr(MemoryCheck, "fits", lambda self, spec, *more: spec.width != 96 and fits(self, spec, *more))
+    monkeypatch.setattr(scheduler, "MOST_OVERTAKEN", 3)
+    with Engine(files.model, provider="cpu", threads=1, concurrency=2) as engine:
+        first = engine.submit(job(files, size=48, iterations=1))
+        gate.wait()
+        large = engine.submit(job(files, size=96, iterations=1))
+        others = [engine.submit(job(files, size=48, iterations=1 + number % 2)) for number in range(8)]
+        gate.open()
+        for handle in (first, large, *others):
+            handle.result(LONG_S)
+    before = sides(gate).index(C)
+    assert 0 < before < len(gate.seen) - 6
