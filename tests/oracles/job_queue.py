@@ -274,15 +274,13 @@ class _Queue:
             self.groups.remove(group)
 
     def advance(self, job: _Job, count: int, *, failed: bool) -> None:
-        if failed:
-            job.evaluations += count
+        last = len(job.work.progress)
+        job.evaluations += count
+        if failed or (job.evaluations >= last and job.work.outcome is None):
             self.end(job, "failed")
             return
-        last = len(job.work.progress)
-        job.evaluations = min(job.evaluations + count, last)
-        if job.evaluations == last and job.work.outcome is None:
-            self.end(job, "failed")
-        elif job.evaluations == last and job.work.outcome != "evaluations_done":
+        job.evaluations = min(job.evaluations, last)  # a loop on the device stays where it has ended
+        if job.evaluations == last and job.work.outcome != "evaluations_done":
             self.end(job, "done", job.work.outcome)
 
     def end(self, job: _Job, state: State, outcome: str | None = None) -> None:
