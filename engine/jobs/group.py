@@ -195,11 +195,11 @@ class Group:
         except ImpastoError as error:
             self._failure = error
             return
-        for sample, (member, content, state) in enumerate(zip(self.members, contents, states, strict=True)):
+        for member, content, state in zip(self.members, contents, states, strict=True):
+            sample = member.sample or 0
             self.evaluator.put_in(sample, content)
             if member.run.surroundings.places is not None:
                 self._reenter(member, sample, state)
-            member.sample = sample
 
     def leave(self, member: Active) -> None:
         """Let a member go; its sample is free."""

@@ -148,6 +148,7 @@ def predict(works: Sequence[Work], steps: Sequence[Step], *, concurrency: int, e
     queue = _Queue(works, steps, concurrency, every)
     while queue.steps:
         queue.evaluations = max(queue.evaluations, queue.steps[0].at)
+        queue.groups = []  # nothing is kept where all have ended
         queue.take_steps()
         while queue.waiting or queue.running:
             queue.end_waiting()

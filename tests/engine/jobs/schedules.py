@@ -118,10 +118,11 @@ def _soon(rng: random.Random) -> int:
 
 
 def _random_job(rng: random.Random, base: Settings, content: int, style: int, batch: int) -> Planned:
+    lets_grow = rng.random() < 0.2
     settings = replace(
         base,
-        iterations=rng.choice((2, 3, 5, 8, 12)) if rng.random() < 0.8 else 25,  # the latter lets a batch grow
-        evaluations=rng.choice((3, 6)) if rng.random() < 0.2 else None,
+        iterations=25 if lets_grow else rng.choice((2, 3, 5, 8, 12)),
+        evaluations=rng.choice((3, 6, 10)) if lets_grow or rng.random() < 0.2 else None,
         optimizer="lbfgs" if rng.random() < 0.8 else rng.choice(("plain-lbfgs", "adam")),
         init=rng.choice(("content", "noise")),
     )
