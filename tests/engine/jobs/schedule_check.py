@@ -13,7 +13,7 @@ from tests.engine.jobs.schedules import Planned, Played, Player, Schedule, starv
 from tests.oracles.job_queue import Ending, Work, predict
 
 LOSS_RELATIVE, PIXELS_ABSOLUTE = 1e-3, 2e-3
-"""Tolerances in a batch, whose sums may be rounded otherwise; a job of batch 1 gives a single run's bits."""
+"""Tolerances in a batch, where a loss may be summed in another order; a job of batch 1 gives a single run's bits."""
 
 PLACES_ABSENT = "missing.png"
 
@@ -70,7 +70,7 @@ class Checker:
     def __init__(
         self, model: str, provider: str | Provider, contents: Sequence[Picture], styles: Sequence[Picture]
     ) -> None:
-        """Open the engines of the single runs.
+        """Begin without engines; each is opened when a schedule wants it, and then kept.
 
         Args:
             model: the network.
@@ -81,7 +81,7 @@ class Checker:
         self._model, self._provider, self._contents, self._styles = model, provider, contents, styles
         self._singles: dict[tuple[str, int, int, Settings], Single] = {}
         self._stack = ExitStack()
-        self._engines = {loop: self._stack.enter_context(self._engine(loop)) for loop in ("host", "device")}
+        self._engines: dict[tuple[str, int, int], Engine] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -93,8 +93,8 @@ class Checker:
         """Play a schedule and judge it."""
         works = [self._work(schedule, planned) for planned in schedule.jobs]
         endings = predict(works, schedule.steps, concurrency=schedule.concurrency, every=schedule.every)
-        with self._engine(schedule.loop, every=schedule.every, concurrency=schedule.concurrency) as engine:
-            played = Player(engine, schedule, self._job).play()
+        engine = self._engine(schedule.loop, schedule.every, schedule.concurrency)
+        played = Player(engine, schedule, self._job).play()
         problems, distances = list(_promises(played)), []
         for number, ending in sorted(endings.items()):
             result = _result(played, number)
@@ -118,16 +118,20 @@ class Checker:
             largest=max((pixels for pixels, _ in distances), default=0.0),
         )
 
-    def _engine(self, loop: str, *, every: int = 1, concurrency: int = 4) -> Engine:
-        return Engine(
-            self._model,
-            provider=self._provider,
-            threads=1,
-            loop=loop,
-            report_every=every,
-            concurrency=concurrency,
-            checks_memory=False,
-        )
+    def _engine(self, loop: str, every: int = 1, concurrency: int = 1) -> Engine:
+        key = loop, every, concurrency
+        if key not in self._engines:
+            opened = Engine(
+                self._model,
+                provider=self._provider,
+                threads=1,
+                loop=loop,
+                report_every=every,
+                concurrency=concurrency,
+                checks_memory=False,
+            )
+            self._engines[key] = self._stack.enter_context(opened)
+        return self._engines[key]
 
     def _job(self, planned: Planned) -> Job:
         content = PLACES_ABSENT if planned.fault == "missing" else self._contents[planned.content]
@@ -154,7 +158,7 @@ class Checker:
     def _single(self, loop: str, planned: Planned) -> Single:
         recipe = (loop, *planned.recipe)
         if recipe not in self._singles:
-            self._singles[recipe] = self._run_alone(self._engines[loop], planned)
+            self._singles[recipe] = self._run_alone(self._engine(loop), planned)
         return self._singles[recipe]
 
     def _run_alone(self, engine: Engine, planned: Planned) -> Single:

@@ -118,13 +118,14 @@ def _soon(rng: random.Random) -> int:
 
 
 def _random_job(rng: random.Random, base: Settings, content: int, style: int, batch: int) -> Planned:
-    lets_grow = rng.random() < 0.2
+    init, lets_grow = rng.choice(("content", "noise")), rng.random() < 0.2
+    longest = 9 if init == "content" else 5  # from noise, rounding soon shows
     settings = replace(
         base,
-        iterations=25 if lets_grow else rng.choice((2, 3, 5, 8, 12)),
-        evaluations=rng.choice((3, 6, 10)) if lets_grow or rng.random() < 0.2 else None,
+        iterations=25 if lets_grow else min(rng.choice((2, 3, 4, 6, 9)), longest),
+        evaluations=min(rng.choice((3, 6, 9)), longest) if lets_grow or rng.random() < 0.2 else None,
         optimizer="lbfgs" if rng.random() < 0.8 else rng.choice(("plain-lbfgs", "adam")),
-        init=rng.choice(("content", "noise")),
+        init=init,
     )
     fault: Fault = "" if rng.random() < 0.85 else rng.choice(("missing", "not finite", "evaluation"))
     if fault == "not finite":

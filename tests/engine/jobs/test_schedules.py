@@ -16,6 +16,11 @@ from tests.small_network import features_model
 
 SCHEDULES = 30
 BASE = Settings(size=0, content_taps=("relu2_1",), style_taps=("relu1_1", "relu3_1"), content_weight=1e-5)
+_RNG = np.random.default_rng(0)
+CONTENTS = [
+    np.kron(_RNG.integers(0, 255, (*sides, 3), np.uint8), np.ones((8, 8, 1), np.uint8)) for sides in ((4, 5), (5, 4))
+]
+STYLES = [_RNG.integers(0, 255, (32, side, 3), np.uint8) for side in (32, 40)]
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +28,7 @@ def checker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checker]:
     """Of the small network, with images of two sizes."""
     model = tmp_path_factory.mktemp("schedules") / "small.onnx"
     ir.save(features_model(), model)
-    rng = np.random.default_rng(0)
-    contents = [np.kron(rng.integers(0, 255, (*sides, 3)), np.ones((8, 8, 1))) for sides in ((4, 5), (5, 4))]
-    styles = [rng.integers(0, 255, (32, side, 3)).astype(np.uint8) for side in (32, 40)]
-    with Checker(str(model), "cpu", [content.astype(np.uint8) for content in contents], styles) as checker:
+    with Checker(str(model), "cpu", CONTENTS, STYLES) as checker:
         yield checker
 
 
