@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
 
-import numpy as np
 import pytest
 
 from impasto.engine import Engine, Job
@@ -63,8 +62,8 @@ def turns_of(played: Played, number: int) -> list[int]:
 @pytest.mark.parametrize("priorities", [(0, 0, 0, 0), (1, 0, -1), (3, -2, 0, 1), (8, -8), (4, 4, -4, -4)])
 def test_shares_of_the_evaluations_double_with_each_priority(play: Play, priorities: tuple[int, ...]) -> None:
     jobs = [planned(priority) for priority in priorities]
-    played = play(jobs, [*submitted(len(jobs)), *cancelled(len(jobs), 300)])
-    assert sum(played.seen.values()) == 300
+    played = play(jobs, [*submitted(len(jobs)), *cancelled(len(jobs), 120)])
+    assert sum(played.seen.values()) == 120
     for i, one in enumerate(priorities):
         for j, other in enumerate(priorities):
             assert abs(played.seen[i] / 2.0**one - played.seen[j] / 2.0**other) <= 1 / 2.0**one + 1 / 2.0**other
@@ -72,7 +71,7 @@ def test_shares_of_the_evaluations_double_with_each_priority(play: Play, priorit
 
 def test_a_low_priority_waits_for_a_known_number_of_evaluations(play: Play) -> None:
     low, high = -2, 2
-    played = play([planned(low), planned(high), planned(high)], [*submitted(3), *cancelled(3, 200)])
+    played = play([planned(low), planned(high), planned(high)], [*submitted(3), *cancelled(3, 100)])
     turns = turns_of(played, 0)
     assert len(turns) > 5
     most = 2 * 2 ** (high - low)
@@ -102,8 +101,9 @@ def test_who_shares_the_evaluations_of_a_high_priority_is_not_charged_for_them(p
 
 @pytest.mark.parametrize("action", ["cancel", "deadline"])
 def test_a_low_priority_ends_before_the_next_evaluation_of_a_high_one(play: Play, action: str) -> None:
-    low = planned(-8) if action == "cancel" else replace(planned(-8), timeout_s=20.0)
-    played = play([planned(8), low], [*submitted(2), Step(20, "cancel", 1), Step(40, "cancel", 0)])
+    low = replace(planned(-8), timeout_s=20.0 if action == "deadline" else None)
+    cancel = [Step(20, "cancel", 1)] if action == "cancel" else []
+    played = play([planned(8), low], [*submitted(2), *cancel, Step(40, "cancel", 0)])
     assert played.seen == Counter({0: 39, 1: 1})
     assert played.late == set()
     result = played.handles[1].result()
@@ -113,9 +113,9 @@ def test_a_low_priority_ends_before_the_next_evaluation_of_a_high_one(play: Play
 def test_a_job_whose_budget_is_done_does_not_wait_for_a_turn(play: Play) -> None:
     ends = planned(-8)
     ends = replace(ends, settings=replace(ends.settings, evaluations=1))
-    played = play([planned(8), ends, planned(0)], [*submitted(3), *cancelled(1, 40), *cancelled(3, 60)], concurrency=2)
+    played = play([planned(8), ends, planned(-8)], [*submitted(3), *cancelled(3, 40)], concurrency=2)
     assert played.handles[1].result().outcome == "evaluations_done"
-    assert turns_of(played, 2)[0] == turns_of(played, 1)[0] + 1  # it has the place
+    assert (turns_of(played, 1), turns_of(played, 2)) == ([1], [2])  # the next one has its place at once
 
 
 def test_a_value_that_is_not_finite_holds_nobody_up(play: Play) -> None:
@@ -139,16 +139,3 @@ def test_who_waits_for_a_safer_precision_can_be_cancelled(play: Play, monkeypatc
     assert played.late == set()
     assert [handle.state for handle in played.handles.values()] == [JobState.CANCELLED] * 2
     assert played.seen == Counter({0: 19, 1: 1})
-
-
-def test_jobs_that_can_begin_do_so_behind_any_number_that_cannot(play: Play) -> None:
-    """One at a time is under way; a batch takes in those of its own key, and then ages give the other one its turn."""
-    count = 3 * AGEING
-    jobs = [planned(batch=2), *(planned(0, 1, batch=2) for _ in range(count)), planned(0, 1, content=1)]
-    steps = [*submitted(count + 1), Step(1, "submit", count + 1), Step(200, "cancel", 0)]
-    played = play(jobs, steps, concurrency=2)
-    assert turns_of(played, count + 1)[0] <= 2
-
-
-def test_images_for_the_tests_differ_in_size() -> None:
-    assert len({np.shape(content) for content in CONTENTS}) == len(CONTENTS)
