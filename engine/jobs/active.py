@@ -18,7 +18,7 @@ class Active:
         prepared: its images.
         run: its minimisation.
         provider: that it is evaluated on.
-        turns: the share of the evaluations that it has had, divided by its weight: who has least is next.
+        turns: when its next evaluation is due: 1 / weight after its latest one. Who has least is next.
         sample: of its group's evaluator that holds its targets; None where none does at the moment.
         contents: its targets while no sample holds them.
     """

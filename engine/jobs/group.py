@@ -80,7 +80,12 @@ class Group:
     @property
     def has_place(self) -> bool:
         """Whether another job can join without growth."""
-        return self._failure is None and (self.takes_turns or len(self.members) < self.places)
+        return not self._has_failed and (self.takes_turns or len(self.members) < self.places)
+
+    @property
+    def _has_failed(self) -> bool:
+        """Whether its members end with an error, so that jobs to come need another group."""
+        return self._failure is not None or (self.loop is not None and self.loop.demanded and self.loop.stopped)
 
     @property
     def is_open(self) -> bool:
@@ -96,7 +101,7 @@ class Group:
     def may_grow(self) -> bool:
         """Whether a larger batch is allowed, and would be used for long enough."""
         left = (member.run.iterations_left for member in self.members)
-        return self.places < self.most and max(left, default=0) > LEAST_GROWTH_ITERATIONS
+        return not self._has_failed and self.places < self.most and max(left, default=0) > LEAST_GROWTH_ITERATIONS
 
     @property
     def next_size(self) -> int:
@@ -146,6 +151,8 @@ class Group:
     def take_turn(self, chosen: Active) -> Sequence[Active]:
         """Let a member, and those that share its evaluation, make one evaluation, or some steps on the device.
 
+        The limits of all members have been checked.
+
         Returns:
             The members that took part.
 
@@ -155,9 +162,9 @@ class Group:
         if self._failure is not None:
             raise self._failure
         members = [chosen] if self.takes_turns else list(self.members)
-        asked = {member: request for member in members if (request := member.run.ask()) is not None}
-        steps = {member: request for member, request in asked.items() if isinstance(request, Steps)}
-        points = {member: request for member, request in asked.items() if isinstance(request, np.ndarray)}
+        requests = {member: member.run.request for member in members}
+        steps = {member: request for member, request in requests.items() if isinstance(request, Steps)}
+        points = {member: request for member, request in requests.items() if isinstance(request, np.ndarray)}
         if steps and self.loop is not None:
             self._step(self.loop, steps, alone=not points)
         elif points:
@@ -185,11 +192,11 @@ class Group:
         except ImpastoError as error:
             self._failure = error
             return
-        for sample, (member, content, state) in enumerate(zip(self.members, contents, states, strict=True)):
+        for member, content, state in zip(self.members, contents, states, strict=True):
+            sample = member.sample or 0
             self.evaluator.put_in(sample, content)
             if member.run.surroundings.places is not None:
                 self._reenter(member, sample, state)
-            member.sample = sample
 
     def leave(self, member: Active) -> None:
         """Let a member go; its sample is free."""

@@ -135,7 +135,7 @@ class Run:
         A flat image is to be evaluated: answer with its `Score`. `Steps` are to be taken on the device: answer with
         their rows. `SaferPrecision` is to be answered with other `Surroundings`, or None where there is no safer one.
         """
-        if self.request is not None and not isinstance(self.request, SaferPrecision):
+        if self.request is not None:
             try:
                 outcome = self._budget.spent(self.evaluations)
             except Exception as error:  # of the caller's own function
@@ -274,7 +274,10 @@ class Run:
             if outcome not in NON_FINITE or self._budget.spent(self.evaluations) is not None:
                 return outcome
             self._keep_image()
-            reply = yield SaferPrecision()
+            try:
+                reply = yield SaferPrecision()
+            except _Stopped as stop:
+                return stop.outcome
             if not isinstance(reply, Surroundings):
                 return self._budget.spent(self.evaluations) or outcome
             around = reply

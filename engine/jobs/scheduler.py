@@ -33,8 +33,9 @@ class Scheduler:
     weight is 2 to the power of its priority, so no job starves. Jobs of one batch key share evaluations where a batch
     gains. Others take turns.
 
-    Where a value is not finite, the job waits until the others under way have ended, and none begins meanwhile. Then
-    the engine changes to a safer precision, and the job continues there from its last good image.
+    Where a value is not finite and the provider has a safer precision, the job waits until the others under way have
+    ended, and none begins meanwhile. Then the engine changes to that precision, and the job continues there from its
+    last good image.
     """
 
     def __init__(self, workshop: Workshop, concurrency: int) -> None:
@@ -128,6 +129,8 @@ class Scheduler:
                     self._end_hopeless()
                     self._admit()
                     self._close_empty()
+                    if self._end_spent():
+                        continue  # others may begin
                     if self._active:
                         self._take_turn()
                     elif self._parked:
@@ -166,6 +169,14 @@ class Scheduler:
             elif handle.is_late and handle.job.state is None:  # a run that continues has a result at once
                 limit_s = handle.job.settings.timeout_s
                 self._end_queued(item, ImpastoError(f"the run could not start: {limit_s:g} s passed while it waited"))
+
+    def _end_spent(self) -> bool:
+        """End the jobs under way that were cancelled, or whose limits are reached; return whether there were any."""
+        ended = [active for active in (*self._active, *self._parked) if active.run.ask() is None]
+        self._parked = [active for active in self._parked if not active.run.ended]
+        for active in ended:
+            self._settle(active)
+        return bool(ended)
 
     def _queued(self) -> list[Queued]:
         with self._changed:
@@ -416,7 +427,7 @@ class Scheduler:
             for member in members:
                 member.run.fail(error)
         for member in members:
-            member.turns = max(member.turns, self._turns) + 1 / member.weight
+            member.turns = self._turns + 1 / member.weight
             self._settle(member)
 
     def _settle(self, active: Active) -> None:
@@ -432,7 +443,11 @@ class Scheduler:
             self._finish(active.handle, run.result, run.error, cancelled=run.outcome is Outcome.CANCELLED)
         elif isinstance(run.request, SaferPrecision):
             self._leave(active)
-            self._parked.append(active)
+            if self._workshop.has_safer(active.provider):
+                self._parked.append(active)
+            else:
+                run.advance(None)
+                self._settle(active)
 
     def _leave(self, active: Active) -> None:
         group = self._active.pop(active, None)
@@ -443,11 +458,7 @@ class Scheduler:
         """Continue a job in a safer precision, which the engine then keeps; where there is none, the job ends."""
         workshop, run, prepared = self._workshop, active.run, active.prepared
         try:
-            if (
-                self._stopping
-                or active.handle.is_cancelled()
-                or not (workshop.provider != active.provider or workshop.make_safer())
-            ):
+            if not (workshop.provider != active.provider or workshop.make_safer()):
                 run.advance(None)
             else:
                 before, after = active.provider.precision, workshop.provider.precision

@@ -33,6 +33,10 @@ class Workshop:
         self._checks_memory = checks_memory
         self.compiler = self._compiler()
 
+    def has_safer(self, provider: Provider) -> bool:
+        """Return whether a run on a provider can continue in a safer precision."""
+        return self.provider != provider or providers.safer(provider) is not None
+
     def make_safer(self) -> bool:
         """Change to the next safer precision that the provider has; return whether there is one."""
         safer = providers.safer(self.provider)
