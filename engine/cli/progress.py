@@ -100,7 +100,7 @@ class BatchProgress(Bars):
             self._show(f"{row.output.name}: loss {event.loss:.4g}")
         if isinstance(event, PrecisionChanged):
             with self.aside():
-                self._say(f"row {row.number}: {event.in_words}")
+                self._say(f"row {row.number}: {event.message}")
 
     def end(self, row: "Row") -> None:
         """Count all iterations of a row as done, also those that it did not need."""
@@ -153,7 +153,7 @@ class FigureProgress(Bars):
             done = min(event.evaluations, self._evaluations)
             self.update(self._cells[cell.name], completed=done, remark=by_kind(event.terms))
         else:
-            self._say(f"cell {cell.name}: {event.in_words}")
+            self._say(f"cell {cell.name}: {event.message}")
         self._show_whole()
 
     def ended(self, cell: "Cell") -> None:

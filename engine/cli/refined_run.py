@@ -10,7 +10,7 @@ import typer
 from impasto.engine.cli.single_run import SingleRun
 from impasto.engine.cli.terminal import interruptible, say
 from impasto.engine.settings import Settings
-from impasto.engine.watch.words import one_line
+from impasto.models.errors import one_line
 from impasto.models.preprocess import Preprocess
 from impasto.models.store import EMBEDDED, FULL, list_networks
 

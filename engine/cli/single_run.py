@@ -113,7 +113,7 @@ class SingleRun:
         if self.options.as_json:
             print_json(plan.as_dict())
         else:
-            print(plan.in_words())
+            print(plan.describe())
 
     def run(
         self, engine: "Engine", render: Callable[..., "Result"], interrupted: Sequence[bool], remarks: Sequence[str]
@@ -169,7 +169,7 @@ class SingleRun:
             if self.settings.weighting != "paper":
                 options.say(f"weighting {self.settings.weighting}: {event.conversion}")
         elif isinstance(event, PrecisionChanged):
-            options.say(event.in_words)
+            options.say(event.message)
         else:
             if options.as_json:
                 names = ("iteration", "evaluations", "loss", "terms", "seconds")
@@ -186,13 +186,13 @@ class SingleRun:
         if self.options.as_json:
             print_json({**result.summary(), "first_iteration_s": first_iteration_s, "output": str(self.output)})
         elif not self.options.quiet:
-            print("\n".join(filter(None, [_in_words(result, self.output), *lines])))
+            print("\n".join(filter(None, [_summary(result, self.output), *lines])))
 
     def _frame(self, iteration: int) -> Path:
         return self.output.with_name(f"{self.output.stem}-{iteration:06d}{self.output.suffix}")
 
 
-def _in_words(result: "Result", output: Path) -> str:
+def _summary(result: "Result", output: Path) -> str:
     """Say in two lines what came out."""
     from impasto.engine.cli.progress import by_kind
 

@@ -162,8 +162,9 @@ def check(
     size = f"{demand.width}x{demand.height} px" + (f", batch {demand.batch}" if demand.batch > 1 else "")
     history = f", history {demand.history}" if demand.optimizer else ""
     raise ImpastoError(
-        f"not enough {kind}: this run ({size}{history}) takes about {in_words(needed.total)} and "
-        f"{in_words(free)} are free; " + (" or ".join(offers) + " would fit" if offers else "no smaller size would fit")
+        f"not enough {kind}: this run ({size}{history}) takes about {format_bytes(needed.total)} and "
+        f"{format_bytes(free)} are free; "
+        + (" or ".join(offers) + " would fit" if offers else "no smaller size would fit")
     )
 
 
@@ -189,8 +190,8 @@ def fitting(needed: MemoryEstimate, demand: Demand, free: int) -> list[str]:
     return offers
 
 
-def in_words(size: int) -> str:
-    """Return bytes as people say them."""
+def format_bytes(size: int) -> str:
+    """Write a number of bytes as GiB or MiB."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 

@@ -1,4 +1,4 @@
-"""Sessions by form: from the graphs that earlier runs left, or newly built and left for the next run."""
+"""Sessions by spec: from the graphs that earlier runs left, or newly built and left for the next run."""
 
 import dataclasses
 import shutil
@@ -64,63 +64,63 @@ class SessionSource:
         self._waiting: list[Callable[[], None]] = []
         self._keeper: ThreadPoolExecutor | None = None
 
-    def open(self, kind: str, form: GraphSpec) -> Opened:
+    def open(self, kind: str, spec: GraphSpec) -> Opened:
         """Return a session.
 
         Args:
             kind: `OBJECTIVE`, loss terms and image gradient; or `TARGETS`, an image's features and Gram matrices.
-            form: of the graph.
+            spec: of the graph.
 
         Raises:
             ImpastoError: the image is too small, or the session does not run on the provider.
         """
-        key = self.key(kind, form)
+        key = self.key(kind, spec)
         provider = self._provider if kind == OBJECTIVE else self._once
         kept = self._reopened(key, provider) if key else None
         if kept is not None:
             return kept
-        return self._built(key, provider, *self._take_lowered(kind, form))
+        return self._built(key, provider, *self._take_lowered(kind, spec))
 
-    def memory(self, kind: str, form: GraphSpec) -> GraphMemory:
+    def memory(self, kind: str, spec: GraphSpec) -> GraphMemory:
         """Return what a graph takes; it is built where no earlier run has looked.
 
         Args:
             kind: as for `open`.
-            form: likewise.
+            spec: likewise.
 
         Raises:
             ImpastoError: the image is too small.
         """
-        if (kind, form) not in self._weighed:
-            self._weighed[kind, form] = self._memory(kind, form)
-        return self._weighed[kind, form]
+        if (kind, spec) not in self._weighed:
+            self._weighed[kind, spec] = self._memory(kind, spec)
+        return self._weighed[kind, spec]
 
-    def _memory(self, kind: str, form: GraphSpec) -> GraphMemory:
-        key = self.key(f"memory of {kind}", form)
+    def _memory(self, kind: str, spec: GraphSpec) -> GraphMemory:
+        key = self.key(f"memory of {kind}", spec)
         kept = memory_needs.find(key) if key else None
         if kept is not None:
             return kept
-        model, terms = self._take_lowered(kind, form)
+        model, terms = self._take_lowered(kind, spec)
         found = graph_memory(model)
         if kind == OBJECTIVE:
-            self._lowered = form, model, terms
+            self._lowered = spec, model, terms
         if key:
             self.later(partial(memory_needs.put, key, found))
         return found
 
-    def _take_lowered(self, kind: str, form: GraphSpec) -> "tuple[ir.Model, tuple[Term, ...]]":
+    def _take_lowered(self, kind: str, spec: GraphSpec) -> "tuple[ir.Model, tuple[Term, ...]]":
         """Return a graph as the provider wants it: the one that was weighed, if it is that one."""
         kept, self._lowered = self._lowered, None
-        if kind == OBJECTIVE and kept is not None and kept[0] == form:
+        if kind == OBJECTIVE and kept is not None and kept[0] == spec:
             return kept[1:]
-        model, terms = _build(self._network, kind, form)
+        model, terms = _build(self._network, kind, spec)
         return lowering.lower(model, self._provider), terms
 
-    def key(self, kind: str, form: GraphSpec) -> str | None:
+    def key(self, kind: str, spec: GraphSpec) -> str | None:
         """Return a name for all that a graph depends on; None where nothing is kept."""
         if not self._keeps:
             return None
-        return key_of(kind, dataclasses.asdict(form), self._network.sha256, self._surroundings)
+        return key_of(kind, dataclasses.asdict(spec), self._network.sha256, self._surroundings)
 
     def later(self, task: Callable[[], None]) -> None:
         """Take on a task that keeps something for the next run; `keep` starts it."""
@@ -186,11 +186,11 @@ def _put_and_remove(key: str, folder: Path, terms: tuple[Term, ...], *, whole: b
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _build(network: Network, kind: str, form: GraphSpec) -> tuple["ir.Model", tuple[Term, ...]]:
+def _build(network: Network, kind: str, spec: GraphSpec) -> tuple["ir.Model", tuple[Term, ...]]:
     """Return a new graph."""
     from impasto.export.objective import build_objective, build_targets
 
-    values = dataclasses.asdict(form)
+    values = dataclasses.asdict(spec)
     if kind == OBJECTIVE:
         objective = build_objective(network.model, **values)
         return objective.model, objective.terms
@@ -199,7 +199,7 @@ def _build(network: Network, kind: str, form: GraphSpec) -> tuple["ir.Model", tu
 
 
 def _surroundings(provider: Provider) -> tuple[object, ...]:
-    """Return what graphs depend on besides network and form: code, versions, provider and processor."""
+    """Return what graphs depend on besides network and spec: code, versions, provider and processor."""
     here = Path(__file__)
     sources = [here, Path(lowering.__file__), *sorted(Path(shared_weights.__file__).parent.rglob("*.py"))]
     return (

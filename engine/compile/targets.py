@@ -49,12 +49,12 @@ class TargetSource:
         """
         if not content_taps and not style_taps:
             return dict
-        form = GraphSpec(content_taps, style_taps, picture.height, picture.width, pool, seamless)
-        key = self._key(form, picture)
+        spec = GraphSpec(content_taps, style_taps, picture.height, picture.width, pool, seamless)
+        key = self._key(spec, picture)
         found = targets.find(key) if key else None
         if found is not None:
             return partial(dict, found)
-        return partial(self._compute, self._sessions.open(TARGETS, form).session, picture, key)
+        return partial(self._compute, self._sessions.open(TARGETS, spec).session, picture, key)
 
     def _compute(self, opened: Session, picture: Picture, key: str | None) -> Targets:
         """Run a session and close it."""
@@ -65,8 +65,8 @@ class TargetSource:
             self._sessions.later(partial(targets.put, key, found))
         return found
 
-    def _key(self, form: GraphSpec, picture: Picture) -> str | None:
-        graph = self._sessions.key(TARGETS, form)
+    def _key(self, spec: GraphSpec, picture: Picture) -> str | None:
+        graph = self._sessions.key(TARGETS, spec)
         if graph is None:
             return None
         pixels = hashlib.sha256(np.ascontiguousarray(picture.pixels).data).hexdigest()

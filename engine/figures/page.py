@@ -11,7 +11,8 @@ from impasto.engine.figures.sheet import note
 from impasto.engine.images import data_url, read_image
 from impasto.engine.watch.report import losses, surroundings
 from impasto.engine.watch.report.charts import Chart
-from impasto.engine.watch.report.page import Input, as_table, render
+from impasto.engine.watch.report.page import Input, render
+from impasto.engine.watch.text import as_table
 
 AFTER = "After Gatys, Ecker and Bethge, A Neural Algorithm of Artistic Style, arXiv:1508.06576."
 MOST_PX = 1024  # longer sides of cells are reduced in the table

@@ -15,7 +15,7 @@ from typing import TypeGuard
 import numpy as np
 
 from impasto.models.atomic import check_place, write_atomically
-from impasto.models.errors import ImpastoError
+from impasto.models.errors import ImpastoError, one_line
 from impasto.models.version import VERSION
 
 SUFFIX = ".safetensors"
@@ -110,7 +110,7 @@ class SavedStyle:
                 grams = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             origin = StyleOrigin(**{**record, "taps": tuple(record["taps"])})
         except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            reason = " ".join(str(error).split())[:100]
+            reason = one_line(error, 100)
             raise ImpastoError(f"damaged or truncated saved style: {path} ({reason}); {_AGAIN} again") from error
         if set(grams) != {_target(tap) for tap in origin.taps}:
             raise ImpastoError(f"damaged saved style: {path} lacks matrices of its taps; {_AGAIN} again")

@@ -8,7 +8,7 @@ from textwrap import indent
 from typing import Any
 
 from impasto.engine.compile.graph_spec import BatchKey
-from impasto.engine.compile.memory import MemoryEstimate, in_words
+from impasto.engine.compile.memory import MemoryEstimate, format_bytes
 from impasto.engine.images import Picture
 from impasto.engine.inputs.pictures import Painting, read_pictures
 from impasto.engine.inputs.saved_style import SavedStyle
@@ -64,20 +64,22 @@ class Plan:
             "fits": self.fits,
         }
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """Return it as lines for people."""
         settings, memory = self.settings, self.memory
         limit = "" if settings.evaluations is None else f", {settings.evaluations} evaluations at most"
-        free = "" if self.free_bytes is None else f"; {in_words(self.free_bytes)} are free"
+        free = "" if self.free_bytes is None else f"; {format_bytes(self.free_bytes)} are free"
         rows = {
             "result": f"{self.scene.width}x{self.scene.height} px",
             "style": self._style(),
             "model": self.model,
             "runs on": f"{self.provider.name}, {self.provider.precision}",
             "run": f"{settings.optimizer}, history {settings.history}, {settings.iterations} iterations{limit}",
-            "memory": f"about {in_words(memory.total)} at most{free}",
+            "memory": f"about {format_bytes(memory.total)} at most{free}",
             "  of it": ", ".join(
-                f"{name} {in_words(size)}" for name in memory.__dataclass_fields__ if (size := getattr(memory, name))
+                f"{name} {format_bytes(size)}"
+                for name in memory.__dataclass_fields__
+                if (size := getattr(memory, name))
             ),
         }
         width = max(map(len, rows))
@@ -112,13 +114,15 @@ class RefinedPlan:
         whole = {name: self.larger.as_dict()[name] for name in ("memory_bytes", "free_bytes", "fits")}
         return {"draft": self.draft.as_dict(), "refinement": self.refinement.as_dict(), **whole}
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """Return it as lines for people."""
         parts = [
-            f"{name}\n{indent(plan.in_words(), '  ')}"
+            f"{name}\n{indent(plan.describe(), '  ')}"
             for name, plan in (("draft", self.draft), ("refinement", self.refinement))
         ]
-        return "\n".join([*parts, f"both    about {in_words(self.larger.memory.total)} at most, one after the other"])
+        return "\n".join(
+            [*parts, f"both    about {format_bytes(self.larger.memory.total)} at most, one after the other"]
+        )
 
 
 def plan_jobs(workshop: Workshop, jobs: Sequence[Job], most: int, *, batch_is_given: bool) -> list[Plan | ImpastoError]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from impasto.engine.runtime import cpu_info
 from impasto.engine.runtime.providers.provider import Availability, Provider
-from impasto.models.errors import ImpastoError
+from impasto.models.errors import ImpastoError, one_line
 
 NAME = "openvino"
 ORT_NAME = "OpenVINOExecutionProvider"  # beside it the plugin lists OpenVINOExecutionProvider.AUTO
@@ -137,5 +137,5 @@ def _register() -> str | None:
     except Exception as error:
         if "already registered" in str(error):
             return None
-        return f"its plugin does not load ({' '.join(str(error).split())[:200]}); reinstall {_WHEEL}"
+        return f"its plugin does not load ({one_line(error, 200)}); reinstall {_WHEEL}"
     return None

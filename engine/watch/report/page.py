@@ -1,10 +1,8 @@
 """Pages of HTML from templates. Everything is in a page, and its policy forbids the browser to load anything else."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from impasto.engine.images import Picture, data_url
-from impasto.engine.watch.words import in_words
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,3 @@ def render(package: str, template: str, **values: object) -> str:
         keep_trailing_newline=True,
     )
     return environment.get_template(template).render(values)
-
-
-def as_table(values: Mapping[str, object]) -> dict[str, str]:
-    """Return values by name as the tables of a page show them."""
-    return {name: in_words(value) for name, value in values.items()}

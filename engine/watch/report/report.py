@@ -10,7 +10,8 @@ from impasto.engine.result import Result
 from impasto.engine.runtime.machine import machine, versions
 from impasto.engine.watch.report import losses
 from impasto.engine.watch.report.curve import Curve, with_start
-from impasto.engine.watch.report.page import Input, as_table, render
+from impasto.engine.watch.report.page import Input, render
+from impasto.engine.watch.text import as_table
 from impasto.models.atomic import check_place, write_atomically
 from impasto.models.errors import ImpastoError
 
