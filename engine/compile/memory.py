@@ -163,8 +163,7 @@ def check(
     history = f", history {demand.history}" if demand.optimizer else ""
     raise ImpastoError(
         f"not enough {kind}: this run ({size}{history}) takes about {format_bytes(needed.total)} and "
-        f"{format_bytes(free)} are free; "
-        + (" or ".join(offers) + " would fit" if offers else "no smaller size would fit")
+        f"{format_bytes(free)} are free; {' or '.join(offers) or 'no smaller size'} would fit"
     )
 
 
@@ -193,6 +192,17 @@ def fitting(needed: MemoryEstimate, demand: Demand, free: int) -> list[str]:
 def format_bytes(size: int) -> str:
     """Write a number of bytes as GiB or MiB."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
+def format_need(needed: int, free: int | None, what: str = "") -> str:
+    """Write how many bytes are needed, and how many are free where that is known.
+
+    Args:
+        needed: bytes.
+        free: bytes; None is not known.
+        what: a clause on what needs them, as ", for 64x48 px".
+    """
+    return f"about {format_bytes(needed)} at most{what}" + ("" if free is None else f"; {format_bytes(free)} are free")
 
 
 def _meminfo() -> int | None:
