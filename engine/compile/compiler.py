@@ -133,7 +133,7 @@ class Compiler:
             style = background.submit(prepare_style)
             compiling = background.submit(self.open, spec)
             try:
-                content = self._prepare_content(own, scene)()
+                content = self._targets.prepare(scene, own.content_targets())()
                 targets = {**content, **style.result()()}  # neither is changed: both may be on their way to the cache
             except Exception:
                 self.put_back(spec, compiling.result())
@@ -148,7 +148,7 @@ class Compiler:
         """
         spec = self.spec(settings, scene)
         prepare_style = self._prepare_style(spec, painting)
-        return {**self._prepare_content(spec, scene)(), **prepare_style()()}
+        return {**self._targets.prepare(scene, spec.content_targets())(), **prepare_style()()}
 
     def load(self, evaluator: Evaluator, sample: int, settings: Settings, targets: Mapping[str, np.ndarray]) -> str:
         """Give a sample its targets and weights; return the weights in the paper's own terms."""
@@ -256,9 +256,6 @@ class Compiler:
         self.release_idle()
         self._source.finish()
 
-    def _prepare_content(self, spec: GraphSpec, scene: Picture) -> Callable[[], Targets]:
-        return self._targets.prepare(scene, spec.content_taps, (), pool=spec.pool, seamless=spec.seamless)
-
     def _prepare_style(self, spec: GraphSpec, painting: Painting) -> Callable[[], Callable[[], Targets]]:
         """Return what compiles, and then what computes, the targets of a style; a saved one is checked at once."""
         if isinstance(painting, SavedStyle):
@@ -270,7 +267,7 @@ class Compiler:
                 seamless=spec.seamless,
             )
             return lambda: lambda: found
-        return partial(self._targets.prepare, painting, (), spec.style_taps, pool=spec.pool, seamless=spec.seamless)
+        return partial(self._targets.prepare, painting, spec.style_targets(painting.height, painting.width))
 
     def _layer_weights(self, settings: Settings) -> dict[str, float | None]:
         """Return the layer weights by term name."""

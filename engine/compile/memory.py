@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impasto.engine.runtime.machine import meminfo
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def with_style(needed: MemoryEstimate, targets: "GraphMemory", overhead: Overhea
 
 def available() -> int | None:
     """Return the bytes that this process may still take without swapping; None where the system does not say."""
-    found = [_meminfo(), *(_cgroup(Path(limit), Path(used)) for limit, used in _CGROUPS)]
+    found = [meminfo().get("MemAvailable"), *(_cgroup(Path(limit), Path(used)) for limit, used in _CGROUPS)]
     known = [value for value in found if value is not None]
     return min(known) if known else None
 
@@ -203,15 +204,6 @@ def format_need(needed: int, free: int | None, what: str = "") -> str:
         what: a clause on what needs them, as ", for 64x48 px".
     """
     return f"about {format_bytes(needed)} at most{what}" + ("" if free is None else f"; {format_bytes(free)} are free")
-
-
-def _meminfo() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    values = {line.split(":")[0]: int(line.split()[1]) << 10 for line in lines if line.split()[1:]}
-    return values.get("MemAvailable")
 
 
 def _cgroup(limit: Path, used: Path) -> int | None:

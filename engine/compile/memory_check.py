@@ -124,12 +124,12 @@ class MemoryCheck:
         Raises:
             ImpastoError: an image is too small.
         """
-        free = self._known_free() if most > 1 else None
-        for places in range(most, 1, -1):
-            several = dataclasses.replace(spec, batch=places)
-            if free is None or self.estimate(several, settings, painting).total + reserved <= free:
-                return places
-        return 1
+        fitting = (
+            places
+            for places in range(most, 1, -1)
+            if self.fits(dataclasses.replace(spec, batch=places), settings, painting, reserved)
+        )
+        return next(fitting, 1)
 
     def of_style(self, spec: GraphSpec) -> MemoryEstimate:
         """Return what the targets of a style image take at their peak.
@@ -173,8 +173,8 @@ class MemoryCheck:
     ) -> MemoryEstimate:
         if isinstance(painting, SavedStyle) or not spec.style_taps:
             return needed
-        style = GraphSpec((), spec.style_taps, painting.height, painting.width, spec.pool, spec.seamless)
-        return memory.with_style(needed, source.memory(TARGETS, style), self._overhead)
+        targets = source.memory(TARGETS, spec.style_targets(painting.height, painting.width))
+        return memory.with_style(needed, targets, self._overhead)
 
     def _optimiser_is_elsewhere(self, settings: Settings) -> bool:
         """Return whether a run's optimiser is in another memory than its evaluations."""

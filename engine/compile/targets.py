@@ -27,29 +27,17 @@ class TargetSource:
         self._sessions = sessions
         self._threads = threads or os.cpu_count() or 1
 
-    def prepare(
-        self,
-        picture: Picture,
-        content_taps: tuple[str, ...],
-        style_taps: tuple[str, ...],
-        *,
-        pool: str,
-        seamless: bool = False,
-    ) -> Callable[[], Targets]:
+    def prepare(self, picture: Picture, spec: GraphSpec) -> Callable[[], Targets]:
         """Return what gives the targets of one picture, once, by the names of the objective's inputs.
 
         Graphs are compiled now, and run when it is called.
 
         Args:
             picture: at the size that it is to have.
-            content_taps: whose features are wanted.
-            style_taps: whose Gram matrices are wanted.
-            pool: as in `GraphSpec`.
-            seamless: likewise.
+            spec: of the graph, from `GraphSpec.content_targets` or `style_targets`.
         """
-        if not content_taps and not style_taps:
+        if not spec.content_taps and not spec.style_taps:
             return dict
-        spec = GraphSpec(content_taps, style_taps, picture.height, picture.width, pool, seamless)
         key = self._key(spec, picture)
         found = targets.find(key) if key else None
         if found is not None:

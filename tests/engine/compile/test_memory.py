@@ -138,7 +138,7 @@ def test_a_container_counts_what_it_may_and_not_the_files_it_could_drop(
 
 def test_no_system_files_mean_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_CGROUPS", ((str(tmp_path / "no"), str(tmp_path / "such")),))
-    monkeypatch.setattr(memory, "_meminfo", lambda: None)
+    monkeypatch.setattr(memory, "meminfo", dict)
     assert memory.available() is None
 
 
