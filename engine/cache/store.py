@@ -47,10 +47,6 @@ def ignore_errors(action: str) -> Iterator[None]:
         _LOG.debug("cannot %s: %s: %s", action, type(error).__name__, error)
 
 
-def _own_name(entry: Path) -> Collection[str]:
-    return (entry.name,)
-
-
 @dataclass(frozen=True)
 class Store:
     """One folder of entries by key. The entries that were unused for longest are deleted beyond a limit.
@@ -65,7 +61,7 @@ class Store:
     name: str
     suffix: str
     limit_bytes: int
-    files_of: Callable[[Path], Collection[str]] = _own_name
+    files_of: Callable[[Path], Collection[str]] = lambda entry: (entry.name,)
 
     @property
     def folder(self) -> Path:

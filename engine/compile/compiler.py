@@ -58,9 +58,9 @@ class Compiler:
         self._network, self._threads = network, threads
         self._placement = placement or LoopPlacement()
         self._source = SessionSource(network, provider, threads)
-        self._targets = TargetSource(self._source, threads)
+        self._targets = TargetSource(self._source)
         self._idle: tuple[GraphSpec, Opened] | None = None
-        self.memory = MemoryCheck(network, provider, threads, self._source, self._placement, enabled=checks_memory)
+        self.memory = MemoryCheck(self._source, self._placement, enabled=checks_memory)
 
     def spec(self, settings: Settings, scene: Picture) -> GraphSpec:
         """Return what a run needs of the graph; terms of weight 0 are left out.

@@ -104,8 +104,7 @@ def _read(file: Path) -> images.Picture:
     """Return a picture that is large enough for the network, at no more than `LONG_SIDE_PX`."""
     picture = images.read_image(file)
     images.require_min_side(picture, SMALLEST_SIDE_PX, "image")
-    longest = min(LONG_SIDE_PX, max(picture.height, picture.width))
-    return picture.resized(*images.fit_long_side(picture.height, picture.width, longest))
+    return picture.within(LONG_SIDE_PX)
 
 
 def _conditions(count: int, pool: str, provider: Provider) -> str:

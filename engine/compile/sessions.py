@@ -45,21 +45,23 @@ class SessionSource:
 
     The CPU's graphs are kept as ONNX Runtime optimised them, which depends on the processor; those of other providers
     as they were built. A network in several files is never kept: its hash does not stand for all of it.
+
+    Attributes:
+        network: whose graphs.
+        provider: where they run.
+        threads: of the CPU; 0 is one per core.
     """
 
     def __init__(self, network: Network, provider: Provider, threads: int) -> None:
         """Take over what is the same for all sessions; nothing is opened yet."""
-        self._network = network
-        self._provider = provider
+        self.network, self.provider, self.threads = network, provider, threads
         # What runs once gains nothing from a captured graph, and while a GPU captures no other thread may allocate.
         self._once = provider.uncaptured() or provider
-        self._threads = threads
         self._keeps = enabled() and network.facts.whole
         self._keeps_optimised = provider.ort_name == CPU_ORT_NAME and bool(cpu_info.flags())
         self._surroundings = _surroundings(provider) if self._keeps else ()
-        self._lowered: tuple[GraphSpec, ir.Model, tuple[Term, ...]] | None = (
-            None  # an objective that was weighed, not opened
-        )
+        # an objective that was weighed, not opened
+        self._lowered: tuple[GraphSpec, ir.Model, tuple[Term, ...]] | None = None
         self._weighed: dict[tuple[str, GraphSpec], GraphMemory] = {}
         self._waiting: list[Callable[[], None]] = []
         self._keeper: ThreadPoolExecutor | None = None
@@ -75,7 +77,7 @@ class SessionSource:
             ImpastoError: the image is too small, or the session does not run on the provider.
         """
         key = self.key(kind, spec)
-        provider = self._provider if kind == OBJECTIVE else self._once
+        provider = self.provider if kind == OBJECTIVE else self._once
         kept = self._reopened(key, provider) if key else None
         if kept is not None:
             return kept
@@ -113,14 +115,14 @@ class SessionSource:
         kept, self._lowered = self._lowered, None
         if kind == OBJECTIVE and kept is not None and kept[0] == spec:
             return kept[1:]
-        model, terms = _build(self._network, kind, spec)
-        return lowering.lower(model, self._provider), terms
+        model, terms = _build(self.network, kind, spec)
+        return lowering.lower(model, self.provider), terms
 
     def key(self, kind: str, spec: GraphSpec) -> str | None:
         """Return a name for all that a graph depends on; None where nothing is kept."""
         if not self._keeps:
             return None
-        return key_of(kind, dataclasses.asdict(spec), self._network.sha256, self._surroundings)
+        return key_of(kind, dataclasses.asdict(spec), self.network.sha256, self._surroundings)
 
     def later(self, task: Callable[[], None]) -> None:
         """Take on a task that keeps something for the next run; `keep` starts it."""
@@ -148,7 +150,7 @@ class SessionSource:
             with ignore_errors(f"open the graph {key}"):
                 optimised = self._keeps_optimised
                 graph = Graph(path if optimised else shared_weights.join(path), optimised=optimised)
-                opened = Opened(Session(graph, provider, self._threads), terms)
+                opened = Opened(Session(graph, provider, self.threads), terms)
         return opened
 
     def _built(self, key: str | None, provider: Provider, model: "ir.Model", terms: tuple[Term, ...]) -> Opened:
@@ -163,7 +165,7 @@ class SessionSource:
         elif key:
             content = serialised.whole(model) if graph.weights else graph.content
             self.later(partial(graphs.put, key, content, terms))
-        return Opened(session or Session(graph, provider, self._threads), terms)
+        return Opened(session or Session(graph, provider, self.threads), terms)
 
     def _written(self, key: str, graph: Graph, terms: tuple[Term, ...]) -> Session | None:
         """Return a session whose optimised graph is being kept; None where that fails, as on a full disk."""
@@ -172,7 +174,7 @@ class SessionSource:
             return None
         session = None
         with ignore_errors(f"write the graph {key}"):
-            session = Session(graph, self._provider, self._threads, keep=folder / _OPTIMISED)
+            session = Session(graph, self.provider, self.threads, keep=folder / _OPTIMISED)
         self.later(partial(_put_and_remove, key, folder, terms, whole=session is not None))
         return session
 

@@ -22,10 +22,9 @@ Targets = dict[str, np.ndarray]
 class TargetSource:
     """Computes features and Gram matrices, or finds those of the same pixels."""
 
-    def __init__(self, sessions: SessionSource, threads: int) -> None:
-        """Take over what is the same for all pictures; the number of threads may decide the last bits."""
+    def __init__(self, sessions: SessionSource) -> None:
+        """Take over what is the same for all pictures."""
         self._sessions = sessions
-        self._threads = threads or os.cpu_count() or 1
 
     def prepare(self, picture: Picture, spec: GraphSpec) -> Callable[[], Targets]:
         """Return what gives the targets of one picture, once, by the names of the objective's inputs.
@@ -58,4 +57,4 @@ class TargetSource:
         if graph is None:
             return None
         pixels = hashlib.sha256(np.ascontiguousarray(picture.pixels).data).hexdigest()
-        return key_of(graph, pixels, self._threads)
+        return key_of(graph, pixels, self._sessions.threads or os.cpu_count() or 1)  # which may decide the last bits

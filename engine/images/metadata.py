@@ -46,7 +46,8 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
             if isinstance(image, PngImageFile):
                 text = image.info.get(KEYWORD)
             else:
-                text = _after_keyword(image.getexif().get(ExifTags.Base.ImageDescription))
+                keyword, _, text = str(image.getexif().get(ExifTags.Base.ImageDescription)).partition(" ")
+                text = text if keyword == KEYWORD else None
     except Exception as error:  # a plug-in may raise anything on broken data
         raise broken(path, error) from error
     metadata = _parse(text)
@@ -57,17 +58,9 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     return metadata
 
 
-def _after_keyword(description: object) -> str | None:
-    if isinstance(description, str) and description.startswith(f"{KEYWORD} "):
-        return description.removeprefix(f"{KEYWORD} ")
-    return None
-
-
-def _parse(text: object) -> dict[str, Any] | None:
-    if not isinstance(text, str):
-        return None
+def _parse(text: Any) -> dict[str, Any] | None:
     try:
         metadata = json.loads(text)
-    except ValueError:
+    except (TypeError, ValueError):
         return None
     return metadata if isinstance(metadata, dict) else None

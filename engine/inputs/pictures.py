@@ -41,7 +41,7 @@ def read_pictures(content: Source | None, style: Style | None, settings: Setting
     if content is not None and settings.canvas is not None:
         raise ImpastoError("a canvas is for results without a content image: give --size, the long side, instead")
     painting = _read_painting(style)
-    scene = _blank(painting, settings) if content is None else _sized(_read(content, "content image"), settings.size)
+    scene = _blank(painting, settings) if content is None else _read(content, "content image").scaled(settings.size)
     scene = _tileable(scene, settings)
     if min(scene.height, scene.width) < SMALLEST_SIDE_PX:
         raise ImpastoError(
@@ -84,7 +84,7 @@ def _read_painting(style: Style | None) -> Painting | None:
 
 def _brought_to(painting: Picture, long_side_px: int, settings: Settings) -> Picture:
     """Return a style image at its size."""
-    sized = _tileable(_sized(painting, long_side_px), settings)
+    sized = _tileable(painting.scaled(long_side_px), settings)
     if settings.active_style_taps and min(sized.height, sized.width) < SMALLEST_SIDE_PX:
         raise ImpastoError(
             f"style image too small: {_size(sized)} px once scaled, the network needs at least "
@@ -172,10 +172,6 @@ def _blank(painting: Painting | None, settings: Settings) -> Picture:
     else:
         raise ImpastoError("neither a content nor a style image: give one of them, or a canvas")
     return Picture(np.zeros((height, width, 3), np.float32), None, "")
-
-
-def _sized(picture: Picture, long_side_px: int) -> Picture:
-    return picture.resized(*images.fit_long_side(picture.height, picture.width, long_side_px))
 
 
 def _tileable(picture: Picture, settings: Settings) -> Picture:

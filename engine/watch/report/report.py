@@ -172,9 +172,5 @@ def surroundings() -> dict[str, dict[str, str]]:
 def _as_shown(source: Source, kind: str, height: int, width: int) -> Input:
     """Return an input at the size at which the page shows it: the content at the result's, the style at its own."""
     picture = images.read_image(source)
-    if kind == "content":
-        picture = picture.resized(height, width)
-    else:
-        most_px = min(max(picture.height, picture.width), max(height, width))
-        picture = picture.resized(*images.fit_long_side(picture.height, picture.width, most_px))
+    picture = picture.resized(height, width) if kind == "content" else picture.within(max(height, width))
     return Input.of(kind, picture, MOST_PX)
