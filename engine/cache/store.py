@@ -101,6 +101,10 @@ class Store:
                     write(part)
                 self._trim()
 
+    def put_json(self, key: str, value: object) -> None:
+        """Write an entry of plain values, as `put` does."""
+        self.put(key, lambda part: part.write_text(json.dumps(value), encoding="utf-8"))
+
     def size_bytes(self) -> int:
         """Return what all files of the folder take."""
         return sum(path.stat().st_size for path in self.folder.glob("**/*") if path.is_file())

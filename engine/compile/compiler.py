@@ -13,7 +13,7 @@ from impasto.engine.compile.network import Network
 from impasto.engine.compile.objective import Objective
 from impasto.engine.compile.optimiser_settings import lbfgs_settings
 from impasto.engine.compile.sessions import OBJECTIVE, Opened, SessionSource
-from impasto.engine.compile.targets import Targets, TargetSource
+from impasto.engine.compile.targets import Targets, prepare_targets
 from impasto.engine.device.placement import LoopPlacement, OnDevice
 from impasto.engine.images import Picture
 from impasto.engine.inputs.pictures import Painting
@@ -58,7 +58,6 @@ class Compiler:
         self._network, self._threads = network, threads
         self._placement = placement or LoopPlacement()
         self._source = SessionSource(network, provider, threads)
-        self._targets = TargetSource(self._source)
         self._idle: tuple[GraphSpec, Opened] | None = None
         self.memory = MemoryCheck(self._source, self._placement, enabled=checks_memory)
 
@@ -133,7 +132,7 @@ class Compiler:
             style = background.submit(prepare_style)
             compiling = background.submit(self.open, spec)
             try:
-                content = self._targets.prepare(scene, own.content_targets())()
+                content = prepare_targets(self._source, own.content_targets(), scene)()
                 targets = {**content, **style.result()()}  # neither is changed: both may be on their way to the cache
             except Exception:
                 self.put_back(spec, compiling.result())
@@ -148,7 +147,7 @@ class Compiler:
         """
         spec = self.spec(settings, scene)
         prepare_style = self._prepare_style(spec, painting)
-        return {**self._targets.prepare(scene, spec.content_targets())(), **prepare_style()()}
+        return {**prepare_targets(self._source, spec.content_targets(), scene)(), **prepare_style()()}
 
     def load(self, evaluator: Evaluator, sample: int, settings: Settings, targets: Mapping[str, np.ndarray]) -> str:
         """Give a sample its targets and weights; return the weights in the paper's own terms."""
@@ -267,7 +266,7 @@ class Compiler:
                 seamless=spec.seamless,
             )
             return lambda: lambda: found
-        return partial(self._targets.prepare, painting, spec.style_targets(painting.height, painting.width))
+        return partial(prepare_targets, self._source, spec.style_targets(painting.height, painting.width), painting)
 
     def _layer_weights(self, settings: Settings) -> dict[str, float | None]:
         """Return the layer weights by term name."""

@@ -1,6 +1,7 @@
 """Sessions by spec: from the graphs that earlier runs left, or newly built and left for the next run."""
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto.engine.cache import graphs, memory_needs
+from impasto.engine.cache import graphs
 from impasto.engine.cache.store import enabled, ignore_errors, key_of
+from impasto.engine.cache.stores import MEMORY_NEEDS
 from impasto.engine.compile.graph_spec import GraphSpec
 from impasto.engine.compile.network import Network
 from impasto.engine.runtime import cpu_info, lowering
@@ -99,7 +101,7 @@ class SessionSource:
 
     def _memory(self, kind: str, spec: GraphSpec) -> GraphMemory:
         key = self.key(f"memory of {kind}", spec)
-        kept = memory_needs.find(key) if key else None
+        kept = MEMORY_NEEDS.find(key, lambda entry: GraphMemory(**json.loads(entry.read_bytes()))) if key else None
         if kept is not None:
             return kept
         model, terms = self._take_lowered(kind, spec)
@@ -107,7 +109,7 @@ class SessionSource:
         if kind == OBJECTIVE:
             self._lowered = spec, model, terms
         if key:
-            self.later(partial(memory_needs.put, key, found))
+            self.later(partial(MEMORY_NEEDS.put_json, key, dataclasses.asdict(found)))
         return found
 
     def _take_lowered(self, kind: str, spec: GraphSpec) -> "tuple[ir.Model, tuple[Term, ...]]":

@@ -24,6 +24,7 @@ TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
 _LIBRARY = "nvinfer_10.dll" if sys.platform == "win32" else "libnvinfer.so.10"
 _FIX = "install TensorRT 10's libraries (libnvinfer) from NVIDIA"
 ENGINE = "*.engine"
+best_precision = cuda.best_precision
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,6 @@ def probe(*, build: bool = False) -> Availability:
     if not build and not any(engine_dir(found[0], version).glob(ENGINE)):
         return Availability(NAME, False, "no engine is built yet; use --build-engines")
     return Availability(NAME, True, f"{found[0].name}, TensorRT {version}; a graph without an engine waits minutes")
-
-
-def best_precision(device_index: int = 0) -> str:
-    """Return what "auto" stands for, as for CUDA."""
-    return cuda.best_precision(device_index)
 
 
 def refusal(precision: str, device_index: int = 0) -> str | None:
