@@ -71,14 +71,7 @@ def clear() -> None:
 
 
 def _of_engines(provider: str) -> str:
-    """Return the provider whose engines are to be built.
-
-    Args:
-        provider: as on the command line; "auto" is TensorRT, the only one that has any.
-
-    Raises:
-        ImpastoError: it has none, or TensorRT does not work here.
-    """
+    """Return the provider whose engines are to be built; "auto" is TensorRT, the only one that has any."""
     from impasto.engine.runtime.providers import tensorrt
     from impasto.engine.runtime.providers.choice import AUTO
 

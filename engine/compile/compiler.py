@@ -12,7 +12,7 @@ from impasto.engine.compile.memory_check import MemoryCheck
 from impasto.engine.compile.network import Network
 from impasto.engine.compile.objective import Objective
 from impasto.engine.compile.optimiser_settings import lbfgs_settings
-from impasto.engine.compile.sessions import OBJECTIVE, Opened, SessionSource
+from impasto.engine.compile.sessions import OBJECTIVE, SessionSource
 from impasto.engine.compile.targets import Targets, prepare_targets
 from impasto.engine.device.placement import LoopPlacement, OnDevice
 from impasto.engine.images import Picture
@@ -58,7 +58,7 @@ class Compiler:
         self._network, self._threads = network, threads
         self._placement = placement or LoopPlacement()
         self._source = SessionSource(network, provider, threads)
-        self._idle: tuple[GraphSpec, Opened] | None = None
+        self._idle: tuple[GraphSpec, Evaluator] | None = None
         self.memory = MemoryCheck(self._source, self._placement, enabled=checks_memory)
 
     def spec(self, settings: Settings, scene: Picture) -> GraphSpec:
@@ -105,12 +105,14 @@ class Compiler:
         Raises:
             ImpastoError: the image is too small, or the session does not run on the provider.
         """
-        kept, self._idle = self._idle, None
-        if kept is not None and kept[0] != spec:
-            kept[1].session.close()
-            kept = None
-        opened = kept[1] if kept is not None else self._source.open(OBJECTIVE, spec)
-        return Evaluator(opened.session, opened.terms, scaled=self.provider.precision == "fp16")
+        if self._idle is not None and self._idle[0] == spec:
+            kept = self._idle[1]
+            session, terms = kept.session, kept.terms
+            self._idle = None
+        else:
+            self.release_idle()
+            session, terms = self._source.open(OBJECTIVE, spec)
+        return Evaluator(session, terms, scaled=self.provider.precision == "fp16")
 
     def open_with_targets(
         self, spec: GraphSpec, settings: Settings, scene: Picture, painting: Painting
@@ -242,7 +244,7 @@ class Compiler:
         """Take back an evaluator that is not used any more, and keep its session for the next run of its spec."""
         if self._idle is not None and self._idle[1].session is not evaluator.session:
             self.release_idle()
-        self._idle = spec, Opened(evaluator.session, tuple(evaluator.terms))
+        self._idle = spec, evaluator
 
     def release_idle(self) -> None:
         """Give the memory of the idle session back."""

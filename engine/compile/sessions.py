@@ -5,7 +5,6 @@ import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -34,12 +33,8 @@ _FORMAT = 2  # of what is kept
 _OPTIMISED = "graph.onnx"
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A session, and the terms of its graph in the order of their columns; a targets graph has none."""
-
-    session: Session
-    terms: tuple[Term, ...]
+Opened = tuple[Session, tuple[Term, ...]]
+"""A session, and the terms of its graph in the order of their columns; a targets graph has none."""
 
 
 class SessionSource:
@@ -146,14 +141,14 @@ class SessionSource:
 
     def _reopened(self, key: str, provider: Provider) -> Opened | None:
         """Return a session of a kept graph; None where there is none that opens."""
-        kept, opened = graphs.find(key), None
+        kept = graphs.find(key)
         if kept is not None:
             path, terms = kept
             with ignore_errors(f"open the graph {key}"):
                 optimised = self._keeps_optimised
                 graph = Graph(path if optimised else shared_weights.join(path), optimised=optimised)
-                opened = Opened(Session(graph, provider, self.threads), terms)
-        return opened
+                return Session(graph, provider, self.threads), terms
+        return None
 
     def _built(self, key: str | None, provider: Provider, model: "ir.Model", terms: tuple[Term, ...]) -> Opened:
         """Return a session of a new graph, and keep that graph."""
@@ -167,7 +162,7 @@ class SessionSource:
         elif key:
             content = serialised.whole(model) if graph.weights else graph.content
             self.later(partial(graphs.put, key, content, terms))
-        return Opened(session or Session(graph, provider, self.threads), terms)
+        return session or Session(graph, provider, self.threads), terms
 
     def _written(self, key: str, graph: Graph, terms: tuple[Term, ...]) -> Session | None:
         """Return a session whose optimised graph is being kept; None where that fails, as on a full disk."""

@@ -34,7 +34,7 @@ def prepare_targets(source: SessionSource, spec: GraphSpec, picture: Picture) ->
     found = targets.find(key) if key else None
     if found is not None:
         return partial(dict, found)
-    opened = source.open(TARGETS, spec).session
+    opened, _ = source.open(TARGETS, spec)
 
     def compute() -> Targets:
         with opened as session:

@@ -19,14 +19,14 @@ from impasto.engine.images.limits import own_limit_only
 KEYWORD = "impasto"
 
 
-def as_text(metadata: Mapping[str, Any]) -> str:
+def as_json(metadata: Mapping[str, Any]) -> str:
     """Return metadata as one line of ASCII JSON."""
     return json.dumps(metadata, allow_nan=False)
 
 
 def as_description(metadata: Mapping[str, Any]) -> str:
     """Return metadata as an image description."""
-    return f"{KEYWORD} {as_text(metadata)}"
+    return f"{KEYWORD} {as_json(metadata)}"
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

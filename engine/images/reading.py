@@ -64,11 +64,7 @@ def _picture(samples: Samples, name: str) -> Picture:
 
 
 def _decode_file(path: Path) -> Samples:
-    """Return the samples of an image file's first frame, the right way up.
-
-    Raises:
-        ImageError: not an image, too many pixels, or it does not decode.
-    """
+    """Return the samples of an image file's first frame, the right way up."""
     try:
         with path.open("rb") as stream, own_limit_only():
             return _decode(stream, path)
@@ -77,13 +73,7 @@ def _decode_file(path: Path) -> Samples:
 
 
 def _decode_pillow(image: Image.Image, name: str) -> Samples:
-    """Return the samples of a PIL image, the right way up; it is loaded and otherwise left as it is.
-
-    Pillow's images hold 16 bits for grey only; give a path to read 16-bit colour in full.
-
-    Raises:
-        ImageError: too many pixels, or it does not decode.
-    """
+    """Return the samples of a PIL image, the right way up; it is loaded and otherwise left as it is."""
     check_pixels(name, *image.size)
     try:
         with own_limit_only():

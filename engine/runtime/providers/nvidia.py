@@ -82,14 +82,13 @@ def load_failure(provider: str, ort_name: str, fix: str) -> str | None:
     if ort_name not in ort.get_available_providers():
         return f"the installed onnxruntime has no {provider}; {fix}"
     folder = Path(ort.__path__[0]) / "capi"
-    prefix, suffix = ("", "dll") if _WINDOWS else ("lib", "so")
     try:
         said = _preload(ort)
         if said and _WINDOWS:
             return f"{said}; {fix}"
         if not _WINDOWS:  # there the library finds the shared part by itself, and only from within ONNX Runtime
-            ctypes.CDLL(str(folder / f"{prefix}onnxruntime_providers_shared.{suffix}"), mode=ctypes.RTLD_GLOBAL)
-            ctypes.CDLL(str(folder / f"{prefix}onnxruntime_providers_{provider}.{suffix}"))
+            ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), mode=ctypes.RTLD_GLOBAL)
+            ctypes.CDLL(str(folder / f"libonnxruntime_providers_{provider}.so"))
     except OSError as error:
         return f"its libraries do not load ({error}); {fix}"
     return None

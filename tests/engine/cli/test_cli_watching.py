@@ -28,7 +28,7 @@ try:
     main()
 except SystemExit as end:
     assert not end.code, end.code
-parts = ("report", "preview", "animation", "figures")
+parts = ("watch.report", "watch.preview", "watch.animation", "figures")
 print([name for name in sys.modules if name.startswith(("jinja2", *(f"impasto.engine.{part}" for part in parts)))])
 """
 
