@@ -11,10 +11,9 @@ import onnx_ir as ir
 from impasto.engine import images
 from impasto.engine.compile.network import load_network
 from impasto.engine.runtime import cpu_info
-from impasto.engine.runtime.graph import Graph
 from impasto.engine.runtime.lowering import lower
 from impasto.engine.runtime.providers import Provider, choose
-from impasto.engine.runtime.session import Session
+from impasto.engine.runtime.session import Graph, Session
 from impasto.export.normalisation import normalise
 from impasto.export.serialised import whole
 from impasto.export.tap_graph import available_taps, set_pooling, tap_graph
@@ -62,7 +61,7 @@ def normalise_network(
     copy = network.model.clone()
     set_pooling(copy, pool)
     silent = normalise(copy, mean_activations(copy, files, provider=provider, threads=threads))
-    copy.metadata_props["normalised"] = _conditions(len(files), pool, provider)
+    copy.metadata_props["normalised"] = conditions(len(files), pool, provider)
     copy.metadata_props["normalised_from"] = network.sha256
     with atomic_file(target, durable=True) as part:
         ir.save(copy, part)
@@ -107,7 +106,7 @@ def _read(file: Path) -> images.Picture:
     return picture.within(LONG_SIDE_PX)
 
 
-def _conditions(count: int, pool: str, provider: Provider) -> str:
+def conditions(count: int, pool: str, provider: Provider) -> str:
     """Say what the means are of; float32 goes without saying."""
     narrow = "" if provider.precision == "fp32" else f", in {provider.precision}"
     return f"mean activation 1 over {count} pictures, {pool} pooling{narrow}"

@@ -16,10 +16,9 @@ from impasto.engine.cache.stores import MEMORY_NEEDS
 from impasto.engine.compile.graph_spec import GraphSpec
 from impasto.engine.compile.network import Network
 from impasto.engine.runtime import cpu_info, lowering
-from impasto.engine.runtime.graph import Graph
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.runtime.providers.provider import CPU_ORT_NAME
-from impasto.engine.runtime.session import Session
+from impasto.engine.runtime.session import Graph, Session
 from impasto.export import shared_weights
 from impasto.export.graph_memory import GraphMemory, graph_memory
 from impasto.export.terms import Term

@@ -36,8 +36,8 @@ def read_pictures(content: Source | None, style: Style | None, settings: Setting
     Raises:
         ImpastoError: an image cannot be read, is too small, or is missing; or a saved style is of another size.
     """
-    _check_given("content", content, settings.active_content_taps, settings)
-    _check_given("style", style, settings.active_style_taps, settings)
+    _check_given("content", content, settings.active_content_taps)
+    _check_given("style", style, settings.active_style_taps)
     if content is not None and settings.canvas is not None:
         raise ImpastoError("a canvas is for results without a content image: give --size, the long side, instead")
     painting = _read_painting(style)
@@ -130,19 +130,17 @@ def initial_image(settings: Settings, scene: Picture, painting: Painting, given:
         noise = np.random.default_rng(settings.seed).standard_normal((scene.height, scene.width, 3), np.float32)
         return as_vector(NOISE_MEAN + NOISE_DEVIATION * noise)
     if settings.init not in ("content", "style"):
-        start = images.read_image(_start_file(settings.init))
+        if not Path(settings.init).exists():
+            raise ImpastoError(
+                f"unknown init {settings.init!r}: allowed are content, noise, style or an image file; it is no file"
+            )
+        start = images.read_image(settings.init)
     else:
         chosen = scene if settings.init == "content" else painting
         if isinstance(chosen, SavedStyle) or not chosen.name:
             raise ImpastoError(f"cannot start from the {settings.init} image: there is none; take noise or a file")
         start = chosen
     return as_vector(start.resized(scene.height, scene.width).pixels)
-
-
-def _start_file(init: str) -> Path:
-    if not Path(init).exists():
-        raise ImpastoError(f"unknown init {init!r}: allowed are content, noise, style or an image file; it is no file")
-    return Path(init)
 
 
 def as_vector(pixels: np.ndarray) -> np.ndarray:
@@ -155,7 +153,7 @@ def as_pixels(vector: np.ndarray, height: int, width: int) -> np.ndarray:
     return images.from_nchw(vector.reshape(1, 3, height, width))
 
 
-def _check_given(kind: str, source: Style | None, taps: Sequence[Tap], settings: Settings) -> None:
+def _check_given(kind: str, source: Style | None, taps: Sequence[Tap]) -> None:
     if source is None and taps:
         raise ImpastoError(
             f"no {kind} image for the {kind} terms of {', '.join(tap.name for tap in taps)}: give one, "

@@ -1,6 +1,7 @@
 """One ONNX Runtime session with its bound buffers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -8,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 import onnxruntime as ort
 
-from impasto.engine.runtime.graph import Graph
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.runtime.providers.failure import failures
 
@@ -17,6 +17,21 @@ _PLAIN_MEMORY = "Cpu"
 _STOP_SPINNING = "session.force_spinning_stop"
 _KEPT_WEIGHTS = "session.optimized_model_external_initializers_file_name"
 WEIGHTS_SUFFIX = ".weights"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A model for ONNX Runtime, with its large weights inside, beside it, or in memory.
+
+    Attributes:
+        content: a serialised model; or the path of one, whose weights may be in files beside it.
+        weights: initializers that a serialised model leaves out, by name.
+        optimised: whether ONNX Runtime has optimised it already, for this machine.
+    """
+
+    content: bytes | Path
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    optimised: bool = False
 
 
 class Session:
@@ -104,7 +119,9 @@ class Session:
             except failures():
                 if self._reopen is None:
                     raise
-                self._run_uncaptured(self._reopen)
+                self._session = self._reopen()  # which records nothing; the buffers stay
+                self._binding = self._bound()
+                self._session.run_with_iobinding(self._binding)
         self._reopen = None  # what was recorded at the first run stays valid
 
     def value(self, name: str) -> Any:
@@ -141,12 +158,6 @@ class Session:
         for name, value in self._bound_outputs.items():
             binding.bind_ortvalue_output(name, value)
         return binding
-
-    def _run_uncaptured(self, reopen: Callable[[], Any]) -> None:
-        """Run the first time, after all on a session that records nothing; the buffers stay."""
-        self._session = reopen()
-        self._binding = self._bound()
-        self._session.run_with_iobinding(self._binding)
 
     def _ortvalue(self, array: np.ndarray) -> Any:
         """Return a value of the runtime: over the array's own memory on the CPU, a copy elsewhere."""
