@@ -59,15 +59,13 @@ class RunProgress(Bars):
         """Make a bar of so many iterations."""
         after = ("{task.fields[loss]}", "{task.fields[rate]}", TimeRemainingColumn(compact=True))
         super().__init__("{task.completed}/{task.total}", *after, hidden=hidden)
-        self._total = iterations
         self._task = self.add_task("", total=iterations, loss="preparing", rate="")
         self._setup_s = 0.0
         self._evaluations = self._before = 0
 
     def expect_more(self, iterations: int) -> None:
         """Lengthen the bar, for a refinement."""
-        self._total += iterations
-        self.update(self._task, total=self._total)
+        self.update(self._task, total=(self.tasks[0].total or 0) + iterations)
 
     def show(self, event: Event) -> None:
         """Take over one event."""

@@ -16,7 +16,9 @@ from impasto.engine.settings import Settings
 class MemoryCheck:
     """Weighs the runs of one network on one provider.
 
-    A style image counts at the size that it is to have; a saved style takes no memory.
+    A run is given by its spec, its settings and its style image, which counts at the size that it is to have; a saved
+    style takes no memory. `reserved` are bytes that other runs are about to take. Every method that is given a run
+    raises ImpastoError where an image of it is too small.
     """
 
     def __init__(self, source: SessionSource, placement: LoopPlacement, *, enabled: bool) -> None:
@@ -31,11 +33,7 @@ class MemoryCheck:
         self._placement, self._enabled = placement, enabled
 
     def estimate(self, spec: GraphSpec, settings: Settings, painting: Painting) -> MemoryEstimate:
-        """Return what a run takes at its peak.
-
-        Raises:
-            ImpastoError: an image is too small.
-        """
+        """Return what a run takes at its peak."""
         needed = memory.estimate(self._source.memory(OBJECTIVE, spec), _demand(spec, settings), self._overhead)
         if self._optimiser_is_elsewhere(settings):
             needed = dataclasses.replace(needed, optimiser=0)
@@ -51,7 +49,7 @@ class MemoryCheck:
         """Refuse a run that does not fit.
 
         Raises:
-            ImpastoError: it does not fit; or an image is too small.
+            ImpastoError: it does not fit.
         """
         free = self._known_free()
         if free is not None:
@@ -61,17 +59,7 @@ class MemoryCheck:
             memory.check(needed, _demand(spec, settings), free, narrower, kind=kind)
 
     def fits(self, spec: GraphSpec, settings: Settings, painting: Painting, reserved: int = 0) -> bool:
-        """Return whether a run fits next to those that have their memory already.
-
-        Args:
-            spec: of the run.
-            settings: of the run.
-            painting: its style image.
-            reserved: bytes that others are about to take.
-
-        Raises:
-            ImpastoError: an image is too small.
-        """
+        """Return whether a run fits next to those that have their memory already."""
         free = self._known_free()
         return free is None or self.estimate(spec, settings, painting).total + reserved <= free
 
@@ -85,10 +73,7 @@ class MemoryCheck:
             settings: of the run.
             painting: its style image.
             own_optimiser: whether the run brings an optimiser of its own, and not a place in a loop that is there.
-            reserved: bytes that others are about to take.
-
-        Raises:
-            ImpastoError: an image is too small.
+            reserved: as for all methods.
         """
         free = self._known_free()
         if free is None:
@@ -103,18 +88,7 @@ class MemoryCheck:
     def places_that_fit(
         self, spec: GraphSpec, settings: Settings, painting: Painting, most: int, reserved: int = 0
     ) -> int:
-        """Return how many runs of a spec fit into an evaluation, at least 1 and at most as many as given.
-
-        Args:
-            spec: of one run.
-            settings: of the run.
-            painting: its style image.
-            most: runs at most.
-            reserved: bytes that others are about to take.
-
-        Raises:
-            ImpastoError: an image is too small.
-        """
+        """Return how many such runs fit into one evaluation, at least 1 and at most `most`."""
         fitting = (
             places
             for places in range(most, 1, -1)

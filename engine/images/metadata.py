@@ -50,17 +50,12 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
                 text = text if keyword == KEYWORD else None
     except Exception as error:  # a plug-in may raise anything on broken data
         raise broken(path, error) from error
-    metadata = _parse(text)
-    if metadata is None:
+    try:
+        metadata = json.loads(text)
+    except (TypeError, ValueError):
+        metadata = None
+    if not isinstance(metadata, dict):
         raise ImageError(
             f"{path} holds no settings: impasto did not write it, or they were lost when it was edited or converted"
         )
     return metadata
-
-
-def _parse(text: Any) -> dict[str, Any] | None:
-    try:
-        metadata = json.loads(text)
-    except (TypeError, ValueError):
-        return None
-    return metadata if isinstance(metadata, dict) else None

@@ -55,21 +55,17 @@ def read_image(source: Source) -> Picture:
     path = Path(source)
     if is_npy(read_head(path)):
         return picture_from_npy(path)
-    return _picture(_decode_file(path), path.name)
+    try:
+        with path.open("rb") as stream, own_limit_only():
+            samples = _decode(stream, path)
+    except Exception as error:  # a plug-in may raise anything on broken data
+        raise broken(path, error) from error
+    return _picture(samples, path.name)
 
 
 def _picture(samples: Samples, name: str) -> Picture:
     alpha = None if samples.alpha is None else np.ascontiguousarray(unit(samples.alpha))
     return Picture(np.ascontiguousarray(to_srgb(samples)), alpha, name)
-
-
-def _decode_file(path: Path) -> Samples:
-    """Return the samples of an image file's first frame, the right way up."""
-    try:
-        with path.open("rb") as stream, own_limit_only():
-            return _decode(stream, path)
-    except Exception as error:  # a plug-in may raise anything on broken data
-        raise broken(path, error) from error
 
 
 def _decode_pillow(image: Image.Image, name: str) -> Samples:
@@ -84,6 +80,7 @@ def _decode_pillow(image: Image.Image, name: str) -> Samples:
 
 
 def _decode(stream: BinaryIO, path: Path) -> Samples:
+    """Return the samples of an image file's first frame, the right way up."""
     image = open_image(stream, path)
     check_pixels(str(path), *image.size)
     deep = is_deep(image)

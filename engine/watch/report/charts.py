@@ -53,9 +53,9 @@ class Chart:
             chart=self,
             area=_AREA,
             description=self._description(drawable),
-            x_ticks=[(axes.x(value), f"{value:g}") for value in round_steps(axes.x_low, axes.x_high)],
+            x_ticks=[(axes.x(value), f"{value:g}") for value in round_steps(0.0, axes.x_high)],
             y_ticks=[(axes.y(exponent), label) for exponent, label in axes.y_ticks()],
-            marks=[(axes.x(min(max(x, axes.x_low), axes.x_high)), text) for x, text in self.marks],
+            marks=[(axes.x(min(max(x, 0.0), axes.x_high)), text) for x, text in self.marks],
             lines=[
                 (stroke(index), [(axes.x(x), axes.y(math.log10(y))) for x, y in line])
                 for index, line in enumerate(drawable.values())
@@ -74,13 +74,8 @@ class Chart:
 
 @dataclass(frozen=True)
 class _Axes:
-    """Data to pixels.
+    """Data to pixels: x from 0 to its highest value, y from one power of ten to another, which are exponents here."""
 
-    Attributes:
-        x_low: left end, likewise the others; y is a power of ten.
-    """
-
-    x_low: float
     x_high: float
     y_low: int
     y_high: int
@@ -91,12 +86,11 @@ class _Axes:
         exponents = [math.log10(y) for _, y in points]
         low, high = math.floor(min(exponents)), math.ceil(max(exponents))
         x_high = max(x for x, _ in points)
-        return cls(0.0, x_high if x_high > 0 else 1.0, low, max(high, low + 1))
+        return cls(x_high if x_high > 0 else 1.0, low, max(high, low + 1))
 
     def x(self, value: float) -> float:
         """Return where a value is, px."""
-        share = (value - self.x_low) / (self.x_high - self.x_low)
-        return _AREA["left"] + share * (_AREA["right"] - _AREA["left"])
+        return _AREA["left"] + value / self.x_high * (_AREA["right"] - _AREA["left"])
 
     def y(self, exponent: float) -> float:
         """Return where the value of that decimal logarithm is, px."""
