@@ -44,10 +44,10 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         with path.open("rb") as stream, own_limit_only():
             image = open_image(stream, path)
             if isinstance(image, PngImageFile):
-                text = image.info.get(KEYWORD)
+                text = image.info.get(KEYWORD, "")
             else:
                 keyword, _, text = str(image.getexif().get(ExifTags.Base.ImageDescription)).partition(" ")
-                text = text if keyword == KEYWORD else None
+                text = text if keyword == KEYWORD else ""
     except Exception as error:  # a plug-in may raise anything on broken data
         raise broken(path, error) from error
     try:

@@ -69,11 +69,10 @@ class Session:
         self._session: Any = provider.open(content, options, threads)
         plain = provider.uncaptured()
         self._reopen = None if plain is None else partial(plain.open, content, options, threads)
-        self._device, self._device_index = provider.device, provider.device_index
         # A provider of the CPU with memory of its own, as OpenVINO's, copies an input once, when it is bound. The
         # values bound here are in a GPU's own memory already.
         foreign = any(info.name != _PLAIN_MEMORY for info in self._session.get_input_memory_infos())
-        self._copies_when_bound = self._device == "cpu" and foreign
+        self._copies_when_bound = provider.on_host and foreign
         self.inputs = {item.name: np.zeros(item.shape, np.float32) for item in self._session.get_inputs()}
         self.outputs = {item.name: np.zeros(item.shape, np.float32) for item in self._session.get_outputs()}
         with provider.explained("hold inputs and outputs"):
@@ -88,7 +87,7 @@ class Session:
             ImpastoError: the provider fails.
         """
         np.copyto(self.inputs[name], value)
-        if self._device != "cpu":
+        if not self._provider.on_host:
             with self._provider.explained("take an input"):
                 self._bound_inputs[name].update_inplace(self.inputs[name])
         elif self._copies_when_bound:
@@ -101,7 +100,7 @@ class Session:
             ImpastoError: the provider fails, for instance for want of memory.
         """
         self.run_bound()
-        if self._device != "cpu":
+        if not self._provider.on_host:
             with self._provider.explained("give its results"):
                 for name, value in self._bound_outputs.items():
                     np.copyto(self.outputs[name], value.numpy())
@@ -161,7 +160,7 @@ class Session:
 
     def _ortvalue(self, array: np.ndarray) -> Any:
         """Return a value of the runtime: over the array's own memory on the CPU, a copy elsewhere."""
-        return ort.OrtValue.ortvalue_from_numpy(array, self._device, self._device_index)
+        return ort.OrtValue.ortvalue_from_numpy(array, self._provider.device, self._provider.device_index)
 
 
 def quiet_options() -> Any:

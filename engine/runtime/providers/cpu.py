@@ -3,7 +3,6 @@
 from impasto.engine.runtime.providers.provider import CPU_ORT_NAME, Availability, Provider
 
 NAME = "cpu"
-PRECISIONS = ("fp32",)
 
 
 def probe(*, build: bool = False) -> Availability:
@@ -18,7 +17,7 @@ def best_precision(device_index: int = 0) -> str:
 
 def refusal(precision: str, device_index: int = 0) -> str | None:
     """Return why a precision cannot be used on this machine; None where it can."""
-    return None if precision in PRECISIONS else "its kernels are float32"
+    return None if precision == "fp32" else "its kernels are float32"
 
 
 def provider(precision: str, device_index: int = 0) -> Provider:
