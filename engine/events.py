@@ -82,7 +82,7 @@ class PrecisionChanged:
     iteration: int
 
     @property
-    def in_words(self) -> str:
+    def message(self) -> str:
         """The same as a sentence."""
         return f"values in {self.before} are not finite; going on from iteration {self.iteration} in {self.after}"
 

@@ -25,8 +25,7 @@ from impasto.bench.record import write
 from impasto.bench.studies.imitation import geometric_mean, photograph, squared, stem
 from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine import Engine, Settings
-from impasto.engine.runtime.graph import Graph
-from impasto.engine.runtime.session import Session
+from impasto.engine.runtime.session import Graph, Session
 from impasto.engine.settings import POOLINGS
 from impasto.export.objective import build_targets
 from impasto.export.serialised import whole

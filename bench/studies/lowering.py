@@ -21,9 +21,8 @@ from impasto.bench.record import write
 from impasto.bench.studies.graphs import check_graph, default_objective, fill
 from impasto.bench.studies.study import as_script, begin, command_line, in_turn
 from impasto.engine.runtime import providers
-from impasto.engine.runtime.graph import Graph
 from impasto.engine.runtime.providers import Provider
-from impasto.engine.runtime.session import Session
+from impasto.engine.runtime.session import Graph, Session
 from impasto.export.lowering import REWRITES, lower_for_cpu, lower_for_openvino
 from impasto.export.serialised import whole
 

@@ -30,10 +30,9 @@ from impasto.engine.compile.network import load_network
 from impasto.engine.images import to_nchw
 from impasto.engine.runtime import providers
 from impasto.engine.runtime.evaluator import Evaluator
-from impasto.engine.runtime.graph import Graph
 from impasto.engine.runtime.lowering import lower
 from impasto.engine.runtime.providers import openvino
-from impasto.engine.runtime.session import Session
+from impasto.engine.runtime.session import Graph, Session
 from impasto.export.objective import build_objective, build_targets
 from impasto.export.precision import RULE, Convolution, Rule, convolutions, everywhere, narrow_convolutions
 from impasto.export.serialised import whole

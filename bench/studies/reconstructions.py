@@ -35,7 +35,7 @@ from impasto.bench.studies.study import as_script, begin, command_line
 from impasto.engine import Engine, Settings
 from impasto.engine.compile.objective import Objective
 from impasto.engine.compile.optimiser_settings import PIXEL_RANGE, lbfgs_settings
-from impasto.engine.images import Picture, fit_long_side, read_image
+from impasto.engine.images import Picture, read_image
 from impasto.engine.jobs.reconstruction import content_reconstruction, style_reconstruction
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
 from impasto.engine.optimisers.solution import Vector
@@ -113,7 +113,7 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) ->
 def fitted(path: Path, side_px: int) -> Picture:
     """Return an image with its long side so many px."""
     picture = read_image(path)
-    return picture.resized(*fit_long_side(picture.height, picture.width, side_px))
+    return picture.scaled(side_px)
 
 
 def main() -> None:

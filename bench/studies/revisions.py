@@ -26,8 +26,7 @@ from impasto.bench.studies.graphs import check_graph, fill
 from impasto.bench.studies.study import as_script, begin, command_line, in_turn
 from impasto.engine.compile.network import load_network
 from impasto.engine.runtime import providers
-from impasto.engine.runtime.graph import Graph
-from impasto.engine.runtime.session import Session
+from impasto.engine.runtime.session import Graph, Session
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS
 from impasto.models.errors import ImpastoError
 

@@ -58,8 +58,7 @@ def remember(path: Path, seen: tuple[int, int, int], facts: NetworkFacts) -> Non
         seen: its `stamp` before it was read.
         facts: what was read.
     """
-    content = json.dumps({**dataclasses.asdict(facts), "stamp": seen})
-    NETWORK_FACTS.put(_key(path), lambda part: part.write_text(content, encoding="utf-8"))
+    NETWORK_FACTS.put_json(_key(path), {**dataclasses.asdict(facts), "stamp": seen})
 
 
 def _key(path: Path) -> str:

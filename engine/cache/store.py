@@ -47,10 +47,6 @@ def ignore_errors(action: str) -> Iterator[None]:
         _LOG.debug("cannot %s: %s: %s", action, type(error).__name__, error)
 
 
-def _own_name(entry: Path) -> Collection[str]:
-    return (entry.name,)
-
-
 @dataclass(frozen=True)
 class Store:
     """One folder of entries by key. The entries that were unused for longest are deleted beyond a limit.
@@ -65,7 +61,7 @@ class Store:
     name: str
     suffix: str
     limit_bytes: int
-    files_of: Callable[[Path], Collection[str]] = _own_name
+    files_of: Callable[[Path], Collection[str]] = lambda entry: (entry.name,)
 
     @property
     def folder(self) -> Path:
@@ -104,6 +100,10 @@ class Store:
                 with atomic_file(self._path(key)) as part:
                     write(part)
                 self._trim()
+
+    def put_json(self, key: str, value: object) -> None:
+        """Write an entry of plain values, as `put` does."""
+        self.put(key, lambda part: part.write_text(json.dumps(value), encoding="utf-8"))
 
     def size_bytes(self) -> int:
         """Return what all files of the folder take."""

@@ -1,8 +1,11 @@
 """All stores of the cache."""
 
 from impasto.engine.cache.graphs import GRAPHS
-from impasto.engine.cache.memory_needs import MEMORY_NEEDS
 from impasto.engine.cache.network_facts import NETWORK_FACTS
+from impasto.engine.cache.store import Store
 from impasto.engine.cache.targets import TARGETS
+
+MEMORY_NEEDS = Store("memory", ".json", 1 << 20)
+"""How much memory graphs take, as earlier runs found out: `GraphMemory` by the key of the graph."""
 
 STORES = (GRAPHS, TARGETS, NETWORK_FACTS, MEMORY_NEEDS)

@@ -12,7 +12,7 @@ import typer
 from impasto.engine.cli.declare import takes
 from impasto.engine.cli.options import ENGINE, Batch, Options, json_option
 from impasto.engine.cli.terminal import INTERRUPTED, interruptible, print_json, say
-from impasto.engine.watch.words import one_line
+from impasto.models.errors import one_line
 
 if TYPE_CHECKING:
     from impasto.engine.inputs.manifest import Row
@@ -93,7 +93,7 @@ def _show_plans(
         if as_json:
             _print_row(item.row, item.as_dict())
         else:
-            print(item.in_words())
+            print(item.describe())
     counts, text = conclusion(plans)
     print(json.dumps(counts) if as_json else text)
 
@@ -101,11 +101,11 @@ def _show_plans(
 def _report(ended: "Ended", options: Options) -> None:
     """Print what became of a row."""
     row, result = ended.row, ended.result
+    failure = "" if ended.error is None else one_line(ended.error)
     if options.as_json:
-        more = {"error": one_line(ended.error)} if result is None else result.summary()
-        _print_row(row, {"status": ended.status, **more})
+        _print_row(row, {"status": ended.status, **({"error": failure} if result is None else result.summary())})
     elif result is None:
-        say(f"row {row.number} failed: {one_line(ended.error)}")
+        say(f"row {row.number} failed: {failure}")
     elif not options.quiet:
         size = f"{result.picture.width}x{result.picture.height} px"
         print(f"{row.output}: {size}, {result.iterations} iterations, loss {result.loss:.5g}; {result.message}")

@@ -45,12 +45,12 @@ def check(
         verdict = {"ok": not result.complaints, "complaints": list(result.complaints)}
         print(json.dumps({**asdict(result), **verdict}))
     else:
-        print(_in_words(result))
+        print(_describe(result))
     if result.complaints:
         raise typer.Exit(FAILED)
 
 
-def _in_words(result: "Check") -> str:
+def _describe(result: "Check") -> str:
     """Say one line per figure, and the verdict."""
     lines = [
         f"{result.provider} in {result.precision} against cpu in fp32, loss {result.loss:.6g}",

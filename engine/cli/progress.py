@@ -59,15 +59,13 @@ class RunProgress(Bars):
         """Make a bar of so many iterations."""
         after = ("{task.fields[loss]}", "{task.fields[rate]}", TimeRemainingColumn(compact=True))
         super().__init__("{task.completed}/{task.total}", *after, hidden=hidden)
-        self._total = iterations
         self._task = self.add_task("", total=iterations, loss="preparing", rate="")
         self._setup_s = 0.0
         self._evaluations = self._before = 0
 
     def expect_more(self, iterations: int) -> None:
         """Lengthen the bar, for a refinement."""
-        self._total += iterations
-        self.update(self._task, total=self._total)
+        self.update(self._task, total=(self.tasks[0].total or 0) + iterations)
 
     def show(self, event: Event) -> None:
         """Take over one event."""
@@ -100,7 +98,7 @@ class BatchProgress(Bars):
             self._show(f"{row.output.name}: loss {event.loss:.4g}")
         if isinstance(event, PrecisionChanged):
             with self.aside():
-                self._say(f"row {row.number}: {event.in_words}")
+                self._say(f"row {row.number}: {event.message}")
 
     def end(self, row: "Row") -> None:
         """Count all iterations of a row as done, also those that it did not need."""
@@ -153,7 +151,7 @@ class FigureProgress(Bars):
             done = min(event.evaluations, self._evaluations)
             self.update(self._cells[cell.name], completed=done, remark=by_kind(event.terms))
         else:
-            self._say(f"cell {cell.name}: {event.in_words}")
+            self._say(f"cell {cell.name}: {event.message}")
         self._show_whole()
 
     def ended(self, cell: "Cell") -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from impasto.engine.cli.terminal import print_group
-from impasto.engine.watch.words import in_words
+from impasto.engine.watch.text import as_table
 from impasto.models.errors import ImpastoError
 
 
@@ -24,7 +24,7 @@ def show(
     groups = {name: value for name, value in metadata.items() if isinstance(value, Mapping)}
     alone = {name: value for name, value in metadata.items() if name not in groups}
     for title, values in {image.name: alone, **groups}.items():
-        print_group(title, {name: in_words(value) for name, value in values.items()})
+        print_group(title, as_table(values))
 
 
 def _metadata_of(file: Path) -> dict[str, Any]:

@@ -1,16 +1,17 @@
 """One run as a person sees it: progress, remarks, frames, the result's file and the summary."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
 from impasto.engine.cli.options import KEPT, Options
+from impasto.engine.cli.pinned_command import pinned_command
 from impasto.engine.cli.process_start import seconds_since_process_start
 from impasto.engine.cli.terminal import INTERRUPTED, interruptible, print_json, say
-from impasto.engine.cli.watchers import open_watchers
 from impasto.engine.events import Event, PrecisionChanged, Started
 from impasto.engine.settings import SEAMLESS_STEP_PX, Settings
 from impasto.models.errors import ImpastoError
@@ -19,6 +20,22 @@ if TYPE_CHECKING:
     from impasto.engine.jobs.engine import Engine
     from impasto.engine.jobs.plan import Plan, RefinedPlan
     from impasto.engine.result import Result
+
+
+class Watcher(Protocol):
+    """Something that follows a run and leaves a file or a picture of it.
+
+    Attributes:
+        needs_each_image: whether an iteration's snapshot has to be that very iteration's.
+    """
+
+    needs_each_image: bool
+
+    def take(self, event: Event) -> None:
+        """Take over one event."""
+
+    def finish(self, result: "Result") -> str:
+        """Finish the work, and return a line that says what came out, or an empty one."""
 
 
 class SingleRun:
@@ -50,7 +67,7 @@ class SingleRun:
         self.options, self.settings = options, settings
         self.images, self.output = (content, style), output
         self.progress = RunProgress(settings.iterations, hidden=options.quiet or options.as_json)
-        self.watchers = open_watchers(self)
+        self.watchers = self._open_watchers()
         self._network = ""
 
     @property
@@ -77,20 +94,6 @@ class SingleRun:
         """Return an engine for this run, as `Options.engine` does."""
         return self.options.engine(model=model, report_every=self.report_every)
 
-    @property
-    def kept(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the options, for `impasto resume`; the network by name is in the run's state."""
-        model, output = self.options.model, str(self.output.resolve())
-        kept = {name: getattr(self.options, name) for name in KEPT}
-        return {**kept, "model": str(Path(model).resolve()) if Path(model).is_file() else None, "output": output}
-
-    def is_frame(self, path: Path) -> bool:
-        """Return whether `--save-every` writes a file of that name."""
-        number, every = path.stem.removeprefix(f"{self.output.stem}-"), self.options.save_every
-        if not every or not number.isdecimal() or int(number) % every:
-            return False
-        return path.resolve() == self._frame(int(number)).resolve()
-
     def start(self) -> None:
         """Run `Engine.transfer`, or print what it would do.
 
@@ -111,7 +114,7 @@ class SingleRun:
         if self.options.as_json:
             print_json(plan.as_dict())
         else:
-            print(plan.in_words())
+            print(plan.describe())
 
     def run(
         self, engine: "Engine", render: Callable[..., "Result"], interrupted: Sequence[bool], remarks: Sequence[str]
@@ -170,7 +173,7 @@ class SingleRun:
             if self.settings.weighting != "paper":
                 options.say(f"weighting {self.settings.weighting}: {event.conversion}")
         elif isinstance(event, PrecisionChanged):
-            options.say(event.in_words)
+            options.say(event.message)
         else:
             if options.as_json:
                 names = ("iteration", "evaluations", "loss", "terms", "seconds")
@@ -189,13 +192,71 @@ class SingleRun:
         if self.options.as_json:
             print_json({**result.summary(), "first_iteration_s": first_iteration_s, "output": str(self.output)})
         elif not self.options.quiet:
-            print("\n".join(filter(None, [_in_words(result, self.output), *lines])))
+            print("\n".join(filter(None, [_summary(result, self.output), *lines])))
+
+    def _open_watchers(self) -> list[Watcher]:
+        """Return what the options ask for; each is imported only if it is wanted.
+
+        Raises:
+            ImpastoError: a file cannot be written where it is wanted, or two would have one name.
+        """
+        options, watchers = self.options, list[Watcher]()
+        if options.report is not None:
+            from impasto.engine.inputs.saved_style import is_saved_style
+            from impasto.engine.watch.report import Report
+
+            content, style = self.images
+            style = None if is_saved_style(style) else style
+            watchers.append(Report(options.report, content=content, style=style, command=pinned_command))
+        if options.animation is not None:
+            from impasto.engine.watch.animation import Animation
+
+            if options.animation.resolve() == self.output.resolve():
+                raise ImpastoError(f"--animation and --output are both {self.output}: give them two names")
+            if self._is_frame(options.animation):
+                raise ImpastoError(
+                    f"--animation {options.animation} is also a file of --save-every: give it another name"
+                )
+            watchers.append(Animation(options.animation, every=options.save_every))
+        if options.checkpoint is not None:
+            from impasto.engine.watch.checkpoints import Checkpoints
+
+            watchers.append(Checkpoints(options.checkpoint, every_s=options.checkpoint_every, extra=self._kept()))
+        if options.preview or options.preview_as is not None:
+            from impasto.engine.watch.preview import AUTO, Preview, open_preview
+
+            if options.as_json and sys.stdout.isatty():
+                raise ImpastoError(
+                    "--preview and --json both write to the terminal: send stdout to a file, or drop one"
+                )
+            preview = open_preview(options.preview_as or AUTO, aside=self.progress.aside)
+            if isinstance(preview, Preview):
+                watchers.append(preview)
+            else:
+                options.say(f"no preview: {preview}")
+        return watchers
+
+    def _kept(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of the options, for `impasto resume`.
+
+        A network that was named is in the run's state.
+        """
+        model, output = self.options.model, str(self.output.resolve())
+        kept = {name: getattr(self.options, name) for name in KEPT}
+        return {**kept, "model": str(Path(model).resolve()) if Path(model).is_file() else None, "output": output}
+
+    def _is_frame(self, path: Path) -> bool:
+        """Return whether `--save-every` writes a file of that name."""
+        number, every = path.stem.removeprefix(f"{self.output.stem}-"), self.options.save_every
+        if not every or not number.isdecimal() or int(number) % every:
+            return False
+        return path.resolve() == self._frame(int(number)).resolve()
 
     def _frame(self, iteration: int) -> Path:
         return self.output.with_name(f"{self.output.stem}-{iteration:06d}{self.output.suffix}")
 
 
-def _in_words(result: "Result", output: Path) -> str:
+def _summary(result: "Result", output: Path) -> str:
     """Say in two lines what came out."""
     from impasto.engine.cli.progress import by_kind
 

@@ -60,6 +60,5 @@ def _show(engine: "Engine", image: Path, output: Path, settings: Settings) -> No
     free = memory.available() if engine.provider.on_host else None
     print(
         f"{output}: {picture.name} at {picture.width}x{picture.height} px, {len(settings.style_taps)} taps of "
-        f"{engine.network.name} in {engine.provider.precision}\nmemory: about {memory.in_words(needed.total)} at most"
-        + ("" if free is None else f"; {memory.in_words(free)} are free")
+        f"{engine.network.name} in {engine.provider.precision}\nmemory: {memory.format_need(needed.total, free)}"
     )

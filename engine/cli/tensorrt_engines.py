@@ -1,6 +1,7 @@
 """`impasto engines`: what TensorRT has built, and building ahead of a run."""
 
 import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -48,11 +49,11 @@ def build(
 @engines_app.command("list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False) -> None:
     """Show the engines in the cache: GPU and version, precision and graph, size."""
-    from impasto.engine.runtime.providers.engine_cache import list_engines
+    from impasto.engine.runtime.providers.tensorrt import list_engines
 
     found = list_engines()
     if as_json:
-        print(json.dumps([{"machine": item.machine, "name": item.name, "megabytes": item.megabytes} for item in found]))
+        print(json.dumps([asdict(item) for item in found]))
         return
     for item in found:
         print(f"{item.machine}  {item.name}  {item.megabytes:.1f} MB")
@@ -63,21 +64,14 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON a
 @engines_app.command("clear")
 def clear() -> None:
     """Delete all engines and timings; they are built again when they are needed."""
-    from impasto.engine.runtime.providers.engine_cache import clear_engines
+    from impasto.engine.runtime.providers.tensorrt import clear_engines
 
     count, megabytes = clear_engines()
     print(f"{count} engines deleted, {megabytes:.1f} MB given back")
 
 
 def _of_engines(provider: str) -> str:
-    """Return the provider whose engines are to be built.
-
-    Args:
-        provider: as on the command line; "auto" is TensorRT, the only one that has any.
-
-    Raises:
-        ImpastoError: it has none, or TensorRT does not work here.
-    """
+    """Return the provider whose engines are to be built; "auto" is TensorRT, the only one that has any."""
     from impasto.engine.runtime.providers import tensorrt
     from impasto.engine.runtime.providers.choice import AUTO
 

@@ -105,7 +105,7 @@ def normalise(
     The outputs are the same up to these factors. The means are computed in float32 on the CPU provider
     unless --provider and --precision say otherwise.
     """
-    from impasto.engine.compile.normalising import normalise_network
+    from impasto.engine.compile.normalising import conditions, normalise_network
     from impasto.engine.runtime.providers import choose
 
     chosen = choose(options.provider, options.precision)
@@ -115,8 +115,7 @@ def normalise(
     )
     _print_network(path)
     note = f"; {silent} filters that none of them activates are unchanged" if silent else ""
-    narrow = "" if chosen.precision == "fp32" else f", in {chosen.precision}"
-    print(f"normalised     mean activation 1 over {count} pictures, {options.pool} pooling{narrow}{note}")
+    print(f"normalised     {conditions(count, options.pool, chosen)}{note}")
 
 
 def _span(taps: tuple[str, ...]) -> str:

@@ -12,8 +12,8 @@ from impasto.engine.compile.memory_check import MemoryCheck
 from impasto.engine.compile.network import Network
 from impasto.engine.compile.objective import Objective
 from impasto.engine.compile.optimiser_settings import lbfgs_settings
-from impasto.engine.compile.sessions import OBJECTIVE, Opened, SessionSource
-from impasto.engine.compile.targets import Targets, TargetSource
+from impasto.engine.compile.sessions import OBJECTIVE, SessionSource
+from impasto.engine.compile.targets import Targets, prepare_targets
 from impasto.engine.device.placement import LoopPlacement, OnDevice
 from impasto.engine.images import Picture
 from impasto.engine.inputs.pictures import Painting
@@ -58,9 +58,8 @@ class Compiler:
         self._network, self._threads = network, threads
         self._placement = placement or LoopPlacement()
         self._source = SessionSource(network, provider, threads)
-        self._targets = TargetSource(self._source, threads)
-        self._idle: tuple[GraphSpec, Opened] | None = None
-        self.memory = MemoryCheck(network, provider, threads, self._source, self._placement, enabled=checks_memory)
+        self._idle: tuple[GraphSpec, Evaluator] | None = None
+        self.memory = MemoryCheck(self._source, self._placement, enabled=checks_memory)
 
     def spec(self, settings: Settings, scene: Picture) -> GraphSpec:
         """Return what a run needs of the graph; terms of weight 0 are left out.
@@ -106,12 +105,14 @@ class Compiler:
         Raises:
             ImpastoError: the image is too small, or the session does not run on the provider.
         """
-        kept, self._idle = self._idle, None
-        if kept is not None and kept[0] != spec:
-            kept[1].session.close()
-            kept = None
-        opened = kept[1] if kept is not None else self._source.open(OBJECTIVE, spec)
-        return Evaluator(opened.session, opened.terms, scaled=self.provider.precision == "fp16")
+        if self._idle is not None and self._idle[0] == spec:
+            kept = self._idle[1]
+            session, terms = kept.session, kept.terms
+            self._idle = None
+        else:
+            self.release_idle()
+            session, terms = self._source.open(OBJECTIVE, spec)
+        return Evaluator(session, terms, scaled=self.provider.precision == "fp16")
 
     def open_with_targets(
         self, spec: GraphSpec, settings: Settings, scene: Picture, painting: Painting
@@ -133,7 +134,7 @@ class Compiler:
             style = background.submit(prepare_style)
             compiling = background.submit(self.open, spec)
             try:
-                content = self._prepare_content(own, scene)()
+                content = prepare_targets(self._source, own.content_targets(), scene)()
                 targets = {**content, **style.result()()}  # neither is changed: both may be on their way to the cache
             except Exception:
                 self.put_back(spec, compiling.result())
@@ -148,7 +149,7 @@ class Compiler:
         """
         spec = self.spec(settings, scene)
         prepare_style = self._prepare_style(spec, painting)
-        return {**self._prepare_content(spec, scene)(), **prepare_style()()}
+        return {**prepare_targets(self._source, spec.content_targets(), scene)(), **prepare_style()()}
 
     def load(self, evaluator: Evaluator, sample: int, settings: Settings, targets: Mapping[str, np.ndarray]) -> str:
         """Give a sample its targets and weights; return the weights in the paper's own terms."""
@@ -243,7 +244,7 @@ class Compiler:
         """Take back an evaluator that is not used any more, and keep its session for the next run of its spec."""
         if self._idle is not None and self._idle[1].session is not evaluator.session:
             self.release_idle()
-        self._idle = spec, Opened(evaluator.session, tuple(evaluator.terms))
+        self._idle = spec, evaluator
 
     def release_idle(self) -> None:
         """Give the memory of the idle session back."""
@@ -256,9 +257,6 @@ class Compiler:
         self.release_idle()
         self._source.finish()
 
-    def _prepare_content(self, spec: GraphSpec, scene: Picture) -> Callable[[], Targets]:
-        return self._targets.prepare(scene, spec.content_taps, (), pool=spec.pool, seamless=spec.seamless)
-
     def _prepare_style(self, spec: GraphSpec, painting: Painting) -> Callable[[], Callable[[], Targets]]:
         """Return what compiles, and then what computes, the targets of a style; a saved one is checked at once."""
         if isinstance(painting, SavedStyle):
@@ -270,7 +268,7 @@ class Compiler:
                 seamless=spec.seamless,
             )
             return lambda: lambda: found
-        return partial(self._targets.prepare, painting, (), spec.style_taps, pool=spec.pool, seamless=spec.seamless)
+        return partial(prepare_targets, self._source, spec.style_targets(painting.height, painting.width), painting)
 
     def _layer_weights(self, settings: Settings) -> dict[str, float | None]:
         """Return the layer weights by term name."""

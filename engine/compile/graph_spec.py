@@ -1,6 +1,6 @@
 """What decides a graph, and which runs can share one evaluation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
 
@@ -28,6 +28,14 @@ class GraphSpec:
     seamless: bool = False
     tv: bool = False
     batch: int = 1
+
+    def content_targets(self) -> "GraphSpec":
+        """Return the spec of the graph that computes the targets of the content image."""
+        return replace(self, style_taps=(), tv=False, batch=1)
+
+    def style_targets(self, height: int, width: int) -> "GraphSpec":
+        """Return the spec of the graph that computes the targets of a style image of that size, px."""
+        return replace(self, content_taps=(), height=height, width=width, tv=False, batch=1)
 
 
 @dataclass(frozen=True)

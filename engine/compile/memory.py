@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impasto.engine.runtime.machine import meminfo
 from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def with_style(needed: MemoryEstimate, targets: "GraphMemory", overhead: Overhea
 
 def available() -> int | None:
     """Return the bytes that this process may still take without swapping; None where the system does not say."""
-    found = [_meminfo(), *(_cgroup(Path(limit), Path(used)) for limit, used in _CGROUPS)]
+    found = [meminfo().get("MemAvailable"), *(_cgroup(Path(limit), Path(used)) for limit, used in _CGROUPS)]
     known = [value for value in found if value is not None]
     return min(known) if known else None
 
@@ -162,8 +163,8 @@ def check(
     size = f"{demand.width}x{demand.height} px" + (f", batch {demand.batch}" if demand.batch > 1 else "")
     history = f", history {demand.history}" if demand.optimizer else ""
     raise ImpastoError(
-        f"not enough {kind}: this run ({size}{history}) takes about {in_words(needed.total)} and "
-        f"{in_words(free)} are free; " + (" or ".join(offers) + " would fit" if offers else "no smaller size would fit")
+        f"not enough {kind}: this run ({size}{history}) takes about {format_bytes(needed.total)} and "
+        f"{format_bytes(free)} are free; {' or '.join(offers) or 'no smaller size'} would fit"
     )
 
 
@@ -189,18 +190,20 @@ def fitting(needed: MemoryEstimate, demand: Demand, free: int) -> list[str]:
     return offers
 
 
-def in_words(size: int) -> str:
-    """Return bytes as people say them."""
+def format_bytes(size: int) -> str:
+    """Write a number of bytes as GiB or MiB."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
-def _meminfo() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    values = {line.split(":")[0]: int(line.split()[1]) << 10 for line in lines if line.split()[1:]}
-    return values.get("MemAvailable")
+def format_need(needed: int, free: int | None, what: str = "") -> str:
+    """Write how many bytes are needed, and how many are free where that is known.
+
+    Args:
+        needed: bytes.
+        free: bytes; None is not known.
+        what: a clause on what needs them, as ", for 64x48 px".
+    """
+    return f"about {format_bytes(needed)} at most{what}" + ("" if free is None else f"; {format_bytes(free)} are free")
 
 
 def _cgroup(limit: Path, used: Path) -> int | None:

@@ -6,51 +6,40 @@ from functools import partial
 from impasto.engine.compile import memory
 from impasto.engine.compile.graph_spec import GraphSpec
 from impasto.engine.compile.memory import Demand, MemoryEstimate, Overhead
-from impasto.engine.compile.network import Network
 from impasto.engine.compile.sessions import OBJECTIVE, TARGETS, SessionSource
 from impasto.engine.device.placement import LoopPlacement
 from impasto.engine.inputs.pictures import Painting
 from impasto.engine.inputs.saved_style import SavedStyle
-from impasto.engine.runtime.providers import Provider
 from impasto.engine.settings import Settings
 
 
 class MemoryCheck:
-    """Weighs runs for one network on one provider.
+    """Weighs the runs of one network on one provider.
 
-    A style image counts at the size that it is to have; a saved style takes no memory.
+    A run is given by its spec, its settings and its style image, which counts at the size that it is to have; a saved
+    style takes no memory. `reserved` are bytes that other runs are about to take. Every method that is given a run
+    raises ImpastoError where an image of it is too small.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        provider: Provider,
-        threads: int,
-        source: SessionSource,
-        placement: LoopPlacement,
-        *,
-        enabled: bool,
-    ) -> None:
+    def __init__(self, source: SessionSource, placement: LoopPlacement, *, enabled: bool) -> None:
         """Take over what is the same for all runs.
 
         Args:
-            network: whose graphs.
-            provider: where they run.
-            threads: of the CPU; 0 is one per core.
             source: weighs graphs.
             placement: where optimisers run.
             enabled: False lets every run try.
         """
-        self._network, self._provider, self._threads = network, provider, threads
-        self._source, self._placement, self._enabled = source, placement, enabled
+        self._source, self._provider = source, source.provider
+        self._placement, self._enabled = placement, enabled
 
     def estimate(self, spec: GraphSpec, settings: Settings, painting: Painting) -> MemoryEstimate:
-        """Return what a run takes at its peak.
-
-        Raises:
-            ImpastoError: an image is too small.
-        """
-        return self._estimate(self._source, spec, settings, painting)
+        """Return what a run takes at its peak."""
+        needed = memory.estimate(self._source.memory(OBJECTIVE, spec), _demand(spec, settings), self._overhead)
+        if self._optimiser_is_elsewhere(settings):
+            needed = dataclasses.replace(needed, optimiser=0)
+        if isinstance(painting, SavedStyle) or painting.height * painting.width <= spec.height * spec.width:
+            return needed  # targets have no way back: they take less than an objective of the size
+        return self._with_style(needed, spec, painting)
 
     def free(self) -> int | None:
         """Return the bytes that are free where the provider computes; None where that, or what it takes, is unknown."""
@@ -60,7 +49,7 @@ class MemoryCheck:
         """Refuse a run that does not fit.
 
         Raises:
-            ImpastoError: it does not fit; or an image is too small.
+            ImpastoError: it does not fit.
         """
         free = self._known_free()
         if free is not None:
@@ -70,17 +59,7 @@ class MemoryCheck:
             memory.check(needed, _demand(spec, settings), free, narrower, kind=kind)
 
     def fits(self, spec: GraphSpec, settings: Settings, painting: Painting, reserved: int = 0) -> bool:
-        """Return whether a run fits next to those that have their memory already.
-
-        Args:
-            spec: of the run.
-            settings: of the run.
-            painting: its style image.
-            reserved: bytes that others are about to take.
-
-        Raises:
-            ImpastoError: an image is too small.
-        """
+        """Return whether a run fits next to those that have their memory already."""
         free = self._known_free()
         return free is None or self.estimate(spec, settings, painting).total + reserved <= free
 
@@ -94,16 +73,13 @@ class MemoryCheck:
             settings: of the run.
             painting: its style image.
             own_optimiser: whether the run brings an optimiser of its own, and not a place in a loop that is there.
-            reserved: bytes that others are about to take.
-
-        Raises:
-            ImpastoError: an image is too small.
+            reserved: as for all methods.
         """
         free = self._known_free()
         if free is None:
             return True
         needed = MemoryEstimate(0, 0, 0, 0, optimiser=self.of_optimiser(spec, settings) if own_optimiser else 0)
-        return self._with_style(self._source, needed, spec, painting).total + reserved <= free
+        return self._with_style(needed, spec, painting).total + reserved <= free
 
     def of_optimiser(self, spec: GraphSpec, settings: Settings) -> int:
         """Return the bytes of a run's optimiser; 0 where that is not in the memory that counts."""
@@ -112,24 +88,13 @@ class MemoryCheck:
     def places_that_fit(
         self, spec: GraphSpec, settings: Settings, painting: Painting, most: int, reserved: int = 0
     ) -> int:
-        """Return how many runs of a spec fit into an evaluation, at least 1 and at most as many as given.
-
-        Args:
-            spec: of one run.
-            settings: of the run.
-            painting: its style image.
-            most: runs at most.
-            reserved: bytes that others are about to take.
-
-        Raises:
-            ImpastoError: an image is too small.
-        """
-        free = self._known_free() if most > 1 else None
-        for places in range(most, 1, -1):
-            several = dataclasses.replace(spec, batch=places)
-            if free is None or self.estimate(several, settings, painting).total + reserved <= free:
-                return places
-        return 1
+        """Return how many such runs fit into one evaluation, at least 1 and at most `most`."""
+        fitting = (
+            places
+            for places in range(most, 1, -1)
+            if self.fits(dataclasses.replace(spec, batch=places), settings, painting, reserved)
+        )
+        return next(fitting, 1)
 
     def of_style(self, spec: GraphSpec) -> MemoryEstimate:
         """Return what the targets of a style image take at their peak.
@@ -155,26 +120,15 @@ class MemoryCheck:
         """Return float16 and what a run takes in it, if that is narrower than what the provider runs in."""
         if not self._provider.typed or self._provider.precision in ("fp16", "bf16"):
             return None
-        source = SessionSource(self._network, dataclasses.replace(self._provider, precision="fp16"), self._threads)
-        return "fp16", self._estimate(source, spec, settings, painting)
+        provider = dataclasses.replace(self._provider, precision="fp16")
+        source = SessionSource(self._source.network, provider, self._source.threads)
+        return "fp16", MemoryCheck(source, self._placement, enabled=True).estimate(spec, settings, painting)
 
-    def _estimate(
-        self, source: SessionSource, spec: GraphSpec, settings: Settings, painting: Painting
-    ) -> MemoryEstimate:
-        needed = memory.estimate(source.memory(OBJECTIVE, spec), _demand(spec, settings), self._overhead)
-        if self._optimiser_is_elsewhere(settings):
-            needed = dataclasses.replace(needed, optimiser=0)
-        if isinstance(painting, SavedStyle) or painting.height * painting.width <= spec.height * spec.width:
-            return needed  # targets have no way back: they take less than an objective of the size
-        return self._with_style(source, needed, spec, painting)
-
-    def _with_style(
-        self, source: SessionSource, needed: MemoryEstimate, spec: GraphSpec, painting: Painting
-    ) -> MemoryEstimate:
+    def _with_style(self, needed: MemoryEstimate, spec: GraphSpec, painting: Painting) -> MemoryEstimate:
         if isinstance(painting, SavedStyle) or not spec.style_taps:
             return needed
-        style = GraphSpec((), spec.style_taps, painting.height, painting.width, spec.pool, spec.seamless)
-        return memory.with_style(needed, source.memory(TARGETS, style), self._overhead)
+        targets = self._source.memory(TARGETS, spec.style_targets(painting.height, painting.width))
+        return memory.with_style(needed, targets, self._overhead)
 
     def _optimiser_is_elsewhere(self, settings: Settings) -> bool:
         """Return whether a run's optimiser is in another memory than its evaluations."""

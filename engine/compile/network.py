@@ -4,7 +4,6 @@ Differs from Gatys et al.: where VGG-19 is not installed, "auto" takes vgg19-sli
 """
 
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +29,8 @@ class Network:
         path: its file.
         choice: what "auto" took and how to get the other, in one sentence; "" where the network was named.
         facts: what is known without the graph.
+        sha256: the hash of the file.
+        metadata: what the file says of itself: preprocessing, licence, attribution.
     """
 
     def __init__(self, path: Path, choice: str = "") -> None:
@@ -44,16 +45,7 @@ class Network:
         self._stamp = stamp(path)
         known = recall(path)
         self.facts = known if known is not None else self._learned()
-
-    @property
-    def sha256(self) -> str:
-        """The hash of the file."""
-        return self.facts.sha256
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        """What the file says of itself: preprocessing, licence, attribution."""
-        return self.facts.metadata
+        self.sha256, self.metadata = self.facts.sha256, self.facts.metadata
 
     def misfit(self, pool: str) -> str:
         """Return what there is to say of a pooling that the network was not distilled with; "" where there is nothing.

@@ -1,7 +1,7 @@
 """A network normalised over the user's pictures, see `impasto.export.normalisation`."""
 
+import itertools
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,9 @@ import onnx_ir as ir
 from impasto.engine import images
 from impasto.engine.compile.network import load_network
 from impasto.engine.runtime import cpu_info
-from impasto.engine.runtime.graph import Graph
 from impasto.engine.runtime.lowering import lower
 from impasto.engine.runtime.providers import Provider, choose
-from impasto.engine.runtime.session import Session
+from impasto.engine.runtime.session import Graph, Session
 from impasto.export.normalisation import normalise
 from impasto.export.serialised import whole
 from impasto.export.tap_graph import available_taps, set_pooling, tap_graph
@@ -62,7 +61,7 @@ def normalise_network(
     copy = network.model.clone()
     set_pooling(copy, pool)
     silent = normalise(copy, mean_activations(copy, files, provider=provider, threads=threads))
-    copy.metadata_props["normalised"] = _conditions(len(files), pool, provider)
+    copy.metadata_props["normalised"] = conditions(len(files), pool, provider)
     copy.metadata_props["normalised_from"] = network.sha256
     with atomic_file(target, durable=True) as part:
         ir.save(copy, part)
@@ -83,49 +82,31 @@ def mean_activations(
     Raises:
         ImpastoError: a picture cannot be read or is too small, or the model does not run on the provider.
     """
-    runner = _Features(model, provider or choose("cpu", "fp32"), threads)
-    sums: dict[str, Any] = dict.fromkeys(runner.taps, 0.0)
-    counts = dict.fromkeys(runner.taps, 0)
-    with closing(runner):
-        for file in files:
-            picture = images.read_image(file)
-            images.require_min_side(picture, SMALLEST_SIDE_PX, "image")
-            longest = min(LONG_SIDE_PX, max(picture.height, picture.width))
-            picture = picture.resized(*images.fit_long_side(picture.height, picture.width, longest))
-            for tap, value in runner(images.to_nchw(picture.pixels)).items():
-                sums[tap] = sums[tap] + value.sum((0, 2, 3), dtype=np.float64)
-                counts[tap] += value.shape[2] * value.shape[3]
-    return {tap: np.asarray(sums[tap]) / counts[tap] for tap in runner.taps}
+    provider = provider or choose("cpu", "fp32")
+    provider = provider.uncaptured() or provider  # a size may come once
+    taps = available_taps(model)
+    sums: dict[str, Any] = dict.fromkeys(taps, 0.0)
+    counts = dict.fromkeys(taps, 0)
+    for (height, width), pictures in itertools.groupby(map(_read, files), lambda picture: picture.pixels.shape[:2]):
+        graph = lower(tap_graph(model, taps, batch=1, height=height, width=width), provider)
+        with Session(Graph(whole(graph)), provider, threads) as session:
+            for picture in pictures:
+                session.set(IMAGE, images.to_nchw(picture.pixels))
+                values = session.run()
+                for tap in taps:
+                    sums[tap] = sums[tap] + values[tap].sum((0, 2, 3), dtype=np.float64)
+                    counts[tap] += values[tap].shape[2] * values[tap].shape[3]
+    return {tap: sums[tap] / counts[tap] for tap in taps}
 
 
-class _Features:
-    """All taps of a model as a function of an image, float32 [1, 3, H, W], 0..1; one session, of the latest size."""
-
-    def __init__(self, model: ir.Model, provider: Provider, threads: int) -> None:
-        self.taps = available_taps(model)
-        self._model, self._threads = model, threads
-        self._provider = provider.uncaptured() or provider  # a size may come once
-        self._opened: tuple[tuple[int, ...], Session] | None = None
-
-    def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the taps' values, valid until the next call."""
-        if self._opened is None or self._opened[0] != image.shape:
-            self.close()
-            height, width = image.shape[2:]
-            graph = lower(tap_graph(self._model, self.taps, batch=1, height=height, width=width), self._provider)
-            self._opened = image.shape, Session(Graph(whole(graph)), self._provider, self._threads)
-        session = self._opened[1]
-        session.set(IMAGE, image)
-        values = session.run()
-        return {tap: values[tap] for tap in self.taps}
-
-    def close(self) -> None:
-        if self._opened is not None:
-            self._opened[1].close()
-        self._opened = None
+def _read(file: Path) -> images.Picture:
+    """Return a picture that is large enough for the network, at no more than `LONG_SIDE_PX`."""
+    picture = images.read_image(file)
+    images.require_min_side(picture, SMALLEST_SIDE_PX, "image")
+    return picture.within(LONG_SIDE_PX)
 
 
-def _conditions(count: int, pool: str, provider: Provider) -> str:
+def conditions(count: int, pool: str, provider: Provider) -> str:
     """Say what the means are of; float32 goes without saying."""
     narrow = "" if provider.precision == "fp32" else f", in {provider.precision}"
     return f"mean activation 1 over {count} pictures, {pool} pooling{narrow}"

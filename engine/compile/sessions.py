@@ -1,24 +1,24 @@
-"""Sessions by form: from the graphs that earlier runs left, or newly built and left for the next run."""
+"""Sessions by spec: from the graphs that earlier runs left, or newly built and left for the next run."""
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto.engine.cache import graphs, memory_needs
+from impasto.engine.cache import graphs
 from impasto.engine.cache.store import enabled, ignore_errors, key_of
+from impasto.engine.cache.stores import MEMORY_NEEDS
 from impasto.engine.compile.graph_spec import GraphSpec
 from impasto.engine.compile.network import Network
 from impasto.engine.runtime import cpu_info, lowering
-from impasto.engine.runtime.graph import Graph
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.runtime.providers.provider import CPU_ORT_NAME
-from impasto.engine.runtime.session import Session
+from impasto.engine.runtime.session import Graph, Session
 from impasto.export import shared_weights
 from impasto.export.graph_memory import GraphMemory, graph_memory
 from impasto.export.terms import Term
@@ -32,12 +32,8 @@ _FORMAT = 2  # of what is kept
 _OPTIMISED = "graph.onnx"
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A session, and the terms of its graph in the order of their columns; a targets graph has none."""
-
-    session: Session
-    terms: tuple[Term, ...]
+Opened = tuple[Session, tuple[Term, ...]]
+"""A session, and the terms of its graph in the order of their columns; a targets graph has none."""
 
 
 class SessionSource:
@@ -45,82 +41,84 @@ class SessionSource:
 
     The CPU's graphs are kept as ONNX Runtime optimised them, which depends on the processor; those of other providers
     as they were built. A network in several files is never kept: its hash does not stand for all of it.
+
+    Attributes:
+        network: whose graphs.
+        provider: where they run.
+        threads: of the CPU; 0 is one per core.
     """
 
     def __init__(self, network: Network, provider: Provider, threads: int) -> None:
         """Take over what is the same for all sessions; nothing is opened yet."""
-        self._network = network
-        self._provider = provider
+        self.network, self.provider, self.threads = network, provider, threads
         # What runs once gains nothing from a captured graph, and while a GPU captures no other thread may allocate.
         self._once = provider.uncaptured() or provider
-        self._threads = threads
         self._keeps = enabled() and network.facts.whole
         self._keeps_optimised = provider.ort_name == CPU_ORT_NAME and bool(cpu_info.flags())
         self._surroundings = _surroundings(provider) if self._keeps else ()
-        self._lowered: tuple[GraphSpec, ir.Model, tuple[Term, ...]] | None = (
-            None  # an objective that was weighed, not opened
-        )
+        # an objective that was weighed, not opened
+        self._lowered: tuple[GraphSpec, ir.Model, tuple[Term, ...]] | None = None
         self._weighed: dict[tuple[str, GraphSpec], GraphMemory] = {}
         self._waiting: list[Callable[[], None]] = []
         self._keeper: ThreadPoolExecutor | None = None
 
-    def open(self, kind: str, form: GraphSpec) -> Opened:
+    def open(self, kind: str, spec: GraphSpec) -> Opened:
         """Return a session.
 
         Args:
             kind: `OBJECTIVE`, loss terms and image gradient; or `TARGETS`, an image's features and Gram matrices.
-            form: of the graph.
+            spec: of the graph.
 
         Raises:
             ImpastoError: the image is too small, or the session does not run on the provider.
         """
-        key = self.key(kind, form)
-        provider = self._provider if kind == OBJECTIVE else self._once
+        key = self.key(kind, spec)
+        provider = self.provider if kind == OBJECTIVE else self._once
         kept = self._reopened(key, provider) if key else None
         if kept is not None:
             return kept
-        return self._built(key, provider, *self._take_lowered(kind, form))
+        return self._built(key, provider, *self._take_lowered(kind, spec))
 
-    def memory(self, kind: str, form: GraphSpec) -> GraphMemory:
+    def memory(self, kind: str, spec: GraphSpec) -> GraphMemory:
         """Return what a graph takes; it is built where no earlier run has looked.
 
         Args:
             kind: as for `open`.
-            form: likewise.
+            spec: likewise.
 
         Raises:
             ImpastoError: the image is too small.
         """
-        if (kind, form) not in self._weighed:
-            self._weighed[kind, form] = self._memory(kind, form)
-        return self._weighed[kind, form]
+        if (kind, spec) not in self._weighed:
+            self._weighed[kind, spec] = self._memory(kind, spec)
+        return self._weighed[kind, spec]
 
-    def _memory(self, kind: str, form: GraphSpec) -> GraphMemory:
-        key = self.key(f"memory of {kind}", form)
-        kept = memory_needs.find(key) if key else None
+    def _memory(self, kind: str, spec: GraphSpec) -> GraphMemory:
+        key = self.key(f"memory of {kind}", spec)
+        kept = MEMORY_NEEDS.find(key, lambda entry: GraphMemory(**json.loads(entry.read_bytes()))) if key else None
         if kept is not None:
             return kept
-        model, terms = self._take_lowered(kind, form)
+        model, terms = self._take_lowered(kind, spec)
         found = graph_memory(model)
         if kind == OBJECTIVE:
-            self._lowered = form, model, terms
+            self._lowered = spec, model, terms
         if key:
-            self.later(partial(memory_needs.put, key, found))
+            self.later(partial(MEMORY_NEEDS.put_json, key, dataclasses.asdict(found)))
         return found
 
-    def _take_lowered(self, kind: str, form: GraphSpec) -> "tuple[ir.Model, tuple[Term, ...]]":
+    def _take_lowered(self, kind: str, spec: GraphSpec) -> "tuple[ir.Model, tuple[Term, ...]]":
         """Return a graph as the provider wants it: the one that was weighed, if it is that one."""
         kept, self._lowered = self._lowered, None
-        if kind == OBJECTIVE and kept is not None and kept[0] == form:
+        if kind == OBJECTIVE and kept is not None and kept[0] == spec:
             return kept[1:]
-        model, terms = _build(self._network, kind, form)
-        return lowering.lower(model, self._provider), terms
+        model, terms = _build(self.network, kind, spec)
+        return lowering.lower(model, self.provider), terms
 
-    def key(self, kind: str, form: GraphSpec) -> str | None:
+    def key(self, kind: str, spec: GraphSpec) -> str | None:
         """Return a name for all that a graph depends on; None where nothing is kept."""
         if not self._keeps:
             return None
-        return key_of(kind, dataclasses.asdict(form), self._network.sha256, self._surroundings)
+        return key_of(kind, dataclasses.asdict(spec), self.network.sha256, self._surroundings)
 
     def later(self, task: Callable[[], None]) -> None:
         """Take on a task that keeps something for the next run; `keep` starts it."""
@@ -142,14 +140,14 @@ class SessionSource:
 
     def _reopened(self, key: str, provider: Provider) -> Opened | None:
         """Return a session of a kept graph; None where there is none that opens."""
-        kept, opened = graphs.find(key), None
+        kept = graphs.find(key)
         if kept is not None:
             path, terms = kept
             with ignore_errors(f"open the graph {key}"):
                 optimised = self._keeps_optimised
                 graph = Graph(path if optimised else shared_weights.join(path), optimised=optimised)
-                opened = Opened(Session(graph, provider, self._threads), terms)
-        return opened
+                return Session(graph, provider, self.threads), terms
+        return None
 
     def _built(self, key: str | None, provider: Provider, model: "ir.Model", terms: tuple[Term, ...]) -> Opened:
         """Return a session of a new graph, and keep that graph."""
@@ -163,7 +161,7 @@ class SessionSource:
         elif key:
             content = serialised.whole(model) if graph.weights else graph.content
             self.later(partial(graphs.put, key, content, terms))
-        return Opened(session or Session(graph, provider, self._threads), terms)
+        return session or Session(graph, provider, self.threads), terms
 
     def _written(self, key: str, graph: Graph, terms: tuple[Term, ...]) -> Session | None:
         """Return a session whose optimised graph is being kept; None where that fails, as on a full disk."""
@@ -172,7 +170,7 @@ class SessionSource:
             return None
         session = None
         with ignore_errors(f"write the graph {key}"):
-            session = Session(graph, self._provider, self._threads, keep=folder / _OPTIMISED)
+            session = Session(graph, self.provider, self.threads, keep=folder / _OPTIMISED)
         self.later(partial(_put_and_remove, key, folder, terms, whole=session is not None))
         return session
 
@@ -186,11 +184,11 @@ def _put_and_remove(key: str, folder: Path, terms: tuple[Term, ...], *, whole: b
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _build(network: Network, kind: str, form: GraphSpec) -> tuple["ir.Model", tuple[Term, ...]]:
+def _build(network: Network, kind: str, spec: GraphSpec) -> tuple["ir.Model", tuple[Term, ...]]:
     """Return a new graph."""
     from impasto.export.objective import build_objective, build_targets
 
-    values = dataclasses.asdict(form)
+    values = dataclasses.asdict(spec)
     if kind == OBJECTIVE:
         objective = build_objective(network.model, **values)
         return objective.model, objective.terms
@@ -199,7 +197,7 @@ def _build(network: Network, kind: str, form: GraphSpec) -> tuple["ir.Model", tu
 
 
 def _surroundings(provider: Provider) -> tuple[object, ...]:
-    """Return what graphs depend on besides network and form: code, versions, provider and processor."""
+    """Return what graphs depend on besides network and spec: code, versions, provider and processor."""
     here = Path(__file__)
     sources = [here, Path(lowering.__file__), *sorted(Path(shared_weights.__file__).parent.rglob("*.py"))]
     return (

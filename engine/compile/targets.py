@@ -13,61 +13,43 @@ from impasto.engine.compile.graph_spec import GraphSpec
 from impasto.engine.compile.sessions import TARGETS, SessionSource
 from impasto.engine.images import Picture
 from impasto.engine.inputs.pictures import as_vector
-from impasto.engine.runtime.session import Session
 from impasto.export.terms import IMAGE
 
 Targets = dict[str, np.ndarray]
 
 
-class TargetSource:
-    """Computes features and Gram matrices, or finds those of the same pixels."""
+def prepare_targets(source: SessionSource, spec: GraphSpec, picture: Picture) -> Callable[[], Targets]:
+    """Return what gives the targets of one picture, once, by the names of the objective's inputs.
 
-    def __init__(self, sessions: SessionSource, threads: int) -> None:
-        """Take over what is the same for all pictures; the number of threads may decide the last bits."""
-        self._sessions = sessions
-        self._threads = threads or os.cpu_count() or 1
+    They are those of an earlier run with the same pixels; or the graph is compiled now, and run when it is called.
 
-    def prepare(
-        self,
-        picture: Picture,
-        content_taps: tuple[str, ...],
-        style_taps: tuple[str, ...],
-        *,
-        pool: str,
-        seamless: bool = False,
-    ) -> Callable[[], Targets]:
-        """Return what gives the targets of one picture, once, by the names of the objective's inputs.
+    Args:
+        source: of the session.
+        spec: of the graph, from `GraphSpec.content_targets` or `style_targets`.
+        picture: at the size that it is to have.
+    """
+    if not spec.content_taps and not spec.style_taps:
+        return dict
+    key = _key(source, spec, picture)
+    found = targets.find(key) if key else None
+    if found is not None:
+        return partial(dict, found)
+    opened, _ = source.open(TARGETS, spec)
 
-        Graphs are compiled now, and run when it is called.
-
-        Args:
-            picture: at the size that it is to have.
-            content_taps: whose features are wanted.
-            style_taps: whose Gram matrices are wanted.
-            pool: as in `GraphSpec`.
-            seamless: likewise.
-        """
-        if not content_taps and not style_taps:
-            return dict
-        form = GraphSpec(content_taps, style_taps, picture.height, picture.width, pool, seamless)
-        key = self._key(form, picture)
-        found = targets.find(key) if key else None
-        if found is not None:
-            return partial(dict, found)
-        return partial(self._compute, self._sessions.open(TARGETS, form).session, picture, key)
-
-    def _compute(self, opened: Session, picture: Picture, key: str | None) -> Targets:
-        """Run a session and close it."""
+    def compute() -> Targets:
         with opened as session:
             session.set(IMAGE, as_vector(picture.pixels).reshape(session.inputs[IMAGE].shape))
-            found = dict(session.run())
+            computed = dict(session.run())
         if key:
-            self._sessions.later(partial(targets.put, key, found))
-        return found
+            source.later(partial(targets.put, key, computed))
+        return computed
 
-    def _key(self, form: GraphSpec, picture: Picture) -> str | None:
-        graph = self._sessions.key(TARGETS, form)
-        if graph is None:
-            return None
-        pixels = hashlib.sha256(np.ascontiguousarray(picture.pixels).data).hexdigest()
-        return key_of(graph, pixels, self._threads)
+    return compute
+
+
+def _key(source: SessionSource, spec: GraphSpec, picture: Picture) -> str | None:
+    graph = source.key(TARGETS, spec)
+    if graph is None:
+        return None
+    pixels = hashlib.sha256(np.ascontiguousarray(picture.pixels).data).hexdigest()
+    return key_of(graph, pixels, source.threads or os.cpu_count() or 1)  # which may decide the last bits

@@ -149,25 +149,23 @@ def names_of_defaults(paths: Sequence[Path]) -> str:
 
 
 def _figure_1(content: Path | None, style: Path | None, settings: dict[str, Any]) -> Figure:
-    rows: list[str] = []
-    originals: list[Path] = []
+    rows: dict[str, Path] = {}  # titles and originals
     cells: list[Cell] = []
     if content is not None:
-        rows.append("Content\nreconstructions")
-        originals.append(content)
+        rows["Content\nreconstructions"] = content
         for column, tap in enumerate(STYLE_TAPS):
             description = f"{content.name} reconstructed from its features at {tap}"
             chosen = content_reconstruction([tap], **settings)
             cells.append(Cell(f"content-{tap}", 0, column, tap, description, content, None, chosen))
     if style is not None:
         row = len(rows)
-        rows.append("Style\nreconstructions")
-        originals.append(style)
+        rows["Style\nreconstructions"] = style
         for column, taps in enumerate(NESTED):
             description = f"A texture with the Gram matrices of {style.name} at {_set(taps)}"
             chosen = style_reconstruction(taps, **settings)
             cells.append(Cell(f"style-{taps[-1]}", row, column, _set(taps), description, None, style, chosen))
-    return Figure(1, "Content and style reconstructions", tuple(rows), (), tuple(originals), False, tuple(cells))
+    title = "Content and style reconstructions"
+    return Figure(1, title, tuple(rows), (), tuple(rows.values()), False, tuple(cells))
 
 
 def _figure_2(content: Path, styles: Sequence[Path], ratio: float, settings: dict[str, Any]) -> Figure:

@@ -1,7 +1,6 @@
 """The figure as a page that needs no other file: its cells, and each of them against its original with its losses."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from impasto.engine.figures.courses import Courses
@@ -11,7 +10,8 @@ from impasto.engine.figures.sheet import note
 from impasto.engine.images import data_url, read_image
 from impasto.engine.watch.report import losses, surroundings
 from impasto.engine.watch.report.charts import Chart
-from impasto.engine.watch.report.page import Input, as_table, render
+from impasto.engine.watch.report.page import Input, render
+from impasto.engine.watch.text import as_table
 
 AFTER = "After Gatys, Ecker and Bethge, A Neural Algorithm of Artistic Style, arXiv:1508.06576."
 MOST_PX = 1024  # longer sides of cells are reduced in the table
@@ -47,7 +47,7 @@ def page_of(figure: Figure, record: Record, courses: Courses, command: str) -> s
         inputs=list(inputs.values()),
         originals=[path and inputs[path] for path in figure.originals] if any(figure.originals) else [],
         cells=cells,
-        layout=_layout(figure, [cell.entry["width"] for cell in cells.values()]),
+        widths_px=_widths_px(figure, [cell.entry["width"] for cell in cells.values()]),
         command=command,
         tables={"Figure": facts, **surroundings()},
     )
@@ -78,20 +78,11 @@ class _Finished:
         return losses.charts(f"{self.id}-", points, marks, list(self.entry["terms"])) if points else []
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Widths of the table of cells, px."""
-
-    titles_px: int
-    least_px: int
-    most_px: int
-
-
-def _layout(figure: Figure, widths_px: list[int]) -> _Layout:
-    """Return the widths for equal columns; 0 for titles where the rows have none."""
+def _widths_px(figure: Figure, cells_px: list[int]) -> dict[str, int]:
+    """Return the widths of titles, 0 where the rows have none, and of the table of equal columns, least and most."""
     count = max(cell.column for cell in figure.cells) + 1 + any(figure.originals)
-    widest_px = min(MOST_PX, max(widths_px, default=0))
+    widest_px = min(MOST_PX, max(cells_px, default=0))
     titles_px = TITLE_PX if any(figure.rows) else 0
     least_px = count * min(max(widest_px, LEAST_COLUMN_PX), COLUMN_PX)
     most_px = count * min(max(widest_px, COLUMN_PX), MOST_PX)
-    return _Layout(titles_px, titles_px + least_px, titles_px + most_px)
+    return {"titles": titles_px, "least": titles_px + least_px, "most": titles_px + most_px}

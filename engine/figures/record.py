@@ -6,7 +6,7 @@ moment.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -21,26 +21,27 @@ from impasto.models.errors import ImpastoError
 FILE_NAME = "figure.json"
 ASKED, CELLS = "asked", "cells"
 
-_OF_AN_ENTRY: Mapping[str, type | tuple[type, ...]] = {
-    "file": str,
-    "sha256": str,
-    "row": int,
-    "column": int,
-    "description": str,
-    "width": int,
-    "height": int,
-    "loss": Real,
-    "terms": dict,
-    "initial_terms": dict,
-    "content_loss": (Real, type(None)),
-    "style_loss": (Real, type(None)),
-    "iterations": int,
-    "evaluations": int,
-    "outcome": str,
-    "precision": str,
-    "seconds": Real,
-    "settings": dict,
+_Source = Callable[[Cell, Result], Any]
+
+_ENTRY: Mapping[str, tuple[type | tuple[type, ...], _Source]] = {
+    "row": (int, lambda cell, result: cell.row),
+    "column": (int, lambda cell, result: cell.column),
+    "description": (str, lambda cell, result: cell.description),
+    "width": (int, lambda cell, result: result.picture.width),
+    "height": (int, lambda cell, result: result.picture.height),
+    "loss": (Real, lambda cell, result: result.loss),
+    "terms": (dict, lambda cell, result: dict(result.terms)),
+    "initial_terms": (dict, lambda cell, result: dict(result.initial_terms)),
+    "content_loss": ((Real, type(None)), lambda cell, result: _unweighted("content", result)),
+    "style_loss": ((Real, type(None)), lambda cell, result: _unweighted("style", result)),
+    "iterations": (int, lambda cell, result: result.iterations),
+    "evaluations": (int, lambda cell, result: result.evaluations),
+    "outcome": (str, lambda cell, result: result.outcome),
+    "precision": (str, lambda cell, result: result.provenance["precision"]),
+    "seconds": (Real, lambda cell, result: result.seconds),
+    "settings": (dict, lambda cell, result: result.settings.as_dict()),
 }
+"""The values of a cell's entry, next to its image's name and hash: the type of each, and where it is from."""
 
 
 class Record:
@@ -86,36 +87,18 @@ class Record:
         """
         path = self.image(cell)
         result.save(path)
-        self.cells[cell.name] = {
-            "file": path.name,
-            "sha256": sha256_of(path),
-            "row": cell.row,
-            "column": cell.column,
-            "description": cell.description,
-            "width": result.picture.width,
-            "height": result.picture.height,
-            "loss": result.loss,
-            "terms": dict(result.terms),
-            "initial_terms": dict(result.initial_terms),
-            "content_loss": _unweighted("content", result),
-            "style_loss": _unweighted("style", result),
-            "iterations": result.iterations,
-            "evaluations": result.evaluations,
-            "outcome": result.outcome,
-            "precision": result.provenance["precision"],
-            "seconds": result.seconds,
-            "settings": result.settings.as_dict(),
-        }
+        values = {name: source(cell, result) for name, (_, source) in _ENTRY.items()}
+        self.cells[cell.name] = {"file": path.name, "sha256": sha256_of(path), **values}
         self._write()
 
     def _is_whole(self, name: str, entry: Any) -> bool:
         """Return whether an earlier start's entry is one, and its image the one that it was written for."""
         if name not in self.asked["settings"] or not isinstance(entry, dict):
             return False
-        if not all(isinstance(entry.get(key, ...), kind) for key, kind in _OF_AN_ENTRY.items()):
+        if not all(isinstance(entry.get(key, ...), kind) for key, (kind, _) in _ENTRY.items()):
             return False
         path = self._folder / f"{name}.png"
-        return entry["file"] == path.name and path.is_file() and sha256_of(path) == entry["sha256"]
+        return entry.get("file") == path.name and path.is_file() and sha256_of(path) == entry.get("sha256")
 
     def _kept(self, path: Path) -> dict[str, Any]:
         """Return what an earlier start wrote of its cells.

@@ -7,7 +7,7 @@ import numpy as np
 
 from impasto.engine.figures.figure import Figure
 from impasto.engine.figures.record import Record
-from impasto.engine.images import Picture, fit_long_side, read_image, write_image
+from impasto.engine.images import read_image, write_image
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
 
 LEAST_PX = 800
@@ -56,5 +56,4 @@ def note(figure: Figure, record: Record) -> str:
 
 
 def _fitted(path: Path, long_side_px: int) -> np.ndarray:
-    picture: Picture = read_image(path)
-    return picture.resized(*fit_long_side(picture.height, picture.width, long_side_px)).pixels
+    return read_image(path).scaled(long_side_px).pixels

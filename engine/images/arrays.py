@@ -64,14 +64,12 @@ def _floats(array: AnyArray, name: str, white: float) -> FloatArray:
     if not np.isfinite([low, high]).all():  # NaN is its own minimum
         raise ImageError(f"cannot use {name} as an image: it holds NaN or infinity")
     if low < -white or high > 2 * white:
-        raise _off_scale(name, low, high, white, "divide it by 255" if white == 1 else "check what it holds")
-    if white == FILE_SCALE and 0 < high <= 1:
-        raise _off_scale(name, low, high, white, "multiply it by 255")
-    return np.divide(array, white, dtype=np.float32, casting="unsafe")
-
-
-def _off_scale(name: str, low: float, high: float, white: float, hint: str) -> ImageError:
-    return ImageError(
+        hint = "divide it by 255" if white == 1 else "check what it holds"
+    elif white == FILE_SCALE and 0 < high <= 1:
+        hint = "multiply it by 255"
+    else:
+        return np.divide(array, white, dtype=np.float32, casting="unsafe")
+    raise ImageError(
         f"cannot use {name} as an image: its values run from {low:g} to {high:g}, "
         f"but floats are 0..{white:g} here; {hint}"
     )

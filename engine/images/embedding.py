@@ -5,7 +5,7 @@ import base64
 import numpy as np
 from PIL import Image
 
-from impasto.engine.images.picture import Picture, fit_long_side
+from impasto.engine.images.picture import Picture
 from impasto.engine.images.png import encode_png
 from impasto.engine.images.samples import ByteArray, FloatArray
 from impasto.engine.images.writing import encode_jpeg, quantise
@@ -18,8 +18,7 @@ def data_url(picture: Picture, most_px: int) -> str:
         picture: of any size.
         most_px: its longer side is reduced to this many pixels, where it is longer.
     """
-    long_side_px = min(max(picture.height, picture.width), most_px)
-    shown = picture.resized(*fit_long_side(picture.height, picture.width, long_side_px))
+    shown = picture.within(most_px)
     if shown.alpha is None:
         kind, file = "jpeg", encode_jpeg(quantise(shown.pixels, 8), None)
     else:

@@ -19,14 +19,14 @@ from impasto.engine.images.limits import own_limit_only
 KEYWORD = "impasto"
 
 
-def as_text(metadata: Mapping[str, Any]) -> str:
+def as_json(metadata: Mapping[str, Any]) -> str:
     """Return metadata as one line of ASCII JSON."""
     return json.dumps(metadata, allow_nan=False)
 
 
 def as_description(metadata: Mapping[str, Any]) -> str:
     """Return metadata as an image description."""
-    return f"{KEYWORD} {as_text(metadata)}"
+    return f"{KEYWORD} {as_json(metadata)}"
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -44,30 +44,18 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         with path.open("rb") as stream, own_limit_only():
             image = open_image(stream, path)
             if isinstance(image, PngImageFile):
-                text = image.info.get(KEYWORD)
+                text = image.info.get(KEYWORD, "")
             else:
-                text = _after_keyword(image.getexif().get(ExifTags.Base.ImageDescription))
+                keyword, _, text = str(image.getexif().get(ExifTags.Base.ImageDescription)).partition(" ")
+                text = text if keyword == KEYWORD else ""
     except Exception as error:  # a plug-in may raise anything on broken data
         raise broken(path, error) from error
-    metadata = _parse(text)
-    if metadata is None:
+    try:
+        metadata = json.loads(text)
+    except (TypeError, ValueError):
+        metadata = None
+    if not isinstance(metadata, dict):
         raise ImageError(
             f"{path} holds no settings: impasto did not write it, or they were lost when it was edited or converted"
         )
     return metadata
-
-
-def _after_keyword(description: object) -> str | None:
-    if isinstance(description, str) and description.startswith(f"{KEYWORD} "):
-        return description.removeprefix(f"{KEYWORD} ")
-    return None
-
-
-def _parse(text: object) -> dict[str, Any] | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        metadata = json.loads(text)
-    except ValueError:
-        return None
-    return metadata if isinstance(metadata, dict) else None

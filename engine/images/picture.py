@@ -51,6 +51,14 @@ class Picture:
         pixels[visible] = np.clip(weighted[visible] / weights[visible, None], 0, 1)
         return Picture(pixels, np.clip(weights, 0, 1), self.name)
 
+    def scaled(self, long_side_px: int) -> "Picture":
+        """Return the picture with that longer side and its own aspect ratio; 0 keeps its size."""
+        return self.resized(*fit_long_side(self.height, self.width, long_side_px))
+
+    def within(self, most_px: int) -> "Picture":
+        """Return the picture; reduced, with its own aspect ratio, where its longer side is longer than that."""
+        return self.scaled(min(max(self.height, self.width), most_px))
+
 
 def require_min_side(picture: Picture, min_side_px: int, what: str) -> None:
     """Refuse a picture that is too small.

@@ -55,7 +55,12 @@ def read_image(source: Source) -> Picture:
     path = Path(source)
     if is_npy(read_head(path)):
         return picture_from_npy(path)
-    return _picture(_decode_file(path), path.name)
+    try:
+        with path.open("rb") as stream, own_limit_only():
+            samples = _decode(stream, path)
+    except Exception as error:  # a plug-in may raise anything on broken data
+        raise broken(path, error) from error
+    return _picture(samples, path.name)
 
 
 def _picture(samples: Samples, name: str) -> Picture:
@@ -63,27 +68,8 @@ def _picture(samples: Samples, name: str) -> Picture:
     return Picture(np.ascontiguousarray(to_srgb(samples)), alpha, name)
 
 
-def _decode_file(path: Path) -> Samples:
-    """Return the samples of an image file's first frame, the right way up.
-
-    Raises:
-        ImageError: not an image, too many pixels, or it does not decode.
-    """
-    try:
-        with path.open("rb") as stream, own_limit_only():
-            return _decode(stream, path)
-    except Exception as error:  # a plug-in may raise anything on broken data
-        raise broken(path, error) from error
-
-
 def _decode_pillow(image: Image.Image, name: str) -> Samples:
-    """Return the samples of a PIL image, the right way up; it is loaded and otherwise left as it is.
-
-    Pillow's images hold 16 bits for grey only; give a path to read 16-bit colour in full.
-
-    Raises:
-        ImageError: too many pixels, or it does not decode.
-    """
+    """Return the samples of a PIL image, the right way up; it is loaded and otherwise left as it is."""
     check_pixels(name, *image.size)
     try:
         with own_limit_only():
@@ -94,6 +80,7 @@ def _decode_pillow(image: Image.Image, name: str) -> Samples:
 
 
 def _decode(stream: BinaryIO, path: Path) -> Samples:
+    """Return the samples of an image file's first frame, the right way up."""
     image = open_image(stream, path)
     check_pixels(str(path), *image.size)
     deep = is_deep(image)

@@ -1,5 +1,6 @@
 """What an image file stores, before its colours are understood."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -103,14 +104,17 @@ def _numbers(array: AnyArray) -> AnyArray:
     raise ValueError(f"grey values from {low:g} to {high:g}; in 32 bits, whole numbers in 0..65535 or floats in 0..1")
 
 
+_UPRIGHT: Mapping[int, Callable[[AnyArray], AnyArray]] = {
+    2: np.fliplr,
+    3: lambda array: np.rot90(array, 2),
+    4: np.flipud,
+    5: lambda array: array.swapaxes(0, 1),
+    6: lambda array: np.rot90(array, -1),
+    7: lambda array: np.rot90(array, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+"""What turns an image the right way up, by its EXIF orientation."""
+
+
 def _orient(array: AnyArray, orientation: int) -> AnyArray:
-    if not 1 <= orientation <= 8:
-        return array
-    if orientation > 4:
-        array = array.swapaxes(0, 1)
-    turn = (orientation - 1) % 4
-    rows, columns = (
-        slice(None, None, -1 if turn in (2, 3) else 1),
-        slice(None, None, -1 if turn in (1, 2) else 1),
-    )
-    return array[rows, columns]
+    return _UPRIGHT[orientation](array) if orientation in _UPRIGHT else array

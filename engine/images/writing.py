@@ -10,7 +10,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from impasto.engine.images.arrays import FILE_SCALE
 from impasto.engine.images.errors import ImageError
-from impasto.engine.images.metadata import KEYWORD, as_description, as_text
+from impasto.engine.images.metadata import KEYWORD, as_description, as_json
 from impasto.engine.images.png import encode_png
 from impasto.engine.images.samples import AnyArray, FloatArray
 from impasto.engine.images.tiff import encode_tiff
@@ -129,7 +129,7 @@ def quantise(values: FloatArray, bits: int) -> AnyArray:
 
 
 def _encode_png(samples: AnyArray, metadata: Metadata | None) -> bytes:
-    return encode_png(samples, None if metadata is None else (KEYWORD, as_text(metadata)))
+    return encode_png(samples, None if metadata is None else (KEYWORD, as_json(metadata)))
 
 
 def _encode_tiff(samples: AnyArray, metadata: Metadata | None) -> bytes:

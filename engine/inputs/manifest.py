@@ -73,13 +73,11 @@ def read_manifest(path: Path, folder: Path, common: Iterable[str] = ()) -> tuple
         raise ImpastoError(f"cannot read the manifest {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ImpastoError(f"cannot read the manifest {path}: it is not UTF-8 text; save it as that") from error
-    rows: list[Row] = []
     places = _Places(folder)
-    for number, values in reader(path, text):
-        rows.append(_row(_Place(path, number), {**defaults, **values}, places))
+    rows = tuple(_row(place, {**defaults, **values}, places) for place, values in reader(path, text))
     if not rows:
         raise ImpastoError(f"{path}: no rows; give one transfer a line")
-    return tuple(rows)
+    return rows
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,9 @@ class _Place:
     def error(self, message: object, column: str = "") -> ImpastoError:
         where = f"row {self.row}, column {column}" if column else f"row {self.row}"
         return ImpastoError(f"{self.path}, {where}: {message}")
+
+
+_Values = Iterator[tuple[_Place, dict[str, Any]]]
 
 
 class _Places:
@@ -124,9 +125,7 @@ class _Places:
 def _row(place: _Place, values: Mapping[str, Any], places: _Places) -> Row:
     """Return a checked row."""
     content, style = (_image(place, name, values.get(name)) for name in IMAGES)
-    given = {name: value for name, value in values.items() if name in SETTINGS}
-    for name, value in given.items():
-        given[name] = _setting(place, name, value)
+    given = {name: _setting(place, name, value) for name, value in values.items() if name in SETTINGS}
     try:
         settings = Settings(**given)
     except ImpastoError as error:
@@ -233,8 +232,8 @@ def _known(place: _Place, names: Iterable[str]) -> None:
             raise place.error(f"unknown; allowed are {', '.join(COLUMNS)}", name or "without a name")
 
 
-def _read_csv(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield line numbers and cells, empty ones left out."""
+def _read_csv(path: Path, text: str) -> _Values:
+    """Yield places and cells, empty ones left out."""
     reader = csv.reader(text.splitlines(keepends=True), strict=True)
     columns: list[str] = []
     before = 0
@@ -255,13 +254,13 @@ def _read_csv(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 continue
             if len(cells) > len(columns):
                 raise place.error(f"{len(cells)} cells for {len(columns)} columns; put quotes around commas")
-            yield place.row, {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if cell.strip()}
+            yield place, {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if cell.strip()}
     except csv.Error as error:
         raise _Place(path, reader.line_num).error(f"not CSV ({error})") from error
 
 
-def _read_jsonl(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield line numbers and values, nulls left out."""
+def _read_jsonl(path: Path, text: str) -> _Values:
+    """Yield places and values, nulls left out."""
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
@@ -274,10 +273,7 @@ def _read_jsonl(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
             raise place.error('not a JSON object; give one a line, as {"content": ..., "style": ...}')
         named = {_column(name): value for name, value in values.items() if value is not None}
         _known(place, named)
-        yield number, named
+        yield place, named
 
 
-_READERS: Mapping[str, Callable[[Path, str], Iterator[tuple[int, dict[str, Any]]]]] = {
-    ".csv": _read_csv,
-    ".jsonl": _read_jsonl,
-}
+_READERS: Mapping[str, Callable[[Path, str], _Values]] = {".csv": _read_csv, ".jsonl": _read_jsonl}

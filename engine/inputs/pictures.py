@@ -36,12 +36,12 @@ def read_pictures(content: Source | None, style: Style | None, settings: Setting
     Raises:
         ImpastoError: an image cannot be read, is too small, or is missing; or a saved style is of another size.
     """
-    _check_given("content", content, settings.active_content_taps, settings)
-    _check_given("style", style, settings.active_style_taps, settings)
+    _check_given("content", content, settings.active_content_taps)
+    _check_given("style", style, settings.active_style_taps)
     if content is not None and settings.canvas is not None:
         raise ImpastoError("a canvas is for results without a content image: give --size, the long side, instead")
     painting = _read_painting(style)
-    scene = _blank(painting, settings) if content is None else _sized(_read(content, "content image"), settings.size)
+    scene = _blank(painting, settings) if content is None else _read(content, "content image").scaled(settings.size)
     scene = _tileable(scene, settings)
     if min(scene.height, scene.width) < SMALLEST_SIDE_PX:
         raise ImpastoError(
@@ -84,7 +84,7 @@ def _read_painting(style: Style | None) -> Painting | None:
 
 def _brought_to(painting: Picture, long_side_px: int, settings: Settings) -> Picture:
     """Return a style image at its size."""
-    sized = _tileable(_sized(painting, long_side_px), settings)
+    sized = _tileable(painting.scaled(long_side_px), settings)
     if settings.active_style_taps and min(sized.height, sized.width) < SMALLEST_SIDE_PX:
         raise ImpastoError(
             f"style image too small: {_size(sized)} px once scaled, the network needs at least "
@@ -130,19 +130,17 @@ def initial_image(settings: Settings, scene: Picture, painting: Painting, given:
         noise = np.random.default_rng(settings.seed).standard_normal((scene.height, scene.width, 3), np.float32)
         return as_vector(NOISE_MEAN + NOISE_DEVIATION * noise)
     if settings.init not in ("content", "style"):
-        start = images.read_image(_start_file(settings.init))
+        if not Path(settings.init).exists():
+            raise ImpastoError(
+                f"unknown init {settings.init!r}: allowed are content, noise, style or an image file; it is no file"
+            )
+        start = images.read_image(settings.init)
     else:
         chosen = scene if settings.init == "content" else painting
         if isinstance(chosen, SavedStyle) or not chosen.name:
             raise ImpastoError(f"cannot start from the {settings.init} image: there is none; take noise or a file")
         start = chosen
     return as_vector(start.resized(scene.height, scene.width).pixels)
-
-
-def _start_file(init: str) -> Path:
-    if not Path(init).exists():
-        raise ImpastoError(f"unknown init {init!r}: allowed are content, noise, style or an image file; it is no file")
-    return Path(init)
 
 
 def as_vector(pixels: np.ndarray) -> np.ndarray:
@@ -155,7 +153,7 @@ def as_pixels(vector: np.ndarray, height: int, width: int) -> np.ndarray:
     return images.from_nchw(vector.reshape(1, 3, height, width))
 
 
-def _check_given(kind: str, source: Style | None, taps: Sequence[Tap], settings: Settings) -> None:
+def _check_given(kind: str, source: Style | None, taps: Sequence[Tap]) -> None:
     if source is None and taps:
         raise ImpastoError(
             f"no {kind} image for the {kind} terms of {', '.join(tap.name for tap in taps)}: give one, "
@@ -172,10 +170,6 @@ def _blank(painting: Painting | None, settings: Settings) -> Picture:
     else:
         raise ImpastoError("neither a content nor a style image: give one of them, or a canvas")
     return Picture(np.zeros((height, width, 3), np.float32), None, "")
-
-
-def _sized(picture: Picture, long_side_px: int) -> Picture:
-    return picture.resized(*images.fit_long_side(picture.height, picture.width, long_side_px))
 
 
 def _tileable(picture: Picture, settings: Settings) -> Picture:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from impasto.engine.compile.memory import in_words
+from impasto.engine.compile.memory import format_need
 from impasto.engine.inputs.manifest import Row
 from impasto.engine.jobs.engine import Engine
 from impasto.engine.jobs.job import Job
@@ -39,7 +39,7 @@ class RowPlan:
             values |= {"batch": self.plan.places, **self.plan.as_dict()}
         return values | ({"error": str(self.error)} if self.error is not None else {})
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """Return it as a line for people."""
         if self.plan is None:
             return f"{self.row.output}: {self.status}" + (f", {self.error}" if self.error is not None else "")
@@ -73,12 +73,10 @@ def conclusion(plans: Sequence[RowPlan]) -> tuple[dict[str, int | None], str]:
     lines = [", ".join(f"{count} {status}" for status, count in counts.items())]
     largest = max((item for item in plans if item.plan), key=_bytes, default=None)
     if largest is not None and largest.plan is not None:
-        scene, free = largest.plan.scene, largest.plan.free_bytes
-        together = f", {largest.plan.places} at once" if largest.plan.places > 1 else ""
-        lines.append(
-            f"memory: about {in_words(_bytes(largest))} at most, for {scene.width}x{scene.height} px{together}"
-            + ("" if free is None else f"; {in_words(free)} are free")
-        )
+        plan = largest.plan
+        together = f", {plan.places} at once" if plan.places > 1 else ""
+        what = f", for {plan.scene.width}x{plan.scene.height} px{together}"
+        lines.append(f"memory: {format_need(plan.memory.total, plan.free_bytes, what)}")
     return {**counts, "memory_bytes": _bytes(largest) if largest else None}, "\n".join(lines)
 
 

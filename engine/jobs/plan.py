@@ -1,14 +1,13 @@
 """What runs would do, without doing it."""
 
-import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from textwrap import indent
 from typing import Any
 
 from impasto.engine.compile.graph_spec import BatchKey
-from impasto.engine.compile.memory import MemoryEstimate, in_words
+from impasto.engine.compile.memory import MemoryEstimate, format_bytes, format_need
 from impasto.engine.images import Picture
 from impasto.engine.inputs.pictures import Painting, read_pictures
 from impasto.engine.inputs.saved_style import SavedStyle
@@ -50,7 +49,6 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
-        parts = {name: getattr(self.memory, name) for name in self.memory.__dataclass_fields__}
         return {
             "width": self.scene.width,
             "height": self.scene.height,
@@ -59,26 +57,23 @@ class Plan:
             "provider": self.provider.name,
             "precision": self.provider.precision,
             "settings": self.settings.as_dict(),
-            "memory_bytes": {**parts, "total": self.memory.total},
+            "memory_bytes": {**asdict(self.memory), "total": self.memory.total},
             "free_bytes": self.free_bytes,
             "fits": self.fits,
         }
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """Return it as lines for people."""
         settings, memory = self.settings, self.memory
         limit = "" if settings.evaluations is None else f", {settings.evaluations} evaluations at most"
-        free = "" if self.free_bytes is None else f"; {in_words(self.free_bytes)} are free"
         rows = {
             "result": f"{self.scene.width}x{self.scene.height} px",
             "style": self._style(),
             "model": self.model,
             "runs on": f"{self.provider.name}, {self.provider.precision}",
             "run": f"{settings.optimizer}, history {settings.history}, {settings.iterations} iterations{limit}",
-            "memory": f"about {in_words(memory.total)} at most{free}",
-            "  of it": ", ".join(
-                f"{name} {in_words(size)}" for name in memory.__dataclass_fields__ if (size := getattr(memory, name))
-            ),
+            "memory": format_need(memory.total, self.free_bytes),
+            "  of it": ", ".join(f"{name} {format_bytes(size)}" for name, size in asdict(memory).items() if size),
         }
         width = max(map(len, rows))
         return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
@@ -112,13 +107,14 @@ class RefinedPlan:
         whole = {name: self.larger.as_dict()[name] for name in ("memory_bytes", "free_bytes", "fits")}
         return {"draft": self.draft.as_dict(), "refinement": self.refinement.as_dict(), **whole}
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """Return it as lines for people."""
         parts = [
-            f"{name}\n{indent(plan.in_words(), '  ')}"
+            f"{name}\n{indent(plan.describe(), '  ')}"
             for name, plan in (("draft", self.draft), ("refinement", self.refinement))
         ]
-        return "\n".join([*parts, f"both    about {in_words(self.larger.memory.total)} at most, one after the other"])
+        both = format_need(self.larger.memory.total, None, ", one after the other")
+        return "\n".join([*parts, f"both    {both}"])
 
 
 def plan_jobs(workshop: Workshop, jobs: Sequence[Job], most: int, *, batch_is_given: bool) -> list[Plan | ImpastoError]:
@@ -156,5 +152,5 @@ def _shared(workshop: Workshop, plan: Plan, key: BatchKey, places: int, batch_is
         places = memory.places_that_fit(key.spec, settings, painting, places)
     if places == 1:
         return plan
-    needed = memory.estimate(dataclasses.replace(key.spec, batch=places), settings, painting)
-    return dataclasses.replace(plan, memory=needed, places=places)
+    needed = memory.estimate(replace(key.spec, batch=places), settings, painting)
+    return replace(plan, memory=needed, places=places)

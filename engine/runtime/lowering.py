@@ -1,8 +1,8 @@
 """The neutral graph in the form that a provider and its precision want."""
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from impasto.engine.runtime.precision import PRECISIONS
 from impasto.engine.runtime.providers import Provider
 
 if TYPE_CHECKING:
@@ -15,48 +15,28 @@ NARROW = {"fp16": "FLOAT16", "bf16": "BFLOAT16", "bf16-typed": "BFLOAT16"}
 def lower(model: "ir.Model", provider: Provider) -> "ir.Model":
     """Return the model to run; the one given may be rewritten in place.
 
-    A provider that follows the graph's types gets them narrow. What else a provider wants stands in `REWRITES`.
+    A provider that follows the graph's types gets them narrow.
 
     Args:
         model: targets or objective, float32.
         provider: where it is to run.
     """
+    import onnx_ir as ir
+
+    from impasto.export.lowering import lower_for_cpu, lower_for_cuda, lower_for_openvino
+    from impasto.export.precision import narrow_convolutions
+
     if provider.typed and provider.precision in NARROW:
-        import onnx_ir as ir
-
-        from impasto.export.precision import narrow_convolutions
-
         model = narrow_convolutions(model, ir.DataType[NARROW[provider.precision]])
-    rewrite = REWRITES.get((provider.name, provider.precision)) or REWRITES.get((provider.name, None))
+    rewrites = {
+        # leaves nothing that CUDA has no kernel for
+        **{("cuda", precision): lower_for_cuda for precision in PRECISIONS},
+        # keeps the blocked layout of the CPU provider's float32 convolutions
+        ("cpu", "fp32"): lower_for_cpu,
+        # lets Gram matrices read channels last; OpenVINO is told its narrow precision in its configuration
+        **{("openvino", precision): lower_for_openvino for precision in NARROW},
+    }
+    rewrite = rewrites.get((provider.name, provider.precision))
     if rewrite is not None:
         rewrite(model)
     return model
-
-
-def _for_cuda(model: "ir.Model") -> None:
-    """Leave nothing that CUDA has no kernel for."""
-    from impasto.export.lowering import lower_for_cuda
-
-    lower_for_cuda(model)
-
-
-def _for_cpu(model: "ir.Model") -> None:
-    """Keep the blocked layout of the CPU provider's float32 convolutions."""
-    from impasto.export.lowering import lower_for_cpu
-
-    lower_for_cpu(model)
-
-
-def _for_openvino(model: "ir.Model") -> None:
-    """Let Gram matrices read channels last; OpenVINO is told its narrow precision in its configuration."""
-    from impasto.export.lowering import lower_for_openvino
-
-    lower_for_openvino(model)
-
-
-REWRITES: Mapping[tuple[str, str | None], Callable[["ir.Model"], None]] = {
-    ("cuda", None): _for_cuda,
-    ("cpu", "fp32"): _for_cpu,
-    **{("openvino", precision): _for_openvino for precision in NARROW},
-}
-"""What a provider wants of the graph, by its name and precision; None is any precision."""

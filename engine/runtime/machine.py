@@ -34,13 +34,20 @@ def machine() -> dict[str, str]:
     }
 
 
-def _memory() -> str:
+def meminfo() -> dict[str, int]:
+    """Return Linux's figures on memory by name, in bytes; empty on other systems."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
+        return {}
+    return {line.split(":")[0]: int(line.split()[1]) << 10 for line in lines if line.split()[1:]}
+
+
+def _memory() -> str:
+    found = meminfo()
+    if not found:
         return "unknown"
-    kib = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.split()[1:]}
-    return f"{kib['MemTotal'] / 2**20:.1f} GiB, {kib['MemAvailable'] / 2**20:.1f} GiB free"
+    return f"{found['MemTotal'] / 2**30:.1f} GiB, {found['MemAvailable'] / 2**30:.1f} GiB free"
 
 
 def versions() -> dict[str, str]:

@@ -12,24 +12,22 @@ class Precision:
         name: as on the command line.
         loss_noise: relative error of the loss that the optimiser's line search takes for nothing.
         safer: the format to go on with where a value is not finite; None where there is none.
-        format: in words.
     """
 
     name: str
     loss_noise: float
     safer: str | None
-    format: str
 
 
 # fp16 overflows at 65504, which unnormalised features can reach; bf16 and tf32 have float32's range.
 PRECISIONS: Mapping[str, Precision] = {
     precision.name: precision
     for precision in (
-        Precision("fp32", 1e-5, None, "float32"),
-        Precision("tf32", 5e-4, "fp32", "float32 with a mantissa of 10 bits in products"),
-        Precision("fp16", 2e-3, "bf16", "float16"),
-        Precision("bf16", 2e-3, "fp32", "bfloat16"),
-        Precision("bf16-typed", 2e-3, "fp32", "bfloat16 by the graph's types, where bf16 is a provider's own way"),
+        Precision("fp32", 1e-5, None),
+        Precision("tf32", 5e-4, "fp32"),  # float32 with a mantissa of 10 bits in products
+        Precision("fp16", 2e-3, "bf16"),
+        Precision("bf16", 2e-3, "fp32"),
+        Precision("bf16-typed", 2e-3, "fp32"),  # by the graph's types, where bf16 is a provider's own way
     )
 }
 NAMES = ("auto", *PRECISIONS)

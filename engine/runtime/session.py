@@ -1,15 +1,14 @@
 """One ONNX Runtime session with its bound buffers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import onnxruntime as ort
 
-from impasto.engine.runtime.graph import Graph
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.runtime.providers.failure import failures
 
@@ -18,6 +17,21 @@ _PLAIN_MEMORY = "Cpu"
 _STOP_SPINNING = "session.force_spinning_stop"
 _KEPT_WEIGHTS = "session.optimized_model_external_initializers_file_name"
 WEIGHTS_SUFFIX = ".weights"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A model for ONNX Runtime, with its large weights inside, beside it, or in memory.
+
+    Attributes:
+        content: a serialised model; or the path of one, whose weights may be in files beside it.
+        weights: initializers that a serialised model leaves out, by name.
+        optimised: whether ONNX Runtime has optimised it already, for this machine.
+    """
+
+    content: bytes | Path
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    optimised: bool = False
 
 
 class Session:
@@ -55,11 +69,10 @@ class Session:
         self._session: Any = provider.open(content, options, threads)
         plain = provider.uncaptured()
         self._reopen = None if plain is None else partial(plain.open, content, options, threads)
-        self._device, self._device_index = provider.device, provider.device_index
         # A provider of the CPU with memory of its own, as OpenVINO's, copies an input once, when it is bound. The
         # values bound here are in a GPU's own memory already.
         foreign = any(info.name != _PLAIN_MEMORY for info in self._session.get_input_memory_infos())
-        self._copies_when_bound = self._device == "cpu" and foreign
+        self._copies_when_bound = provider.on_host and foreign
         self.inputs = {item.name: np.zeros(item.shape, np.float32) for item in self._session.get_inputs()}
         self.outputs = {item.name: np.zeros(item.shape, np.float32) for item in self._session.get_outputs()}
         with provider.explained("hold inputs and outputs"):
@@ -74,7 +87,7 @@ class Session:
             ImpastoError: the provider fails.
         """
         np.copyto(self.inputs[name], value)
-        if self._device != "cpu":
+        if not self._provider.on_host:
             with self._provider.explained("take an input"):
                 self._bound_inputs[name].update_inplace(self.inputs[name])
         elif self._copies_when_bound:
@@ -87,7 +100,7 @@ class Session:
             ImpastoError: the provider fails, for instance for want of memory.
         """
         self.run_bound()
-        if self._device != "cpu":
+        if not self._provider.on_host:
             with self._provider.explained("give its results"):
                 for name, value in self._bound_outputs.items():
                     np.copyto(self.outputs[name], value.numpy())
@@ -105,7 +118,9 @@ class Session:
             except failures():
                 if self._reopen is None:
                     raise
-                self._run_uncaptured(self._reopen)
+                self._session = self._reopen()  # which records nothing; the buffers stay
+                self._binding = self._bound()
+                self._session.run_with_iobinding(self._binding)
         self._reopen = None  # what was recorded at the first run stays valid
 
     def value(self, name: str) -> Any:
@@ -131,9 +146,7 @@ class Session:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _bound(self) -> Any:
@@ -145,15 +158,9 @@ class Session:
             binding.bind_ortvalue_output(name, value)
         return binding
 
-    def _run_uncaptured(self, reopen: Callable[[], Any]) -> None:
-        """Run the first time, after all on a session that records nothing; the buffers stay."""
-        self._session = reopen()
-        self._binding = self._bound()
-        self._session.run_with_iobinding(self._binding)
-
     def _ortvalue(self, array: np.ndarray) -> Any:
         """Return a value of the runtime: over the array's own memory on the CPU, a copy elsewhere."""
-        return ort.OrtValue.ortvalue_from_numpy(array, self._device, self._device_index)
+        return ort.OrtValue.ortvalue_from_numpy(array, self._provider.device, self._provider.device_index)
 
 
 def quiet_options() -> Any:

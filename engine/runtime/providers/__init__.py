@@ -3,8 +3,7 @@
 ONNX Runtime is imported when a provider is asked for, not when this package is.
 """
 
-from impasto.engine.runtime.providers.choice import NAMES, availability, choose, safer, supported
+from impasto.engine.runtime.providers.choice import NAMES, availability, choose, safer, step_provider, supported
 from impasto.engine.runtime.providers.provider import Availability, Provider
-from impasto.engine.runtime.providers.step_provider import step_provider
 
 __all__ = ["NAMES", "Availability", "Provider", "availability", "choose", "safer", "step_provider", "supported"]

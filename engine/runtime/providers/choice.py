@@ -4,21 +4,28 @@ Differs from Gatys et al.: the best may compute convolutions in less than float3
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from impasto.engine.runtime import precision as precisions
 from impasto.engine.runtime.providers import cpu, cuda, openvino, tensorrt
 from impasto.engine.runtime.providers.provider import Availability, Provider
-from impasto.engine.runtime.providers.request import Options, ProviderRequest, parse_request
 from impasto.models.errors import ImpastoError
 
 AUTO = "auto"
 
 
 class ProviderModule(Protocol):
-    """What the module of each provider has; those of GPUs take a device, too."""
+    """What the module of each provider has.
+
+    Attributes:
+        NAME: on the command line.
+        probe: whether it works here; `build` says that TensorRT may build engines.
+        best_precision: what "auto" stands for on the GPU of a number.
+        refusal: why it does not have a precision on the GPU of a number; None where it has it.
+        provider: makes it, for a precision, the number of a GPU, and settings of its own.
+    """
 
     NAME: str
     probe: Callable[..., Availability]
@@ -33,59 +40,33 @@ class Known:
 
     Attributes:
         module: that makes it.
-        settings: class of the settings of one GPU; None where the provider has no number and no settings.
-        options: the words that a user may write after its name.
-        builds_engines: whether `probe` has to know if engines may be built.
+        flags: words that a user may write after its name, and the settings that each stands for.
+        numbers: words that a user may write with "=" and an integer from 0, and the setting of that value.
+        numbered: whether its name may have the number of a GPU.
         outdone: precision -> why "auto" skips the provider although it works; None where it does not.
     """
 
     module: ProviderModule
-    settings: Callable[..., Any] | None = None
-    options: Options = field(default_factory=Options)
-    builds_engines: bool = False
+    flags: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    numbers: Mapping[str, str] = field(default_factory=dict)
+    numbered: bool = False
     outdone: Callable[[str], str | None] = lambda precision: None
-
-    def probe(self, *, build_engines: bool) -> Availability:
-        """Return whether the provider works here."""
-        return self.module.probe(build=build_engines) if self.builds_engines else self.module.probe()
-
-    def best_precision(self, device_index: int) -> str:
-        """Return the precision that "auto" means."""
-        return self.module.best_precision(*self._device(device_index))
-
-    def refusal(self, precision: str, device_index: int) -> str | None:
-        """Return why the provider does not have a precision here; None where it has it."""
-        return self.module.refusal(precision, *self._device(device_index))
-
-    def provider(self, precision: str, device_index: int, settings: Mapping[str, Any]) -> Provider:
-        """Return the provider on one device with some settings."""
-        own = () if self.settings is None else (self.settings(device_index, **settings),)
-        return self.module.provider(precision, *own)
-
-    def _device(self, device_index: int) -> tuple[int, ...]:
-        return () if self.settings is None else (device_index,)
 
 
 KNOWN: Mapping[str, Known] = {  # best first
     tensorrt.NAME: Known(
-        tensorrt,
-        settings=tensorrt.TensorRtSettings,
-        options=Options(flags={"uncaptured": {"graph": False}}, numbers={"workspace": "workspace_mib"}),
-        builds_engines=True,
+        tensorrt, flags={"uncaptured": {"graph": False}}, numbers={"workspace": "workspace_mib"}, numbered=True
     ),
     cuda.NAME: Known(
         cuda,
-        settings=cuda.CudaSettings,
-        options=Options(
-            flags={"nhwc": {"nhwc": True}, "uncaptured": {"graph": False}, "heuristic": {"search": "heuristic"}},
-            numbers={"memory": "memory_limit_mib"},
-        ),
+        flags={"nhwc": {"nhwc": True}, "uncaptured": {"graph": False}, "heuristic": {"search": "heuristic"}},
+        numbers={"memory": "memory_limit_mib"},
+        numbered=True,
     ),
-    openvino.NAME: Known(openvino, outdone=lambda precision: openvino.outdone(precision)),
+    openvino.NAME: Known(openvino, outdone=openvino.outdone),
     cpu.NAME: Known(cpu),
 }
 NAMES = (AUTO, *KNOWN)
-NUMBERED = sorted(name for name, known in KNOWN.items() if known.settings is not None)
 
 
 def availability(*, build_engines: bool = False) -> list[Availability]:
@@ -94,7 +75,7 @@ def availability(*, build_engines: bool = False) -> list[Availability]:
     Args:
         build_engines: TensorRT may build engines, so that it works with an empty cache too.
     """
-    return [known.probe(build_engines=build_engines) for known in KNOWN.values()]
+    return [known.module.probe(build=build_engines) for known in KNOWN.values()]
 
 
 def choose(name: str = AUTO, precision: str = AUTO, *, build_engines: bool = False) -> Provider:
@@ -109,15 +90,17 @@ def choose(name: str = AUTO, precision: str = AUTO, *, build_engines: bool = Fal
     Raises:
         ImpastoError: a name or an option is unknown, the provider does not work here, or it lacks the precision.
     """
-    wanted = parse_request(name, NUMBERED)
-    if wanted.name not in NAMES:
-        raise ImpastoError(f"unknown provider {wanted.name!r}: allowed are {', '.join(NAMES)}")
+    first, *words = name.split(",")
+    name, colon, index = first.partition(":")
+    numbered = sorted(name for name, known in KNOWN.items() if known.numbered)
+    if colon and (name not in numbered or not index.isdecimal()):
+        raise ImpastoError(f"bad provider {first}: only {' and '.join(numbered)} take a number, as cuda:1")
+    if name not in NAMES:
+        raise ImpastoError(f"unknown provider {name!r}: allowed are {', '.join(NAMES)}")
     if precision not in precisions.NAMES:
         raise ImpastoError(f"unknown precision {precision!r}: allowed are {', '.join(precisions.NAMES)}")
-    settings = (KNOWN[wanted.name].options if wanted.name in KNOWN else Options()).settings(wanted.name, wanted.words)
-    if wanted.name == AUTO:
-        return _best(precision, build_engines)
-    return _named(wanted, precision, settings)
+    settings = _settings(name, words)
+    return _best(precision, build_engines) if name == AUTO else _named(name, int(index or 0), precision, settings)
 
 
 def safer(provider: Provider) -> Provider | None:
@@ -127,7 +110,7 @@ def safer(provider: Provider) -> Provider | None:
     """
     known, name = KNOWN.get(provider.name), provider.numbers.safer
     while known is not None and name is not None:
-        if _refusal(provider.name, name, provider.device_index) is None and provider.allows(name):
+        if known.module.refusal(name, provider.device_index) is None and provider.allows(name):
             before, after = known.module.provider(provider.precision).options, known.module.provider(name).options
             changed = {key: value for key, value in after.items() if before.get(key) != value}
             return dataclasses.replace(provider, precision=name, options={**provider.options, **changed})
@@ -137,51 +120,77 @@ def safer(provider: Provider) -> Provider | None:
 
 def supported(name: str, device_index: int = 0) -> tuple[str, ...]:
     """Return the precisions that a provider has on this machine, on one of its GPUs if it is on a GPU."""
-    return tuple(known for known in precisions.PRECISIONS if _refusal(name, known, device_index) is None)
+    refusal = KNOWN[name].module.refusal
+    return tuple(precision for precision in precisions.PRECISIONS if refusal(precision, device_index) is None)
+
+
+def step_provider(provider: Provider) -> Provider:
+    """Return the provider of the optimiser's step: float32 arithmetic on the device where a provider has its buffers.
+
+    On a GPU every node must be there: a single one elsewhere would fetch the history at every step. It is captured
+    where the evaluation is.
+    """
+    if provider.on_host:
+        return cpu.provider("fp32")
+    captures = provider.uncaptured() is not None
+    return dataclasses.replace(cuda.provider("fp32", provider.device_index, graph=captures), whole=True)
+
+
+def _settings(name: str, words: Sequence[str]) -> dict[str, object]:
+    """Return the settings that the words after a provider's name stand for.
+
+    Raises:
+        ImpastoError: a word is unknown, or its number is none.
+    """
+    flags, numbers = (KNOWN[name].flags, KNOWN[name].numbers) if name in KNOWN else ({}, {})
+    settings: dict[str, object] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals and key in flags:
+            settings.update(flags[key])
+        elif equals and key in numbers and value.isdecimal():
+            settings[numbers[key]] = int(value)
+        else:
+            allowed = ", ".join((*flags, *(f"{number}=N" for number in numbers)))
+            advice = f"allowed are {allowed}" if allowed else "it has none"
+            raise ImpastoError(f"bad option {word!r} of provider {name}: {advice}")
+    return settings
 
 
 def _best(precision: str, build_engines: bool) -> Provider:
     """Return the first provider that works and has the precision."""
     reasons: list[tuple[str, str]] = []
-    for item in availability(build_engines=build_engines):
-        reason = item.reason if not item.works else _lack(item.name, precision) or _outdone(item.name, precision)
+    for found in availability(build_engines=build_engines):
+        known = KNOWN[found.name]
+        taken = _taken(known, precision)
+        reason = found.reason if not found.works else _lack(known, precision) or known.outdone(taken)
         if reason is None:
-            made = KNOWN[item.name].module.provider(_taken(item.name, precision))
-            return dataclasses.replace(made, choice=f"provider {item.name}, {made.precision}{_without(reasons)}")
-        reasons.append((item.name, reason))
+            choice = f"provider {found.name}, {taken}{_without(reasons)}"
+            return dataclasses.replace(known.module.provider(taken), choice=choice)
+        reasons.append((found.name, reason))
     raise ImpastoError(f"no provider here runs {precision}{_without(reasons)}; use --precision auto")
 
 
-def _named(wanted: ProviderRequest, precision: str, settings: Mapping[str, Any]) -> Provider:
-    name, index = wanted.name, wanted.device_index
-    found = KNOWN[name].probe(build_engines=True)  # to name it is leave enough
+def _named(name: str, index: int, precision: str, settings: Mapping[str, Any]) -> Provider:
+    known = KNOWN[name]
+    found = known.module.probe(build=True)  # to name it is leave enough
     if not found.works:
         raise ImpastoError(
             f"provider {name} does not work here: {found.reason}; use --provider auto or see `impasto doctor`"
         )
-    lack = _lack(name, precision, index)
+    lack = _lack(known, precision, index)
     if lack is not None:
         allowed = ", ".join((AUTO, *supported(name, index)))
         raise ImpastoError(f"provider {name} has no {precision}: {lack}; allowed here are {allowed}")
-    taken = _taken(name, precision, index)
-    return KNOWN[name].provider(taken, index, settings)
+    return known.module.provider(_taken(known, precision, index), index, **settings)
 
 
-def _taken(name: str, precision: str, device_index: int = 0) -> str:
-    return KNOWN[name].best_precision(device_index) if precision == AUTO else precision
+def _taken(known: Known, precision: str, index: int = 0) -> str:
+    return known.module.best_precision(index) if precision == AUTO else precision
 
 
-def _lack(name: str, precision: str, device_index: int = 0) -> str | None:
-    return None if precision == AUTO else _refusal(name, precision, device_index)
-
-
-def _refusal(name: str, precision: str, device_index: int) -> str | None:
-    return KNOWN[name].refusal(precision, device_index)
-
-
-def _outdone(name: str, precision: str) -> str | None:
-    """Return why "auto" skips a working provider."""
-    return KNOWN[name].outdone(_taken(name, precision))
+def _lack(known: Known, precision: str, index: int = 0) -> str | None:
+    return None if precision == AUTO else known.module.refusal(precision, index)
 
 
 def _without(reasons: list[tuple[str, str]]) -> str:

@@ -1,6 +1,7 @@
 """CUDA: cuDNN's and cuBLAS' kernels, through ONNX Runtime's GPU wheel."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from impasto.engine.runtime.providers import nvidia
 from impasto.engine.runtime.providers.provider import Availability, Provider
@@ -13,37 +14,6 @@ _AMPERE = (8, 0)  # the first with TF32 and bfloat16
 SEARCHES = ("exhaustive", "heuristic")
 _FIX = "pip install 'impasto[cuda]'"
 _NHWC, _LIMIT = "prefer_nhwc", "gpu_mem_limit"
-_MIB = 2**20
-
-
-@dataclass(frozen=True)
-class CudaSettings:
-    """What can be set beside the precision.
-
-    Attributes:
-        device_index: of several GPUs.
-        memory_limit_mib: of ONNX Runtime's arena; 0 is no limit.
-        nhwc: channels last inside the graph. It needs constant weights, which the objective has; not for bf16, whose
-            convolutions have no such kernels.
-        graph: capture the evaluation as a CUDA graph at the first run and replay it afterwards, where every node is on
-            the GPU; otherwise, and where capturing fails, it runs node by node. One evaluation at a time.
-        search: of `SEARCHES`: how cuDNN's algorithms are found at the first run, by trying them or by rules.
-
-    Raises:
-        ImpastoError: a value is out of range.
-    """
-
-    device_index: int = 0
-    memory_limit_mib: int = 0
-    nhwc: bool = False
-    graph: bool = True
-    search: str = "exhaustive"
-
-    def __post_init__(self) -> None:
-        if self.search not in SEARCHES:
-            raise ImpastoError(f"unknown search {self.search!r}: allowed are {', '.join(SEARCHES)}")
-        if self.memory_limit_mib < 0:
-            raise ImpastoError(f"bad memory {self.memory_limit_mib}: allowed are 0 (no limit) and more MiB")
 
 
 @dataclass(frozen=True)
@@ -62,7 +32,7 @@ class Cuda(Provider):
         return free if free is None or limit is None else min(free, int(limit))
 
 
-def probe() -> Availability:
+def probe(*, build: bool = False) -> Availability:
     """Ask the driver, then the wheel, then load the provider's libraries and cuDNN."""
     found = nvidia.gpus()
     if not found:
@@ -86,15 +56,19 @@ def refusal(precision: str, device_index: int = 0) -> str | None:
     return f"{gpu.name} is older than Ampere" if gpu is not None and gpu.compute < _AMPERE else None
 
 
-def provider(precision: str, settings: CudaSettings | None = None) -> Provider:
+def provider(precision: str, device_index: int = 0, **settings: Any) -> Provider:
     """Return the provider.
 
+    Args:
+        precision: of `PRECISIONS`.
+        device_index: of several GPUs.
+        settings: as for `options`.
+
     Raises:
-        ImpastoError: there is no GPU of that index, or it has no kernels for that precision in that layout.
+        ImpastoError: as `options`; there is no GPU of that index, or it has no kernels for that precision and layout.
     """
-    settings = settings or CudaSettings()
-    check_device(settings.device_index)
-    if settings.nhwc and precision == "bf16":
+    check_device(device_index)
+    if settings.get("nhwc") and precision == "bf16":
         raise ImpastoError(
             "provider cuda has no nhwc in bf16: ONNX Runtime has no such convolutions; leave nhwc out, or use fp16"
         )
@@ -103,32 +77,57 @@ def provider(precision: str, settings: CudaSettings | None = None) -> Provider:
         ORT_NAME,
         precision,
         device="cuda",
-        device_index=settings.device_index,
-        options=options(precision, settings),
+        device_index=device_index,
+        options=options(precision, device_index, **settings),
         typed=True,
     )
 
 
-def options(precision: str, settings: CudaSettings) -> dict[str, str]:
+def options(
+    precision: str,
+    device_index: int = 0,
+    *,
+    memory_limit_mib: int = 0,
+    nhwc: bool = False,
+    graph: bool = True,
+    search: str = "exhaustive",
+) -> dict[str, str]:
     """Return the provider's options.
 
     TF32 is on by default in ONNX Runtime; here it is on in tf32 alone. In fp16 and bf16 the convolutions have those
     types in the graph, and what stays float32, Gram matrices and losses, is to be float32. The algorithm search DEFAULT
     is about four times slower than the others (onnxruntime#22705).
+
+    Args:
+        precision: of `PRECISIONS`.
+        device_index: of several GPUs.
+        memory_limit_mib: of ONNX Runtime's arena; 0 is no limit.
+        nhwc: channels last inside the graph. It needs constant weights, which the objective has; not for bf16, whose
+            convolutions have no such kernels.
+        graph: capture the evaluation as a CUDA graph at the first run and replay it afterwards, where every node is on
+            the GPU; otherwise, and where capturing fails, it runs node by node. One evaluation at a time.
+        search: of `SEARCHES`: how cuDNN's algorithms are found at the first run, by trying them or by rules.
+
+    Raises:
+        ImpastoError: a value is out of range.
     """
+    if search not in SEARCHES:
+        raise ImpastoError(f"unknown search {search!r}: allowed are {', '.join(SEARCHES)}")
+    if memory_limit_mib < 0:
+        raise ImpastoError(f"bad memory {memory_limit_mib}: allowed are 0 (no limit) and more MiB")
     chosen = {
-        "device_id": str(settings.device_index),
+        "device_id": str(device_index),
         "use_tf32": "1" if precision == "tf32" else "0",
-        "cudnn_conv_algo_search": settings.search.upper(),
+        "cudnn_conv_algo_search": search.upper(),
         "cudnn_conv_use_max_workspace": "1",
         "do_copy_in_default_stream": "1",
     }
-    if settings.memory_limit_mib:
-        chosen[_LIMIT] = str(settings.memory_limit_mib * _MIB)
+    if memory_limit_mib:
+        chosen[_LIMIT] = str(memory_limit_mib * 2**20)
         chosen["arena_extend_strategy"] = "kSameAsRequested"
-    if settings.nhwc:
+    if nhwc:
         chosen[_NHWC] = "1"
-    if settings.graph:
+    if graph:
         chosen[Cuda.capture_option] = "1"
     return chosen
 

@@ -2,33 +2,11 @@
 
 import functools
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from impasto.models.errors import ImpastoError
 
 _NO_MEMORY = re.compile(r"out of memory|failed to allocate|bad allocation|bad_alloc|CUDA failure 2\b", re.IGNORECASE)
 _NO_LIBRARY = re.compile(r"cudnn|cublas|libcu|\.so\b|\.dll\b", re.IGNORECASE)
 _STATUS = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _LONGEST = 240
-
-
-@contextmanager
-def explained(provider: str, precision: str, doing: str) -> Iterator[None]:
-    """Turn what ONNX Runtime raises inside the block into one line.
-
-    Args:
-        provider: its name on the command line.
-        precision: of the session.
-        doing: what is tried, as "open the graph".
-
-    Raises:
-        ImpastoError: in place of what was raised.
-    """
-    try:
-        yield
-    except failures() as error:
-        raise ImpastoError(_line(provider, precision, doing, error)) from error
 
 
 @functools.cache
@@ -40,7 +18,8 @@ def failures() -> tuple[type[Exception], ...]:
     return (*(kind for kind in kinds if issubclass(kind, Exception)), RuntimeError, MemoryError)
 
 
-def _line(provider: str, precision: str, doing: str, error: Exception) -> str:
+def failure_line(provider: str, precision: str, doing: str, error: Exception) -> str:
+    """Return one line on what a provider cannot do, as "open the graph", with what ONNX Runtime says of it."""
     text = str(error).strip()
     said = _STATUS.sub("", text.splitlines()[0]) if text else type(error).__name__
     said = f"{said[:_LONGEST]}..." if len(said) > _LONGEST else said.rstrip(" .")

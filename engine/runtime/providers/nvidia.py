@@ -38,11 +38,9 @@ class Gpu:
 @functools.cache
 def gpus() -> tuple[Gpu, ...]:
     """Return the GPUs that the driver finds; none where there is no driver."""
-    try:
-        driver = ctypes.CDLL(_DRIVER)
-    except OSError:
+    driver, count = _driver(), ctypes.c_int(0)
+    if driver is None:
         return ()
-    count = ctypes.c_int(0)
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return ()
     return tuple(_describe(driver, index) for index in range(count.value))
@@ -50,11 +48,7 @@ def gpus() -> tuple[Gpu, ...]:
 
 def no_gpu() -> str:
     """Return why there is no GPU, in one clause."""
-    try:
-        ctypes.CDLL(_DRIVER)
-    except OSError:
-        return f"no NVIDIA driver ({_DRIVER} not found)"
-    return "the NVIDIA driver finds no GPU"
+    return f"no NVIDIA driver ({_DRIVER} not found)" if _driver() is None else "the NVIDIA driver finds no GPU"
 
 
 def free_memory(index: int) -> int | None:
@@ -63,9 +57,8 @@ def free_memory(index: int) -> int | None:
     The driver only says so inside a context. The one that all of CUDA shares is taken, and kept: ONNX Runtime needs it
     soon.
     """
-    try:
-        driver = ctypes.CDLL(_DRIVER)
-    except OSError:
+    driver = _driver()
+    if driver is None:
         return None
     context, free, total = ctypes.c_void_p(), ctypes.c_size_t(0), ctypes.c_size_t(0)
     if driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), index) != 0 or driver.cuCtxPushCurrent_v2(context) != 0:
@@ -89,14 +82,13 @@ def load_failure(provider: str, ort_name: str, fix: str) -> str | None:
     if ort_name not in ort.get_available_providers():
         return f"the installed onnxruntime has no {provider}; {fix}"
     folder = Path(ort.__path__[0]) / "capi"
-    prefix, suffix = ("", "dll") if _WINDOWS else ("lib", "so")
     try:
         said = _preload(ort)
         if said and _WINDOWS:
             return f"{said}; {fix}"
         if not _WINDOWS:  # there the library finds the shared part by itself, and only from within ONNX Runtime
-            ctypes.CDLL(str(folder / f"{prefix}onnxruntime_providers_shared.{suffix}"), mode=ctypes.RTLD_GLOBAL)
-            ctypes.CDLL(str(folder / f"{prefix}onnxruntime_providers_{provider}.{suffix}"))
+            ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), mode=ctypes.RTLD_GLOBAL)
+            ctypes.CDLL(str(folder / f"libonnxruntime_providers_{provider}.so"))
     except OSError as error:
         return f"its libraries do not load ({error}); {fix}"
     return None
@@ -117,6 +109,13 @@ def no_cudnn(fix: str) -> str | None:
     except OSError:
         return f"cuDNN 9 does not load ({_CUDNN}); {fix}"
     return None
+
+
+def _driver() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(_DRIVER)
+    except OSError:
+        return None
 
 
 def _preload(ort: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from impasto.engine.runtime import cpu_info
 from impasto.engine.runtime.providers.provider import Availability, Provider
-from impasto.models.errors import ImpastoError
+from impasto.models.errors import ImpastoError, one_line
 
 NAME = "openvino"
 ORT_NAME = "OpenVINOExecutionProvider"  # beside it the plugin lists OpenVINOExecutionProvider.AUTO
@@ -42,14 +42,15 @@ class OpenVino(Provider):
         return ort.InferenceSession(content, session_options)
 
 
-def probe() -> Availability:
+def probe(*, build: bool = False) -> Availability:
     """Register the plugin, once in the process, and look for a processor that it takes."""
     reason = _register()
     if reason is not None:
         return Availability(NAME, False, reason)
     if not devices():
         return Availability(NAME, False, f"its plugin takes Intel processors only and this is {cpu_info.name()}")
-    return Availability(NAME, True, f"{cpu_info.name()}, {', '.join(supported())}")
+    precisions = ", ".join(name for name in PRECISIONS if refusal(name) is None)
+    return Availability(NAME, True, f"{cpu_info.name()}, {precisions}")
 
 
 def devices() -> list[Any]:
@@ -60,12 +61,7 @@ def devices() -> list[Any]:
     return [item for item in ort.get_ep_devices() if item.ep_name == ORT_NAME and item.device.type == cpu][:1]
 
 
-def supported() -> tuple[str, ...]:
-    """Return the precisions that this processor multiplies in."""
-    return tuple(name for name in PRECISIONS if refusal(name) is None)
-
-
-def best_precision() -> str:
+def best_precision(device_index: int = 0) -> str:
     """Return what "auto" stands for: bf16 where the processor multiplies it in matrix tiles (AMX), else fp32.
 
     With vector instructions, AVX512-BF16, an evaluation takes 1.4 to 1.5 times as long as in fp32
@@ -79,7 +75,7 @@ def outdone(precision: str) -> str | None:
     return "its fp32 is no faster than cpu's and starts later" if precision == "fp32" else None
 
 
-def refusal(precision: str) -> str | None:
+def refusal(precision: str, device_index: int = 0) -> str | None:
     """Return why a precision cannot be used on this machine; None where it can."""
     if precision not in PRECISIONS:
         return "float16 overflows on processors" if precision == "fp16" else "processors have no such format"
@@ -88,7 +84,7 @@ def refusal(precision: str) -> str | None:
     return None
 
 
-def provider(precision: str) -> Provider:
+def provider(precision: str, device_index: int = 0) -> Provider:
     """Return the provider.
 
     In bf16 OpenVINO runs all that it can in bfloat16. In bf16-typed it follows the graph's types: Gram matrices and
@@ -106,11 +102,7 @@ def load_config(precision: str, threads: int = 0) -> dict[str, str]:
         numbers = {"EXECUTION_MODE_HINT": "ACCURACY"}
     else:
         numbers = {"INFERENCE_PRECISION_HINT": HINTS[precision], "EXECUTION_MODE_HINT": "PERFORMANCE"}
-    config = {
-        **numbers,
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": "1",
-    }
+    config = {**numbers, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
     if threads:
         config["INFERENCE_NUM_THREADS"] = str(threads)
     return {"load_config": json.dumps({"CPU": config})}
@@ -137,5 +129,5 @@ def _register() -> str | None:
     except Exception as error:
         if "already registered" in str(error):
             return None
-        return f"its plugin does not load ({' '.join(str(error).split())[:200]}); reinstall {_WHEEL}"
+        return f"its plugin does not load ({one_line(error, 200)}); reinstall {_WHEEL}"
     return None

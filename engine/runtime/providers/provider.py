@@ -1,13 +1,13 @@
 """A provider that sessions can be made with."""
 
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from impasto.engine.runtime.precision import PRECISIONS, Precision
-from impasto.engine.runtime.providers.failure import explained, failures
+from impasto.engine.runtime.providers.failure import failure_line, failures
 from impasto.models.errors import ImpastoError
 
 CPU_ORT_NAME = "CPUExecutionProvider"
@@ -113,9 +113,13 @@ class Provider:
         self._check_placement(session)
         return session
 
-    def explained(self, doing: str) -> AbstractContextManager[None]:
+    @contextmanager
+    def explained(self, doing: str) -> Iterator[None]:
         """Turn what ONNX Runtime raises inside the block into an ImpastoError that names this provider."""
-        return explained(self.name, self.precision, doing)
+        try:
+            yield
+        except failures() as error:
+            raise ImpastoError(failure_line(self.name, self.precision, doing, error)) from error
 
     def uncaptured(self) -> Self | None:
         """Return the same without what is recorded at the first run and replayed later; None where nothing is."""

@@ -7,6 +7,7 @@ that mode. Engines and kernel timings are kept in the user's cache.
 import ctypes
 import functools
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,21 +24,7 @@ TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
 _LIBRARY = "nvinfer_10.dll" if sys.platform == "win32" else "libnvinfer.so.10"
 _FIX = "install TensorRT 10's libraries (libnvinfer) from NVIDIA"
 ENGINE = "*.engine"
-
-
-@dataclass(frozen=True)
-class TensorRtSettings:
-    """What can be set beside the precision.
-
-    Attributes:
-        device_index: of several GPUs.
-        workspace_mib: memory that a kernel may use while it runs; 0 is no limit.
-        graph: capture the evaluation as a CUDA graph at the first run, as `CudaSettings.graph`.
-    """
-
-    device_index: int = 0
-    workspace_mib: int = 0
-    graph: bool = True
+best_precision = cuda.best_precision
 
 
 @dataclass(frozen=True)
@@ -74,11 +61,6 @@ def probe(*, build: bool = False) -> Availability:
     return Availability(NAME, True, f"{found[0].name}, TensorRT {version}; a graph without an engine waits minutes")
 
 
-def best_precision(device_index: int = 0) -> str:
-    """Return what "auto" stands for, as for CUDA."""
-    return cuda.best_precision(device_index)
-
-
 def refusal(precision: str, device_index: int = 0) -> str | None:
     """Return why a precision cannot be used on a GPU of this machine; None where it can.
 
@@ -89,35 +71,48 @@ def refusal(precision: str, device_index: int = 0) -> str | None:
     return cuda.refusal(precision, device_index)
 
 
-def provider(precision: str, settings: TensorRtSettings | None = None) -> Provider:
+def provider(precision: str, device_index: int = 0, **settings: Any) -> Provider:
     """Return the provider.
+
+    Args:
+        precision: of `PRECISIONS`.
+        device_index: of several GPUs.
+        settings: as for `options`.
 
     Raises:
         ImpastoError: there is no GPU of that index.
     """
-    settings = settings or TensorRtSettings()
-    cuda.check_device(settings.device_index)
-    folder = engine_dir(nvidia.gpus()[settings.device_index], library_version() or "unknown")
+    cuda.check_device(device_index)
+    folder = engine_dir(nvidia.gpus()[device_index], library_version() or "unknown")
     return TensorRt(
         NAME,
         ORT_NAME,
         precision,
         device="cuda",
-        device_index=settings.device_index,
-        options=options(folder, precision, settings),
+        device_index=device_index,
+        options=options(folder, precision, device_index, **settings),
         typed=True,
         whole=True,
     )
 
 
-def options(folder: Path, precision: str, settings: TensorRtSettings) -> dict[str, str]:
+def options(
+    folder: Path, precision: str, device_index: int = 0, *, workspace_mib: int = 0, graph: bool = True
+) -> dict[str, str]:
     """Return the provider's options.
 
     ONNX Runtime names an engine by its graph's hash and the GPU's architecture, and the graph has static shapes and
     its own types; the folder adds GPU and version, and the prefix tells fp32 from tf32, which share a graph.
+
+    Args:
+        folder: of the engines.
+        precision: of `PRECISIONS`.
+        device_index: of several GPUs.
+        workspace_mib: memory that a kernel may use while it runs; 0 is no limit.
+        graph: capture the evaluation as a CUDA graph at the first run, as for `cuda.options`.
     """
     chosen = {
-        "device_id": str(settings.device_index),
+        "device_id": str(device_index),
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": str(folder),
         "trt_engine_cache_prefix": f"impasto_{precision}",
@@ -125,9 +120,9 @@ def options(folder: Path, precision: str, settings: TensorRtSettings) -> dict[st
         "trt_timing_cache_path": str(folder),
         "trt_min_subgraph_size": "1",
     }
-    if settings.workspace_mib:
-        chosen["trt_max_workspace_size"] = str(settings.workspace_mib * 2**20)
-    if settings.graph:
+    if workspace_mib:
+        chosen["trt_max_workspace_size"] = str(workspace_mib * 2**20)
+    if graph:
         chosen[TensorRt.capture_option] = "1"
     return chosen
 
@@ -151,3 +146,34 @@ def library_version() -> str | None:
     except (OSError, AttributeError):
         return None
     return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
+
+
+@dataclass(frozen=True)
+class CachedEngine:
+    """One engine that was built.
+
+    Attributes:
+        machine: GPU, architecture and TensorRT's version, as its folder is named.
+        name: of the file: precision, the graph's hash, and the architecture.
+        megabytes: its size.
+    """
+
+    machine: str
+    name: str
+    megabytes: float
+
+
+def list_engines() -> list[CachedEngine]:
+    """Return every engine in the user's cache, for whatever GPU."""
+    paths = sorted(engines_dir().glob(f"*/{ENGINE}"))
+    return [CachedEngine(path.parent.name, path.stem, path.stat().st_size / 1e6) for path in paths]
+
+
+def clear_engines() -> tuple[int, float]:
+    """Delete all engines, profiles and timings; return how many engines there were and the megabytes given back."""
+    count = len(list_engines())
+    megabytes = 0.0
+    for folder in engines_dir().glob("*/"):
+        megabytes += sum(path.stat().st_size for path in folder.glob("*")) / 1e6
+        shutil.rmtree(folder)
+    return count, megabytes

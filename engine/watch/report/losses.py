@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from impasto.engine.watch.report.charts import Chart, swatch
+from impasto.engine.watch.report.charts import Chart, stroke
 from impasto.engine.watch.report.curve import Mark, Point
 
 TOTAL = "loss"
@@ -15,9 +15,9 @@ _AXES = (
 
 
 class LegendLine(NamedTuple):
-    """A line of the charts: a sample of it as SVG, its name, and its value at the start, at the end, and its share."""
+    """A line of the charts: colour and dashes, name, and its value at the start, at the end, and its share."""
 
-    swatch: str
+    stroke: tuple[int, str]
     name: str
     numbers: tuple[str, str, str]
 
@@ -50,7 +50,7 @@ def legend(initial: Mapping[str, float], final: Mapping[str, float], loss: float
     """
     first = {TOTAL: sum(initial.values()), **initial} if initial else {}
     return [
-        LegendLine(swatch(index), name, (_number(first.get(name)), _number(value), _share(value, loss)))
+        LegendLine(stroke(index), name, (_number(first.get(name)), _number(value), _share(value, loss)))
         for index, (name, value) in enumerate({TOTAL: loss, **final}.items())
     ]
 

@@ -1,10 +1,13 @@
 """Pages of HTML from templates. Everything is in a page, and its policy forbids the browser to load anything else."""
 
-from collections.abc import Mapping
+import functools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from impasto.engine.images import Picture, data_url
-from impasto.engine.watch.words import in_words
+
+if TYPE_CHECKING:
+    import jinja2
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,15 @@ def render(package: str, template: str, **values: object) -> str:
         template: the name of the file.
         values: by the names that the template gives them.
     """
+    return _environment(package).get_template(template).render(values)
+
+
+@functools.cache
+def _environment(package: str) -> "jinja2.Environment":
     import jinja2  # here, because a run without a page should not wait for it
 
     loaders = [jinja2.PackageLoader(name, "") for name in dict.fromkeys((package, __package__))]
-    environment = jinja2.Environment(
+    return jinja2.Environment(
         loader=jinja2.ChoiceLoader(loaders),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -62,9 +70,3 @@ def render(package: str, template: str, **values: object) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template(template).render(values)
-
-
-def as_table(values: Mapping[str, object]) -> dict[str, str]:
-    """Return values by name as the tables of a page show them."""
-    return {name: in_words(value) for name, value in values.items()}

@@ -10,7 +10,8 @@ from impasto.engine.result import Result
 from impasto.engine.runtime.machine import machine, versions
 from impasto.engine.watch.report import losses
 from impasto.engine.watch.report.curve import Curve, with_start
-from impasto.engine.watch.report.page import Input, as_table, render
+from impasto.engine.watch.report.page import Input, render
+from impasto.engine.watch.text import as_table
 from impasto.models.atomic import check_place, write_atomically
 from impasto.models.errors import ImpastoError
 
@@ -171,9 +172,5 @@ def surroundings() -> dict[str, dict[str, str]]:
 def _as_shown(source: Source, kind: str, height: int, width: int) -> Input:
     """Return an input at the size at which the page shows it: the content at the result's, the style at its own."""
     picture = images.read_image(source)
-    if kind == "content":
-        picture = picture.resized(height, width)
-    else:
-        most_px = min(max(picture.height, picture.width), max(height, width))
-        picture = picture.resized(*images.fit_long_side(picture.height, picture.width, most_px))
+    picture = picture.resized(height, width) if kind == "content" else picture.within(max(height, width))
     return Input.of(kind, picture, MOST_PX)

@@ -15,9 +15,8 @@ from impasto.engine.compile.graph_spec import GraphSpec
 from impasto.engine.compile.network import load_network
 from impasto.engine.compile.sessions import OBJECTIVE, SessionSource
 from impasto.engine.images import to_nchw
-from impasto.engine.runtime.graph import Graph
 from impasto.engine.runtime.providers import choose, safer
-from impasto.engine.runtime.session import Session
+from impasto.engine.runtime.session import Graph, Session
 from impasto.export.objective import build_targets
 from impasto.export.precision import everywhere, narrow_convolutions
 from impasto.export.serialised import whole

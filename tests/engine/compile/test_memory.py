@@ -116,8 +116,8 @@ def test_a_larger_style_image_counts_as_far_as_it_takes_more() -> None:
 @pytest.mark.parametrize(
     ("size", "words"), [(0, "0 MiB"), (MIB, "1 MiB"), (1023 * MIB, "1023 MiB"), (1536 * MIB, "1.5 GiB")]
 )
-def test_sizes_in_words(size: int, words: str) -> None:
-    assert memory.in_words(size) == words
+def test_formatted_sizes(size: int, words: str) -> None:
+    assert memory.format_bytes(size) == words
 
 
 def test_a_container_counts_what_it_may_and_not_the_files_it_could_drop(
@@ -138,7 +138,7 @@ def test_a_container_counts_what_it_may_and_not_the_files_it_could_drop(
 
 def test_no_system_files_mean_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_CGROUPS", ((str(tmp_path / "no"), str(tmp_path / "such")),))
-    monkeypatch.setattr(memory, "_meminfo", lambda: None)
+    monkeypatch.setattr(memory, "meminfo", dict)
     assert memory.available() is None
 
 

@@ -256,7 +256,7 @@ def test_the_step_runs_in_float32_on_the_same_device(monkeypatch: pytest.MonkeyP
     assert (step_provider(CPU).name, step_provider(CPU).precision) == ("cpu", "fp32")
     gpus = [nvidia.Gpu(index, f"GPU {index}", (9, 0)) for index in range(2)]
     monkeypatch.setattr(nvidia, "gpus", lambda: gpus)
-    evaluation = cuda.provider("fp16", cuda.CudaSettings(device_index=1, graph=True, memory_limit_mib=100))
+    evaluation = cuda.provider("fp16", 1, graph=True, memory_limit_mib=100)
     found = step_provider(evaluation)
     assert (found.name, found.precision, found.device, found.device_index) == ("cuda", "fp32", "cuda", 1)
     assert (found.options["use_tf32"], found.options["enable_cuda_graph"]) == ("0", "1")

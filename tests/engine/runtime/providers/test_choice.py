@@ -11,10 +11,9 @@ import pytest
 
 from impasto.engine import Engine, ImpastoError
 from impasto.engine.runtime import cpu_info
-from impasto.engine.runtime.graph import Graph
 from impasto.engine.runtime.precision import PRECISIONS
 from impasto.engine.runtime.providers import NAMES, Provider, availability, choose, nvidia, openvino
-from impasto.engine.runtime.session import Session
+from impasto.engine.runtime.session import Graph, Session
 from impasto.export.objective import build_objective
 from impasto.export.serialised import whole
 from tests.engine.conftest import Files

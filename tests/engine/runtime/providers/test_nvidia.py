@@ -12,25 +12,24 @@ H200 = nvidia.Gpu(0, "NVIDIA H200", (9, 0))
 
 
 def test_only_tf32_means_tf32() -> None:
-    tf32 = {name: cuda.options(name, cuda.CudaSettings())["use_tf32"] for name in ("fp32", "tf32", "fp16", "bf16")}
+    tf32 = {name: cuda.options(name)["use_tf32"] for name in ("fp32", "tf32", "fp16", "bf16")}
     assert tf32 == {"fp32": "0", "tf32": "1", "fp16": "0", "bf16": "0"}
 
 
 def test_the_slow_algorithm_search_is_never_asked_for() -> None:
-    assert cuda.options("fp32", cuda.CudaSettings())["cudnn_conv_algo_search"] == "EXHAUSTIVE"
+    assert cuda.options("fp32")["cudnn_conv_algo_search"] == "EXHAUSTIVE"
     with pytest.raises(ImpastoError, match="unknown search 'default': allowed are exhaustive, heuristic"):
-        cuda.CudaSettings(search="default")
+        cuda.options("fp32", search="default")
 
 
 def test_cuda_options_follow_the_settings() -> None:
-    settings = cuda.CudaSettings(device_index=2, memory_limit_mib=512, nhwc=True, graph=True)
-    chosen = cuda.options("fp16", settings)
+    chosen = cuda.options("fp16", 2, memory_limit_mib=512, nhwc=True, graph=True)
     assert chosen["device_id"] == "2"
     assert chosen["gpu_mem_limit"] == str(512 * 2**20)
     assert chosen["prefer_nhwc"] == chosen["enable_cuda_graph"] == "1"
-    plain = cuda.options("fp16", cuda.CudaSettings())
+    plain = cuda.options("fp16")
     assert not {"gpu_mem_limit", "prefer_nhwc"} & set(plain)
-    assert "enable_cuda_graph" not in cuda.options("fp16", cuda.CudaSettings(graph=False))
+    assert "enable_cuda_graph" not in cuda.options("fp16", graph=False)
 
 
 def test_evaluations_are_captured_unless_told_otherwise(gpu: Callable[..., None]) -> None:
@@ -46,8 +45,7 @@ def test_evaluations_are_captured_unless_told_otherwise(gpu: Callable[..., None]
 def test_options_follow_the_name(gpu: Callable[..., None]) -> None:
     gpu((9, 0), (9, 0))
     chosen = choose("cuda:1,nhwc,memory=8000,heuristic", "fp16").options
-    expected = cuda.CudaSettings(device_index=1, nhwc=True, memory_limit_mib=8000, search="heuristic")
-    assert chosen == cuda.options("fp16", expected)
+    assert chosen == cuda.options("fp16", 1, nhwc=True, memory_limit_mib=8000, search="heuristic")
     assert chosen["cudnn_conv_algo_search"] == "HEURISTIC"
 
 
@@ -86,9 +84,9 @@ def test_another_gpu_decides_nothing(gpu: Callable[..., None]) -> None:
 
 def test_a_device_that_is_not_there_is_refused(gpu: Callable[..., None]) -> None:
     gpu((9, 0), (9, 0))
-    assert cuda.provider("fp32", cuda.CudaSettings(device_index=1)).device_index == 1
+    assert cuda.provider("fp32", 1).device_index == 1
     with pytest.raises(ImpastoError, match="no GPU 2: allowed are 0 to 1"):
-        cuda.provider("fp32", cuda.CudaSettings(device_index=2))
+        cuda.provider("fp32", 2)
 
 
 @pytest.mark.parametrize(("compute", "expected"), [((9, 0), "tf32"), ((7, 5), "fp32")])
@@ -107,17 +105,14 @@ def test_bf16_needs_ampere(gpu: Callable[..., None]) -> None:
 
 
 def test_the_graph_decides_the_types_for_tensorrt(tmp_path: Path) -> None:
-    chosen = tensorrt.options(tmp_path, "fp16", tensorrt.TensorRtSettings())
+    chosen = tensorrt.options(tmp_path, "fp16")
     assert not [name for name in chosen if name.endswith(("fp16_enable", "bf16_enable", "int8_enable"))]
     assert chosen["trt_engine_cache_enable"] == chosen["trt_timing_cache_enable"] == "1"
     assert chosen["trt_engine_cache_path"] == chosen["trt_timing_cache_path"] == str(tmp_path)
 
 
 def test_fp32_and_tf32_share_a_graph_but_no_engine(tmp_path: Path) -> None:
-    prefixes = {
-        tensorrt.options(tmp_path, precision, tensorrt.TensorRtSettings())["trt_engine_cache_prefix"]
-        for precision in tensorrt.PRECISIONS
-    }
+    prefixes = {tensorrt.options(tmp_path, precision)["trt_engine_cache_prefix"] for precision in tensorrt.PRECISIONS}
     assert len(prefixes) == len(tensorrt.PRECISIONS)
 
 
@@ -184,7 +179,7 @@ def test_other_numbers_are_refused(name: str) -> None:
 
 def test_a_safer_precision_keeps_the_options(gpu: Callable[..., None]) -> None:
     gpu((9, 0), (9, 0))
-    provider = cuda.provider("tf32", cuda.CudaSettings(device_index=1, memory_limit_mib=64))
+    provider = cuda.provider("tf32", 1, memory_limit_mib=64)
     found = safer(provider)
     assert found is not None
     assert (found.precision, found.device_index, found.options["use_tf32"]) == ("fp32", 1, "0")

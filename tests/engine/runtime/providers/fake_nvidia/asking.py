@@ -16,11 +16,10 @@ from impasto.engine.device.placement import LoopPlacement
 from impasto.engine.device.step_form import step_form
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
 from impasto.engine.runtime.evaluator import Evaluator
-from impasto.engine.runtime.graph import Graph
 from impasto.engine.runtime.lowering import lower
 from impasto.engine.runtime.providers import Provider, choose, step_provider
 from impasto.engine.runtime.providers.provider import nodes_elsewhere
-from impasto.engine.runtime.session import Session, quiet_options
+from impasto.engine.runtime.session import Graph, Session, quiet_options
 from impasto.export.objective import build_objective, build_targets
 from impasto.export.optimiser import build_step
 from impasto.export.serialised import whole
