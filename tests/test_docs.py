@@ -51,7 +51,7 @@ def test_readme_python(folder: Path) -> None:
 
 
 def test_options_page_has_the_groups_of_the_help() -> None:
-    """In each section stand the options of that group, with all their names; "First to know" is the help's "Options"."""
+    """Each section has the options of that group, with all their names; "First to know" is the help's "Options"."""
     command, _ = resolve(["impasto", "transfer"])
     declared: dict[str, set[str]] = {}
     for parameter in command.params:
