@@ -89,8 +89,17 @@ def test_python_page_names_all_that_is_public() -> None:
     assert [name for name in (*engine.__all__, *methods) if not re.search(rf"\b{name}\b", text)] == []
 
 
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_lead_somewhere() -> None:
     for document in DOCUMENTS:
+        for target, anchor in re.findall(r"\]\(([^)#:]*\.md|)#([^)]*)\)", document.read_text()):
+            page = document.parent / target if target else document
+            assert anchor in anchors(page), f"{document.name} links to {target}#{anchor}"
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
