@@ -104,6 +104,12 @@ def test_links_lead_somewhere() -> None:
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
+def test_paths_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        for path in re.findall(r"`((?:bench|engine|examples|export|models|tests)/[\w/.-]*)`", document.read_text()):
+            assert (REPOSITORY / path).exists(), f"{document.name} names {path}"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_command_lines_are_understood(name: str) -> None:
     text = (REPOSITORY / name).read_text()
