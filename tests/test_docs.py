@@ -104,6 +104,15 @@ def test_links_lead_somewhere() -> None:
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
+HOUSE_WORDS = r"likewise|beside|goes on|go on|going on|to the letter|what there is|what would|at hand|what was asked"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_words_are_plain(name: str) -> None:
+    text = (REPOSITORY / name).read_text()
+    assert re.findall(rf"\b(?:{HOUSE_WORDS})\b", text, re.IGNORECASE) == []
+
+
 def test_paths_lead_somewhere() -> None:
     for document in DOCUMENTS:
         for path in re.findall(r"`((?:bench|engine|examples|export|models|tests)/[\w/.-]*)`", document.read_text()):
