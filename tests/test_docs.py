@@ -7,8 +7,9 @@ from pathlib import Path
 import onnx_ir as ir
 import pytest
 
+from impasto import engine
 from tests.conftest import REPOSITORY
-from tests.documented_commands import check_mention, is_runnable, lines, mentions, parse
+from tests.documented_commands import check_mention, is_runnable, lines, mentions, parse, resolve
 from tests.engine.command_line import run
 from tests.small_network import VGG_WIDTHS, features_model
 
@@ -49,17 +50,73 @@ def test_readme_python(folder: Path) -> None:
     assert (folder / "out.png").is_file()
 
 
+def test_options_page_has_the_groups_of_the_help() -> None:
+    """Each section has the options of that group, with all their names; "First to know" is the help's "Options"."""
+    command, _ = resolve(["impasto", "transfer"])
+    declared: dict[str, set[str]] = {}
+    for parameter in command.params:
+        if parameter.opts[0].startswith("-"):
+            group = getattr(parameter, "rich_help_panel", None) or "Options"
+            declared.setdefault(group, set()).update(parameter.opts, parameter.secondary_opts)
+    _, *parts = re.split(r"^## (.*)$", (REPOSITORY / "docs" / "options.md").read_text(), flags=re.MULTILINE)
+    described = {
+        title: {
+            option for row in re.findall(r"^\| (.*?) \|", table, re.MULTILINE) for option in re.findall(r"`(.*?)`", row)
+        }
+        for title, table in zip(parts[::2], parts[1::2], strict=True)
+    }
+    described = {"Options": described.pop("First to know") - {"--help", "-h"}, **described}
+    assert described == declared
+    assert list(described) == list(dict.fromkeys(["Options", *declared]))
+
+
 def test_readme_names_options_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
     text = run(capsys, "transfer", "--help").out
-    named = set(re.findall(r"`(--[a-z-]+)`", (REPOSITORY / "README.md").read_text()))
-    assert named >= {"--size", "--json"}
+    named = set(re.findall(r"`(--[a-z-]+)", (REPOSITORY / "README.md").read_text()))
+    assert named
     assert {option for option in named if option not in text} == set()
+
+
+def test_index_lists_every_page_once() -> None:
+    docs = REPOSITORY / "docs"
+    listed = re.findall(r"^- \[([a-z0-9-]+\.md)\]\(\1\):", (docs / "index.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(page.name for page in docs.glob("*.md") if page.name != "index.md")
+
+
+def test_python_page_names_all_that_is_public() -> None:
+    text = (REPOSITORY / "docs" / "python.md").read_text()
+    methods = [name for name in vars(engine.Engine) if not name.startswith("_")]
+    assert [name for name in (*engine.__all__, *methods) if not re.search(rf"\b{name}\b", text)] == []
+
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_links_lead_somewhere() -> None:
     for document in DOCUMENTS:
+        for target, anchor in re.findall(r"\]\(([^)#:]*\.md|)#([^)]*)\)", document.read_text()):
+            page = document.parent / target if target else document
+            assert anchor in anchors(page), f"{document.name} links to {target}#{anchor}"
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+HOUSE_WORDS = r"likewise|beside|goes on|go on|going on|to the letter|what there is|what would|at hand|what was asked"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_words_are_plain(name: str) -> None:
+    text = (REPOSITORY / name).read_text()
+    assert re.findall(rf"\b(?:{HOUSE_WORDS})\b", text, re.IGNORECASE) == []
+
+
+def test_paths_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        for path in re.findall(r"`((?:bench|engine|examples|export|models|tests)/[\w/.-]*)`", document.read_text()):
+            assert (REPOSITORY / path).exists(), f"{document.name} names {path}"
 
 
 @pytest.mark.parametrize("name", NAMES)
