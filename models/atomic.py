@@ -3,7 +3,6 @@
 import errno
 import os
 import secrets
-import shutil
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -35,10 +34,10 @@ def atomic_file(path: Path, *, durable: bool = False, failure: Failure = Impasto
     part = _temporary(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part.open("xb").close()  # with the permissions that any new file gets
+        part.open("xb").close()
+        mode = (target if target.exists() else part).stat().st_mode  # a new file gets what the system gives it
         yield part
-        if target.exists():
-            shutil.copymode(target, part)
+        part.chmod(mode)
         if durable:
             _to_disk(part)
         part.replace(target)
