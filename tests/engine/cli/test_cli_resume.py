@@ -16,6 +16,7 @@ from PIL import Image
 
 from impasto.bench.studies.kills import summary, trials
 from impasto.engine.inputs.checkpoint import load_checkpoint, save_checkpoint
+from impasto.models.atomic import _temporary
 from tests.engine.command_line import run
 from tests.engine.conftest import TAPS, Files
 from tests.small_network import features_model
@@ -147,9 +148,9 @@ def test_a_state_that_python_saved_needs_an_output(capsys: Capture, files: Files
 def test_no_files_are_left_but_the_result_and_the_checkpoint(
     capsys: Capture, files: Files, output: Path, file: Path
 ) -> None:
-    left = files.folder / ".run.safetensors.abc123.tmp"  # of a run that was killed while it wrote
+    left = _temporary(file)  # of a run that was killed while it wrote
     left.write_bytes(b"half a checkpoint")
-    other = files.folder / ".other.safetensors.abc123.tmp"
+    other = _temporary(files.folder / "other.safetensors")
     other.write_bytes(b"of somebody else")
     run(capsys, *transfer(files, "-o", output, "--iterations", 3, "--checkpoint", file, "--checkpoint-every", 0))
     names = {path.name for path in files.folder.iterdir()}
