@@ -36,6 +36,11 @@ from impasto.models.store import CACHE_VARIABLE
 
 KINDS = {"first start": "style.png", "another style": "other.png", "second start": "style.png"}
 _MAIN = "from impasto.engine.cli import main; main()"
+_SUBJECT_OPTIONS = ("provider", "precision", "threads", "loop")
+_SETTINGS_OPTIONS = (
+    *("content_weight", "style_weight", "tv_weight", "weighting", "pool", "init", "size"),
+    *("iterations", "optimizer", "history"),
+)
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,8 @@ def measure(
 ) -> Iterator[Series]:
     """Yield a series per size and kind of start.
 
-    Args:
-        subject: what to measure.
-        effort: its duration and least number of rounds; its warm-up is of evaluations, and not asked.
-        watch: asked before every round.
-        warm_up: rounds before anything counts, once and not at every size.
-        iterations: of each start's transfer.
+    The effort's warm-up is of evaluations and does not count here: ``warm_up`` rounds of starts are made before
+    anything counts, once and not at every size.
 
     Raises:
         ImpastoError: as `check`; or the command failed, its own line.
@@ -140,26 +141,12 @@ def _start(subject: Subject, network: Path, folder: Path, style: str) -> Start:
 
 
 def _arguments(subject: Subject, network: Path, style: str) -> list[str]:
-    settings = subject.settings
-    options: dict[str, object] = {
-        "--model": network.resolve(),
-        "--provider": subject.as_dict()["provider"],
-        "--precision": subject.precision,
-        "--threads": subject.threads,
-        "--content-weight": settings.content_weight,
-        "--style-weight": settings.style_weight,
-        "--tv-weight": settings.tv_weight,
-        "--weighting": settings.weighting,
-        "--pool": settings.pool,
-        "--init": settings.init,
-        "--size": 0,
-        "--iterations": settings.iterations,
-        "--optimizer": settings.optimizer,
-        "--history": settings.history,
-        "--loop": subject.loop,
-    }
-    words = ["transfer", "content.png", style, "-o", "out.png", "--json"]
-    words += [str(word) for option in options.items() for word in option]
+    settings, asked = subject.settings, subject.as_dict()
+    words = ["transfer", "content.png", style, "-o", "out.png", "--json", "--model", str(network.resolve())]
+    for name in _SUBJECT_OPTIONS:
+        words += [f"--{name}", str(asked[name])]
+    for name in _SETTINGS_OPTIONS:
+        words += [f"--{name.replace('_', '-')}", str(getattr(settings, name))]
     for option, taps in (("--content-tap", settings.active_content_taps), ("--style-tap", settings.active_style_taps)):
         for tap in taps:
             words += [option, tap.name if tap.weight is None else f"{tap.name}={tap.weight}"]

@@ -157,15 +157,7 @@ def measure(subject: Subject, effort: Effort, watch: Watch, load: Load) -> Itera
 def _scenario(
     name: str, effort: Effort, load: Load, query_s: float, batch: int
 ) -> tuple[Callable[..., list[Query]], dict[str, Any]]:
-    """Return what runs a scenario with a worker, and what it was told.
-
-    Args:
-        name: of the scenario.
-        effort: of it.
-        load: what is asked of the worker.
-        query_s: what one query takes, roughly.
-        batch: of the offline scenario.
-    """
+    """Return what runs a scenario with a worker, and what it was told; a query takes about ``query_s``."""
     if name == SINGLE_STREAM:
         return partial(scenarios.single_stream, duration_s=effort.duration_s, least=effort.least), {}
     if name == OFFLINE:

@@ -61,13 +61,9 @@ def stopping(watch: Watch) -> Callable[[], bool]:
 
 
 def measure(subject: Subject, effort: Effort, watch: Watch, *, evaluations: int) -> Iterator[Series]:
-    """Yield one series per size; a transfer that was interrupted does not count.
+    """Yield one series per size; with a batch, a sample is as many transfers at once.
 
-    Args:
-        subject: what to measure; with a batch, a sample is as many transfers at once.
-        effort: of it.
-        watch: asked before every evaluation.
-        evaluations: of one transfer.
+    A transfer that was interrupted does not count.
 
     Raises:
         ImpastoError: as `limited`, or a transfer failed.

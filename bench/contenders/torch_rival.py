@@ -38,14 +38,8 @@ class TorchRival:
     ) -> None:
         """Build the network, compute the targets, compile and capture.
 
-        Args:
-            variant: how it runs.
-            features: the features model.
-            content: float32 N x H x W x 3, 0..1, square; more than one is a batch, which `evaluate` alone is for.
-            style: likewise.
-            settings: in the weighting of the paper.
-            device: "cpu" or "cuda".
-            start: the images, planes of R, G and B, 0..1.
+        Content and style are float32 N x H x W x 3, 0..1, square; more than one is a batch, which `evaluate` alone is
+        for. The start is planes of R, G and B, 0..1. The settings have the paper's weighting.
         """
         begin_s = time.perf_counter()
         batch, side = content.shape[:2]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from impasto.bench import cold_start
 from impasto.bench.cold_start import KINDS, Start
-from impasto.bench.sampling import Effort, Unwatched
+from impasto.bench.sampling import Effort, Watch
 from impasto.bench.series import summarise
 from impasto.bench.subject import Subject
 from impasto.engine.settings import Settings
@@ -126,7 +126,7 @@ def test_sizes_can_be_drawn_over_each_other(capsys: pytest.CaptureFixture[str], 
 
 def test_starts_are_of_three_kinds() -> None:
     subject = Subject(model="vgg19-slim", provider="cpu", threads=1, sizes=(64,))
-    found = list(cold_start.measure(subject, Effort(0.01, least=1), Unwatched()))
+    found = list(cold_start.measure(subject, Effort(0.01, least=1), Watch()))
     assert [item.facts["kind"] for item in found] == list(KINDS)
     for item in found:
         (first_iteration_s,), (process_s,) = item.samples_s, item.facts["process_s"]
