@@ -48,12 +48,10 @@ class Start:
     """One process.
 
     Attributes:
-        first_iteration_s: from its start to the beginning of the first iteration.
-        process_s: until it had ended, the picture's file included.
-        summary: as the command printed it.
+        process_s: from its start until it had ended, the picture's file included.
+        summary: as the command printed it; `first_iteration_s` is until the beginning of the first iteration.
     """
 
-    first_iteration_s: float
     process_s: float
     summary: Mapping[str, Any]
 
@@ -136,8 +134,7 @@ def _start(subject: Subject, network: Path, folder: Path, style: str) -> Start:
     if ended.returncode:
         said = ended.stderr.strip().splitlines() or ["it said nothing"]
         raise ImpastoError(f"`impasto transfer` ended with {ended.returncode}: {said[-1].removeprefix('error: ')}")
-    summary = json.loads(ended.stdout.splitlines()[-1])
-    return Start(summary["first_iteration_s"], process_s, summary)
+    return Start(process_s, json.loads(ended.stdout.splitlines()[-1]))
 
 
 def _arguments(subject: Subject, network: Path, style: str) -> list[str]:
@@ -160,7 +157,7 @@ def _series(kind: str, size: int, starts: list[Start]) -> Series:
         f"impasto {last['provider']} {last['precision']}, {kind}",
         "start",
         size,
-        [start.first_iteration_s for start in starts],
+        [start.summary["first_iteration_s"] for start in starts],
         last["evaluations"],
         last["loss"],
         facts={

@@ -43,10 +43,10 @@ def _memory() -> str:
     return f"{kib['MemTotal'] / 2**20:.1f} GiB, {kib['MemAvailable'] / 2**20:.1f} GiB free"
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of this package, of Python and of what a run uses."""
+def versions(*further: str) -> dict[str, str]:
+    """Return the versions of this package, of Python, of what a run uses, and of further distributions."""
     found = {"impasto": VERSION, "python": platform.python_version()}
-    for name in DISTRIBUTIONS:
+    for name in (*DISTRIBUTIONS, *further):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
