@@ -36,6 +36,11 @@ from impasto.models.store import CACHE_VARIABLE
 
 KINDS = {"first start": "style.png", "another style": "other.png", "second start": "style.png"}
 _MAIN = "from impasto.engine.cli import main; main()"
+_SUBJECT_OPTIONS = ("provider", "precision", "threads", "loop")
+_SETTINGS_OPTIONS = (
+    *("content_weight", "style_weight", "tv_weight", "weighting", "pool", "init", "size"),
+    *("iterations", "optimizer", "history"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,10 @@ class Start:
     """One process.
 
     Attributes:
-        first_iteration_s: from its start to the beginning of the first iteration.
-        process_s: until it had ended, the picture's file included.
-        summary: as the command printed it.
+        process_s: from its start until it had ended, the picture's file included.
+        summary: as the command printed it; `first_iteration_s` is until the beginning of the first iteration.
     """
 
-    first_iteration_s: float
     process_s: float
     summary: Mapping[str, Any]
 
@@ -70,12 +73,8 @@ def measure(
 ) -> Iterator[Series]:
     """Yield a series per size and kind of start.
 
-    Args:
-        subject: what to measure.
-        effort: its duration and least number of rounds; its warm-up is of evaluations, and not asked.
-        watch: asked before every round.
-        warm_up: rounds before anything counts, once and not at every size.
-        iterations: of each start's transfer.
+    The effort's warm-up is of evaluations and does not count here: ``warm_up`` rounds of starts are made before
+    anything counts, once and not at every size.
 
     Raises:
         ImpastoError: as `check`; or the command failed, its own line.
@@ -135,31 +134,16 @@ def _start(subject: Subject, network: Path, folder: Path, style: str) -> Start:
     if ended.returncode:
         said = ended.stderr.strip().splitlines() or ["it said nothing"]
         raise ImpastoError(f"`impasto transfer` ended with {ended.returncode}: {said[-1].removeprefix('error: ')}")
-    summary = json.loads(ended.stdout.splitlines()[-1])
-    return Start(summary["first_iteration_s"], process_s, summary)
+    return Start(process_s, json.loads(ended.stdout.splitlines()[-1]))
 
 
 def _arguments(subject: Subject, network: Path, style: str) -> list[str]:
-    settings = subject.settings
-    options: dict[str, object] = {
-        "--model": network.resolve(),
-        "--provider": subject.as_dict()["provider"],
-        "--precision": subject.precision,
-        "--threads": subject.threads,
-        "--content-weight": settings.content_weight,
-        "--style-weight": settings.style_weight,
-        "--tv-weight": settings.tv_weight,
-        "--weighting": settings.weighting,
-        "--pool": settings.pool,
-        "--init": settings.init,
-        "--size": 0,
-        "--iterations": settings.iterations,
-        "--optimizer": settings.optimizer,
-        "--history": settings.history,
-        "--loop": subject.loop,
-    }
-    words = ["transfer", "content.png", style, "-o", "out.png", "--json"]
-    words += [str(word) for option in options.items() for word in option]
+    settings, asked = subject.settings, subject.as_dict()
+    words = ["transfer", "content.png", style, "-o", "out.png", "--json", "--model", str(network.resolve())]
+    for name in _SUBJECT_OPTIONS:
+        words += [f"--{name}", str(asked[name])]
+    for name in _SETTINGS_OPTIONS:
+        words += [f"--{name.replace('_', '-')}", str(getattr(settings, name))]
     for option, taps in (("--content-tap", settings.active_content_taps), ("--style-tap", settings.active_style_taps)):
         for tap in taps:
             words += [option, tap.name if tap.weight is None else f"{tap.name}={tap.weight}"]
@@ -173,7 +157,7 @@ def _series(kind: str, size: int, starts: list[Start]) -> Series:
         f"impasto {last['provider']} {last['precision']}, {kind}",
         "start",
         size,
-        [start.first_iteration_s for start in starts],
+        [start.summary["first_iteration_s"] for start in starts],
         last["evaluations"],
         last["loss"],
         facts={

@@ -10,7 +10,7 @@ would solve another problem. Of a batch, evaluations are measured and nothing el
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,16 +88,15 @@ def _unbounded(subject: Subject) -> Subject:
 
 
 @dataclass(frozen=True)
-class Compared:
-    """What came of one size: series, the ratios between them, and who could not take part, with the reason."""
+class Verdicts:
+    """What follows from the series: the ratios between them, and who could not take part, with the reason."""
 
-    series: tuple[Series, ...]
-    ratios: tuple[dict[str, Any], ...]
-    absent: tuple[dict[str, Any], ...]
+    ratios: list[dict[str, Any]] = field(default_factory=list)
+    absent: list[dict[str, Any]] = field(default_factory=list)
 
 
-def measure(field: Field, effort: Effort, watch: Watch) -> Iterator[Compared]:
-    """Yield what came of each size.
+def measure(field: Field, effort: Effort, watch: Watch, verdicts: Verdicts) -> Iterator[Series]:
+    """Yield the series of each size, and add to the verdicts.
 
     Raises:
         ImpastoError: PyTorch is missing, a rival or a provider does not work here, or the network has operators that
@@ -109,20 +108,17 @@ def measure(field: Field, effort: Effort, watch: Watch) -> Iterator[Compared]:
         if watch.stopped():
             return
         with ExitStack() as stack:
-            found = _at_size(field, ways, lacking, size, effort, watch, stack)
-        if found is not None:
-            yield found
+            series, ratios, absent = _at_size(field, ways, size, effort, watch, stack)
+        if series:
+            verdicts.ratios.extend(ratios)
+            verdicts.absent.extend({**item, "size_px": size} for item in (*lacking, *absent))
+            yield from series
 
 
 def _at_size(
-    field: Field,
-    ways: Sequence[Way],
-    lacking: Sequence[Absent],
-    size: int,
-    effort: Effort,
-    watch: Watch,
-    stack: ExitStack,
-) -> Compared | None:
+    field: Field, ways: Sequence[Way], size: int, effort: Effort, watch: Watch, stack: ExitStack
+) -> tuple[list[Series], list[dict[str, Any]], list[Absent]]:
+    """Return series, ratios, and who could not take part; no series where it was stopped before there was one."""
     watch.stage(f"{size} px, setting up", 1)
     own = own_entries(field.subject, ways, size, stack)
     gpu = _on_gpu(own)
@@ -137,7 +133,7 @@ def _at_size(
     runs = {contender.name: contender.evaluate for contender in everyone}
     samples = interleaved(runs, effort, watch, rest_s=rest_s)
     if not samples[baseline.name]:
-        return None
+        return [], [], []
     batch = field.subject.batch
     series = [_evaluations(contender, size, samples[contender.name], baseline, batch) for contender in everyone]
     finishes: dict[str, Finish] = {}
@@ -150,7 +146,7 @@ def _at_size(
             _descent(course, size, finishes.get(course.contender.name), loss) for course in courses if course.curve
         ]
     ratios = [_ratio(mine, other, samples, finishes, size) for mine in own for other in (baseline, *rivals)]
-    return Compared(tuple(series), tuple(ratios), tuple({**item, "size_px": size} for item in (*lacking, *absent)))
+    return series, ratios, absent
 
 
 def _require_torch() -> None:

@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import subprocess
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +26,8 @@ _NVIDIA_TIMEOUT_S = 30.0
 def conditions(threads: int) -> dict[str, Any]:
     """Return what a reader needs to judge a figure; the load is that of the last minute, before the measurement.
 
-    Args:
-        threads: that the run was told to use; 0 is one per core.
+    The threads are those that the run was told to use; 0 is one per core.
     """
-    found = dict(versions())
-    for name in RIVALS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
     here = machine()
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -51,7 +43,7 @@ def conditions(threads: int) -> dict[str, Any]:
         "memory": here["memory"],
         "gpus": nvidia_smi(),
         "load_1_min": load(),
-        "versions": found,
+        "versions": versions(*RIVALS),
     }
 
 

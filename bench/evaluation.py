@@ -20,12 +20,7 @@ from impasto.models.errors import ImpastoError
 
 
 def measure(subjects: Sequence[Subject], effort: Effort, watch: Watch) -> Iterator[Series]:
-    """Yield one series per size and subject.
-
-    Args:
-        subjects: of the same sizes; they take turns.
-        effort: of each.
-        watch: asked before every round.
+    """Yield one series per size and subject; the subjects have the same sizes and take turns.
 
     Raises:
         ImpastoError: two subjects are the same, or one does not fit into memory beside those before it.

@@ -19,14 +19,7 @@ if TYPE_CHECKING:
 def checked_spec(
     engine: "Engine", settings: "Settings", scene: "Picture", painting: "Painting", batch: int
 ) -> "GraphSpec":
-    """Return the graph's spec for evaluations of so many pictures, without an optimiser.
-
-    Args:
-        engine: whose evaluations.
-        settings: of all of them.
-        scene: the content image of one.
-        painting: its style image.
-        batch: pictures in one evaluation.
+    """Return the graph's spec for evaluations of so many pictures (scene and painting of one), without an optimiser.
 
     Raises:
         ImpastoError: they do not fit.
@@ -43,11 +36,7 @@ def check_transfers(
 ) -> None:
     """Refuse so many transfers at once before their pictures are read, which takes memory of its own.
 
-    Args:
-        engine: whose transfers; one alone it checks itself.
-        settings: of all of them.
-        pictures: content and style of one, uint8 H x W x 3.
-        batch: transfers at once.
+    One alone the engine checks itself. ``pictures`` are content and style of one, uint8 H x W x 3.
 
     Raises:
         ImpastoError: they do not fit.

@@ -74,14 +74,8 @@ def race(
 ) -> tuple[list[Course], list[Finish], float]:
     """Run all of them, and say when each reached the lowest loss of the first, which is the baseline.
 
-    Args:
-        contenders: the baseline first.
-        judge: returns the loss of an image in float32.
-        evaluations: of each optimiser; one that has not reached the baseline's loss by then goes on, up to `LONGEST`
-            times as many.
-        rest_s: before each step.
-        watch: asked before every round.
-        clock: of the steps.
+    The judge returns the loss of an image in float32. An optimiser that has not reached the baseline's loss after so
+    many evaluations continues, up to `LONGEST` times as many. ``rest_s`` is slept before each step.
 
     Returns:
         Courses, finishes, and the loss that was to be reached.

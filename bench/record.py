@@ -26,16 +26,9 @@ def make(
     interrupted: bool = False,
     **more: object,
 ) -> dict[str, Any]:
-    """Return a record, with the load after the measurement.
+    """Return a record, with the load after the measurement; ``conditions`` are from before it.
 
-    Args:
-        benchmark: its name on the command line.
-        what: was measured, in a few sentences.
-        conditions: from before the measurement.
-        asked: the options.
-        series: what was measured.
-        interrupted: whether it was stopped early.
-        more: what only this benchmark has.
+    ``what`` was measured is said in a few sentences, and ``more`` is what only this benchmark has.
     """
     return {
         "format": FORMAT,

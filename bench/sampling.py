@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from impasto.models.errors import ImpastoError
 
@@ -42,55 +41,32 @@ class Effort:
         return samples < self.least or time.perf_counter() - begin_s < self.duration_s
 
 
-class Clock(Protocol):
-    """Seconds that only go forward."""
+class Clock:
+    """Seconds that only go forward: the machine's own."""
 
     def now(self) -> float:
         """Return the time, s."""
-
-    def sleep_until(self, time_s: float) -> None:
-        """Return at that time, or at once where it has passed."""
-
-
-class WallClock:
-    """The machine's own clock."""
-
-    def now(self) -> float:
-        """Return `time.perf_counter()`."""
         return time.perf_counter()
 
     def sleep_until(self, time_s: float) -> None:
-        """Sleep what is left."""
+        """Return at that time, or at once where it has passed."""
         time.sleep(max(0.0, time_s - self.now()))
 
 
-WALL_CLOCK = WallClock()
+WALL_CLOCK = Clock()
 
 
-class Watch(Protocol):
-    """Follows a benchmark from stage to stage."""
+class Watch:
+    """Follows a benchmark from stage to stage; this one shows nothing and never stops it."""
 
     def stage(self, text: str, total: float) -> None:
-        """Go on to a stage that is done when so much is."""
+        """Begin a stage that is done when so much is."""
 
     def done(self, amount: float) -> None:
         """Take over how much of the stage is done."""
 
     def stopped(self) -> bool:
-        """Return whether to end with what there is; asked before every sample."""
-
-
-class Unwatched:
-    """Nobody looks, nobody stops it."""
-
-    def stage(self, text: str, total: float) -> None:
-        """Take no notice."""
-
-    def done(self, amount: float) -> None:
-        """Take no notice."""
-
-    def stopped(self) -> bool:
-        """Return False."""
+        """Return whether to end with the samples so far; called before every sample."""
         return False
 
 
@@ -106,12 +82,7 @@ def interleaved(
 
     Rounds begin until each of the runs has had ``duration_s`` on the average and ``least`` rounds are done.
 
-    Args:
-        runs: by name; each returns when its device has finished.
-        effort: whose warm-up the caller has done.
-        watch: asked before every round.
-        clock: of the samples.
-        rest_s: before each run.
+    A run returns when its device has finished. The caller has done the warm-up. ``rest_s`` is slept before each run.
     """
     samples: dict[str, list[float]] = {name: [] for name in runs}
     budget_s, rounds, spent_s = effort.duration_s * len(runs), 0, 0.0

@@ -55,11 +55,7 @@ class Query:
 def poisson_arrivals(rate_per_s: float, duration_s: float, seed: int, *, least: int = 1) -> list[float]:
     """Return the arrival times of a Poisson process, s: the gaps are exponential with mean 1 / rate.
 
-    Args:
-        rate_per_s: queries a second on the average, above 0.
-        duration_s: arrivals after it are left out, once there are enough.
-        seed: of the gaps; the same one gives the same times.
-        least: arrivals at least.
+    Arrivals after the duration are left out, once there are enough.
     """
     rng = np.random.default_rng(seed)
     arrivals: list[float] = []
@@ -89,11 +85,7 @@ def single_stream(serve: Serve, duration_s: float, least: int, clock: Clock, wat
 def offline(answers: Callable[[Begun], Iterable[int]], count: int, clock: Clock, watch: Watch) -> list[Query]:
     """Hand over all queries at once, and take the answers as they come.
 
-    Args:
-        answers: yields the number of each query when it is answered; it is given what to call when one is begun.
-        count: of the queries.
-        clock: of the times.
-        watch: told of every answer.
+    ``answers`` yields the number of each query when it is answered; it is given what to call when one is begun.
     """
     start_s, begun, queries = clock.now(), dict[int, float](), list[Query]()
 
@@ -107,14 +99,7 @@ def offline(answers: Callable[[Begun], Iterable[int]], count: int, clock: Clock,
 
 
 def server(serve: Serve, arrivals_s: Sequence[float], clock: Clock, watch: Watch) -> list[Query]:
-    """Answer queries one by one, first come, first served.
-
-    Args:
-        serve: the worker.
-        arrivals_s: ascending, s since the beginning.
-        clock: where nobody waits, it is slept until the next arrival.
-        watch: asked before every query.
-    """
+    """Answer queries one by one, first come, first served; ``arrivals_s`` ascend, s since the beginning."""
     start_s, queries = clock.now(), list[Query]()
     for number, arrival_s in enumerate(arrivals_s):
         clock.sleep_until(start_s + arrival_s)

@@ -41,13 +41,7 @@ def show_descents(series: Sequence[Series]) -> None:
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int) -> None:
-    """Print a table on stdout.
-
-    Args:
-        columns: their headings.
-        rows: a text per column.
-        left: so many columns are aligned to the left, the others to the right.
-    """
+    """Print a table on stdout: so many columns are aligned to the left, the others to the right."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDE)

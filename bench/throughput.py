@@ -15,11 +15,11 @@ import numpy as np
 
 from impasto.bench import scenarios
 from impasto.bench.fitting import check_transfers
-from impasto.bench.sampling import WALL_CLOCK, Clock, Effort, Watch, timed
+from impasto.bench.sampling import WALL_CLOCK, Effort, Watch, timed
 from impasto.bench.scenarios import OFFLINE, SCENARIOS, SINGLE_STREAM, Begun, Interrupted, Query
 from impasto.bench.series import Series, summarise
 from impasto.bench.subject import Subject, engine_facts, engine_name, loop_facts
-from impasto.bench.transfer import CANCELLED, limited, result_of, stopping
+from impasto.bench.transfer import CANCELLED, interrupted_by, limited, result_of
 from impasto.engine.jobs.job import Job
 from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
@@ -87,7 +87,8 @@ class Worker:
             Interrupted: the watch stopped it.
         """
         job = self._job(number)
-        self._keep(self._engine.transfer(job.content, job.style, job.settings, cancel=stopping(self._watch)))
+        with interrupted_by(self._watch):
+            self._keep(self._engine.transfer(job.content, job.style, job.settings, cancel=self._watch.stopped))
 
     def all(self, begun: Begun, *, count: int, batch: int) -> Iterator[int]:
         """Answer so many queries, a batch at once, and yield their numbers as they are answered."""
@@ -95,11 +96,12 @@ class Worker:
             map(self._job, range(count)),
             batch=batch,
             on_event=lambda number, *_: begun(number),
-            cancel=stopping(self._watch),
+            cancel=self._watch.stopped,
         )
         for finished in many:
             try:
-                self._keep(result_of(finished))
+                with interrupted_by(self._watch):
+                    self._keep(result_of(finished))
             except Interrupted:
                 return
             yield finished.index
@@ -157,25 +159,15 @@ def measure(subject: Subject, effort: Effort, watch: Watch, load: Load) -> Itera
 def _scenario(
     name: str, effort: Effort, load: Load, query_s: float, batch: int
 ) -> tuple[Callable[..., list[Query]], dict[str, Any]]:
-    """Return what runs a scenario with a worker, and what it was told.
-
-    Args:
-        name: of the scenario.
-        effort: of it.
-        load: what is asked of the worker.
-        query_s: what one query takes, roughly.
-        batch: of the offline scenario.
-    """
+    """Return what runs a scenario with a worker, and what it was told; a query takes about ``query_s``."""
     if name == SINGLE_STREAM:
         return partial(scenarios.single_stream, duration_s=effort.duration_s, least=effort.least), {}
     if name == OFFLINE:
         wanted = max(effort.least, effort.duration_s / query_s)
         count = batch * math.ceil(wanted / batch)  # a place that stays empty costs as much as a full one
-
-        def offline(worker: Worker, clock: Clock, watch: Watch) -> list[Query]:
-            return scenarios.offline(partial(worker.all, count=count, batch=batch), count, clock, watch)
-
-        return offline, {}
+        return lambda worker, clock, watch: scenarios.offline(
+            partial(worker.all, count=count, batch=batch), count, clock, watch
+        ), {}
     rate = load.rate_per_s or DEFAULT_LOAD / query_s
     arrivals = scenarios.poisson_arrivals(rate, effort.duration_s, load.seed, least=effort.least)
     return partial(scenarios.server, arrivals_s=arrivals), {"rate_per_s": rate, "seed": load.seed}

@@ -6,12 +6,14 @@ process needs besides is the matter of `cold-start`.
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from impasto.bench.fitting import check_transfers
 from impasto.bench.sampling import Effort, Watch
+from impasto.bench.scenarios import Interrupted
 from impasto.bench.series import Point, Series
 from impasto.bench.subject import Subject, engine_facts, engine_name, loop_facts
 from impasto.engine.events import Event, Iteration
@@ -54,20 +56,21 @@ def limited(settings: Settings, evaluations: int) -> Settings:
     return replace(settings, iterations=evaluations, evaluations=evaluations)
 
 
-def stopping(watch: Watch) -> Callable[[], bool]:
-    """Return what stops a transfer when the watch does, but not before its first evaluation: it needs a result."""
-    asked = iter([False])
-    return lambda: next(asked, True) and watch.stopped()
+@contextmanager
+def interrupted_by(watch: Watch) -> Iterator[None]:
+    """Raise `Interrupted` instead of the error of a run that the watch stopped before it had a result."""
+    try:
+        yield
+    except ImpastoError as error:
+        if watch.stopped():
+            raise Interrupted from error
+        raise
 
 
 def measure(subject: Subject, effort: Effort, watch: Watch, *, evaluations: int) -> Iterator[Series]:
-    """Yield one series per size; a transfer that was interrupted does not count.
+    """Yield one series per size; with a batch, a sample is as many transfers at once.
 
-    Args:
-        subject: what to measure; with a batch, a sample is as many transfers at once.
-        effort: of it.
-        watch: asked before every evaluation.
-        evaluations: of one transfer.
+    A transfer that was interrupted does not count.
 
     Raises:
         ImpastoError: as `limited`, or a transfer failed.
@@ -101,18 +104,26 @@ def _run(engine: "Engine", jobs: list[Job], watch: Watch) -> TransferRun | None:
             watch.done(event.evaluations)
 
     begin_s = time.perf_counter()
-    cancel = stopping(watch)
-    if len(jobs) == 1:
-        job = jobs[0]
-        results = [engine.transfer(job.content, job.style, job.settings, on_event=partial(on_event, 0), cancel=cancel)]
-    else:
-        many = engine.transfer_many(
-            jobs, batch=len(jobs), on_event=lambda number, _, event: on_event(number, event), cancel=cancel
-        )
-        results = [result_of(finished) for finished in many]
+    try:
+        with interrupted_by(watch):
+            results = _results(engine, jobs, on_event, watch.stopped)
+    except Interrupted:
+        return None
     seconds = time.perf_counter() - begin_s
     stopped = any(result.outcome == CANCELLED for result in results) or len(results) < len(jobs)
     return None if stopped else TransferRun(seconds, results[0], (*_start(results[0]), *curve))
+
+
+def _results(
+    engine: "Engine", jobs: list[Job], on_event: Callable[[int, Event], None], cancel: Callable[[], bool]
+) -> "list[Result]":
+    if len(jobs) == 1:
+        job = jobs[0]
+        return [engine.transfer(job.content, job.style, job.settings, on_event=partial(on_event, 0), cancel=cancel)]
+    many = engine.transfer_many(
+        jobs, batch=len(jobs), on_event=lambda number, _, event: on_event(number, event), cancel=cancel
+    )
+    return [result_of(finished) for finished in many]
 
 
 def _start(result: "Result") -> tuple[Point, ...]:

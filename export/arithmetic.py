@@ -1,9 +1,24 @@
 """Python's operators for values of a graph that is being built: each of them appends one node."""
 
 from abc import ABC, abstractmethod
-from typing import Self
+from collections.abc import Callable
+from typing import Self, TypeVar
 
 COMPARISONS = frozenset(("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"))
+
+Value = TypeVar("Value", bound="Arithmetic")
+
+
+def _unary(op_type: str) -> Callable[[Value], Value]:
+    return lambda value: value.apply(op_type, value)
+
+
+def _binary(op_type: str) -> Callable[[Value, Value | float], Value]:
+    return lambda value, other: value.apply(op_type, value, other)
+
+
+def _reflected(op_type: str) -> Callable[[Value, float], Value]:
+    return lambda value, other: value.apply(op_type, other, value)
 
 
 class Arithmetic(ABC):
@@ -20,57 +35,21 @@ class Arithmetic(ABC):
         """Append a node that reads the value alone."""
         return self.apply(op_type, self)
 
-    def __add__(self, other: "Self | float") -> Self:
-        return self.apply("Add", self, other)
-
-    def __sub__(self, other: "Self | float") -> Self:
-        return self.apply("Sub", self, other)
-
-    def __rsub__(self, other: float) -> Self:
-        return self.apply("Sub", other, self)
-
-    def __mul__(self, other: "Self | float") -> Self:
-        return self.apply("Mul", self, other)
-
-    def __truediv__(self, other: "Self | float") -> Self:
-        return self.apply("Div", self, other)
-
-    def __rtruediv__(self, other: float) -> Self:
-        return self.apply("Div", other, self)
-
-    def __pow__(self, exponent: float) -> Self:
-        return self.apply("Pow", self, exponent)
-
-    def __matmul__(self, other: Self) -> Self:
-        return self.apply("MatMul", self, other)
-
-    def __neg__(self) -> Self:
-        return self.unary("Neg")
-
-    def __abs__(self) -> Self:
-        return self.unary("Abs")
-
-    def __lt__(self, other: "Self | float") -> Self:
-        return self.apply("Less", self, other)
-
-    def __gt__(self, other: "Self | float") -> Self:
-        return self.apply("Greater", self, other)
-
-    def __le__(self, other: "Self | float") -> Self:
-        return self.apply("LessOrEqual", self, other)
-
-    def __ge__(self, other: "Self | float") -> Self:
-        return self.apply("GreaterOrEqual", self, other)
-
-    def equals(self, other: "Self | float") -> Self:
-        """Append a comparison."""
-        return self.apply("Equal", self, other)
-
-    def __and__(self, other: Self) -> Self:
-        return self.apply("And", self, other)
-
-    def __or__(self, other: Self) -> Self:
-        return self.apply("Or", self, other)
-
-    def __invert__(self) -> Self:
-        return self.unary("Not")
+    __add__ = _binary("Add")
+    __sub__ = _binary("Sub")
+    __rsub__ = _reflected("Sub")
+    __mul__ = _binary("Mul")
+    __truediv__ = _binary("Div")
+    __rtruediv__ = _reflected("Div")
+    __pow__ = _binary("Pow")
+    __matmul__ = _binary("MatMul")
+    __neg__ = _unary("Neg")
+    __abs__ = _unary("Abs")
+    __lt__ = _binary("Less")
+    __gt__ = _binary("Greater")
+    __le__ = _binary("LessOrEqual")
+    __ge__ = _binary("GreaterOrEqual")
+    equals = _binary("Equal")
+    __and__ = _binary("And")
+    __or__ = _binary("Or")
+    __invert__ = _unary("Not")

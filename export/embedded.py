@@ -34,9 +34,6 @@ def main(arguments: list[str] | None = None) -> None:
 def embedded_model(student: Path) -> ir.Model:
     """Return the tap model of a folded student, its weights stored as float16.
 
-    Args:
-        student: safetensors, see `impasto.models.distil.folded`.
-
     Raises:
         ImpastoError: the file cannot be read, or PyTorch is missing.
     """

@@ -8,7 +8,7 @@ from onnx.inliner import inline_selected_functions
 
 from impasto.export.preparation import infer_shapes
 from impasto.export.vjp_rules import FLAT, RULES
-from impasto.export.vjp_rules.emission import unique_name
+from impasto.export.vjp_rules.emission import taken_names, unique_name
 
 
 def expand_functions(model: ir.Model, source: ir.Value) -> None:
@@ -17,8 +17,7 @@ def expand_functions(model: ir.Model, source: ir.Value) -> None:
         nodes = [node for node in _dependent(model.graph, source) if _is_expandable(node, model)]
         if not nodes:
             return
-        names = {value.name or "" for node in model.graph for value in node.outputs}
-        names.update(value.name or "" for value in (*model.graph.inputs, *model.graph.initializers.values()))
+        names = taken_names(model.graph)
         for node in nodes:
             _expand(model, node, names)
         infer_shapes(model)
@@ -69,13 +68,9 @@ def _expand(model: ir.Model, node: ir.Node, names: set[str]) -> None:
         child.name = child.outputs[0].name
     body.outputs.clear()
     body.remove(nodes)
-    model.graph.insert_before(node, nodes)
-    for old in node.outputs:
-        if old.name:
-            new = results[old.name]
-            new.type, new.shape = old.type, old.shape
-            old.replace_all_uses_with(new, replace_graph_outputs=True)
-    model.graph.remove(node, safe=True)
+    replaced = [value for value in node.outputs if value.name]
+    made = [results[value.name] for value in replaced]
+    ir.convenience.replace_nodes_and_values(model.graph, node, [node], nodes, replaced, made)
 
 
 def _body(model: ir.Model, node: ir.Node) -> ir.Graph:

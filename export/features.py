@@ -144,14 +144,12 @@ def _strip(model: ir.Model) -> None:
     for value in model.graph.initializers.values():
         if value.const_value is not None:
             value.const_value = ir.tensor(np.array(value.const_value.numpy()), name=value.name)
-        value.metadata_props.clear()
     for node in model.graph:
         node.doc_string = None
         node.metadata_props.clear()
-        for output in node.outputs:
-            output.metadata_props.clear()
-    for image in model.graph.inputs:
-        image.metadata_props.clear()
+    made = (value for node in model.graph for value in node.outputs)
+    for value in (*model.graph.inputs, *model.graph.initializers.values(), *made):
+        value.metadata_props.clear()
     model.graph.metadata_props.clear()
     model.metadata_props.clear()
 

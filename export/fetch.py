@@ -40,15 +40,9 @@ def fetch_network(
     """Download a weights file and turn it into a tap model in the cache.
 
     Processes that fetch one network at once wait for each other, and only the first one downloads. The next
-    call resumes an interrupted download. The downloaded file is deleted once it is converted.
-
-    Args:
-        source: what to fetch.
-        url: of a mirror; the file must have the same hash.
-        on_progress: called with the bytes received and the total, None where it is unknown.
-        on_wait: called once, before waiting for another process.
-        convert: makes the tap model of that name from the file.
-        patience: timeouts and attempts.
+    call resumes an interrupted download. The downloaded file is deleted once it is converted. The ``url`` is that of a
+    mirror, whose file must have the same hash. ``on_progress`` gets the bytes received and the total, None where it is
+    unknown; ``on_wait`` is called once, before waiting for another process.
 
     Raises:
         ImpastoError: PyTorch is missing, the download fails (the message says how to import a local file), or

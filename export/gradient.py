@@ -17,7 +17,7 @@ from impasto.export.expansion import expand_functions
 from impasto.export.gradient_path import differentiable_path, differentiable_positions, is_float
 from impasto.export.preparation import prepared
 from impasto.export.vjp_rules import RULES, Emission, GradientError, Rule, describe
-from impasto.export.vjp_rules.emission import unique_name
+from impasto.export.vjp_rules.emission import taken_names, unique_name
 from impasto.export.vjp_rules.errors import FIX_SIZES
 from impasto.export.vjp_rules.inspection import numpy_dtype
 
@@ -49,10 +49,10 @@ def gradient(model: ir.Model, loss: str, wrt: str, *, shapes: Mapping[str, Seque
     _check_loss(_find(copy.graph.outputs, loss, "output", copy))
     expand_functions(copy, source)
     target = _find(copy.graph.outputs, loss, "output", copy)
-    names = _taken_names(copy.graph)
+    names = taken_names(copy.graph)
     if f"d_{wrt}" in names:
         raise GradientError(f"the model already has a value named 'd_{wrt}'; rename it, the gradient takes this name")
-    emit = Emission(copy.graph, [*names, f"d_{wrt}"], copy.opset_imports[""])
+    emit = Emission(copy.graph, names | {f"d_{wrt}"}, copy.opset_imports[""])
     nodes, active = differentiable_path(copy.graph, source, target)
     result = _walk(emit, nodes, active, source, target)
     output = emit.op("Identity", result) if _needs_identity(result, copy.graph) else result
@@ -165,13 +165,3 @@ def _ones(emit: Emission, loss: ir.Value) -> ir.Value:
 def _needs_identity(value: ir.Value, graph: ir.Graph) -> bool:
     """Whether a value cannot itself be the output: it is another output, an input or a constant, or has its name."""
     return value.producer() is None or value in graph.outputs or value.name in graph.initializers
-
-
-def _taken_names(graph: ir.Graph) -> list[str]:
-    """Return the names of all values, those of subgraphs included."""
-    names = [value.name or "" for value in (*graph.inputs, *graph.initializers.values())]
-    for node in graph.all_nodes():
-        names += [value.name or "" for value in node.outputs]
-    for inner in graph.subgraphs():
-        names += [value.name or "" for value in (*inner.inputs, *inner.initializers.values())]
-    return names

@@ -45,13 +45,7 @@ def mean_gram(emit: Emitter, features: ir.Value, name: str) -> ir.Value:
     Differs from Gatys et al.: G is divided by M here and not in equation 4. For images of one size the M cancels in
     `style_loss`; for others the literal difference of sums would compare areas instead of textures.
 
-    Args:
-        emit: where the nodes go.
-        features: [N, C, H, W], all but N static.
-        name: of the result.
-
-    Returns:
-        [N, C, C].
+    The features are [N, C, H, W], all but N static, and the result is [N, C, C].
     """
     _, channels, height, width = static_shape(features)
     shape = emit.ints(f"{name}.shape", 0, channels, height * width)

@@ -55,8 +55,5 @@ def read_info(path: Path) -> NetworkInfo:
         size_bytes=size_bytes,
         taps=available_taps(model),
         preprocess=str(Preprocess.from_json(said["preprocess"])) if "preprocess" in said else "",
-        layout=said.get("layout", ""),
-        licence=said.get("licence", ""),
-        attribution=said.get("attribution", ""),
-        weights_sha256=said.get("weights_sha256", ""),
+        **{name: said.get(name, "") for name in ("layout", "licence", "attribution", "weights_sha256")},
     )

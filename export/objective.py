@@ -11,6 +11,7 @@ the same graph.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import onnx_ir as ir
 from onnx_ir.passes import Sequential, common
@@ -19,7 +20,7 @@ from onnx_ir.tape import Tape
 from impasto.export.gradient import gradient
 from impasto.export.losses import Emitter, content_loss, static_shape, style_loss, total_variation
 from impasto.export.readout import tap_gram
-from impasto.export.tap_graph import available_taps, nominal_channels, tap_graph
+from impasto.export.tap_graph import Cut, available_taps, nominal_channels, tap_graph
 from impasto.export.terms import IMAGE, LOSS, TERMS, WEIGHTS, Term
 
 
@@ -36,11 +37,7 @@ def build_targets(
     *,
     content_taps: Sequence[str] = (),
     style_taps: Sequence[str] = (),
-    batch: int = 1,
-    height: int,
-    width: int,
-    pool: str = "model",
-    seamless: bool = False,
+    **cut: Unpack[Cut],
 ) -> ir.Model:
     """Return the model that computes an image's content features and Gram matrices.
 
@@ -48,17 +45,10 @@ def build_targets(
         model: a features model.
         content_taps: taps whose activations become outputs ``content_TAP``.
         style_taps: taps whose Gram matrices over M positions become outputs ``gram_TAP``.
-        batch: N.
-        height: px.
-        width: px.
-        pool: as in `tap_graph`.
-        seamless: as in `tap_graph`.
+        cut: batch, size and form of the model, for `tap_graph`.
     """
-    taps = _in_graph_order(model, [*content_taps, *style_taps])
-    copy = tap_graph(model, taps, batch=batch, height=height, width=width, pool=pool, seamless=seamless)
-    features = dict(zip(taps, copy.graph.outputs, strict=True))
-    tape = Tape(copy.graph)
-    emit = Emitter(tape)
+    copy, features = _cut(model, [*content_taps, *style_taps], cut)
+    emit = Emitter(Tape(copy.graph))
     outputs = [emit.op("Identity", features[tap], name=f"content_{tap}") for tap in content_taps]
     outputs += [tap_gram(emit, features[tap], f"gram_{tap}") for tap in style_taps]
     _finish(copy, [], outputs)
@@ -71,11 +61,7 @@ def build_objective(
     content_taps: Sequence[str] = (),
     style_taps: Sequence[str] = (),
     tv: bool = False,
-    batch: int = 1,
-    height: int,
-    width: int,
-    pool: str = "model",
-    seamless: bool = False,
+    **cut: Unpack[Cut],
 ) -> ObjectiveGraph:
     """Return the model that computes loss terms and the image gradient.
 
@@ -84,21 +70,16 @@ def build_objective(
         content_taps: taps of the content terms.
         style_taps: taps of the style terms.
         tv: whether there is a total variation term.
-        batch: N.
-        height: px.
-        width: px.
-        pool: as in `tap_graph`.
-        seamless: as in `tap_graph`.
+        cut: batch, size and form of the model, for `tap_graph`.
 
     Raises:
         ValueError: no term at all.
     """
     if not content_taps and not style_taps and not tv:
         raise ValueError("an objective needs at least one term")
-    taps = _in_graph_order(model, [*content_taps, *style_taps])
-    copy = tap_graph(model, taps, batch=batch, height=height, width=width, pool=pool, seamless=seamless)
-    features = dict(zip(taps, copy.graph.outputs, strict=True))
-    emit = Emitter(Tape(copy.graph))
+    copy, features = _cut(model, [*content_taps, *style_taps], cut)
+    emit, image = Emitter(Tape(copy.graph)), copy.graph.inputs[0]
+    batch, _, height, width = static_shape(image)
     terms, columns, targets = [], [], []
     for kind, kind_taps in (("content", content_taps), ("style", style_taps)):
         for tap in kind_taps:
@@ -108,7 +89,7 @@ def build_objective(
             targets.append(target)
     if tv:
         terms.append(Term("tv", IMAGE, 3, height * width))
-        columns.append(total_variation(emit, copy.graph.inputs[0], "tv_loss", seamless=seamless))
+        columns.append(total_variation(emit, image, "tv_loss", seamless=cut.get("seamless", False)))
     weights = ir.val(WEIGHTS, ir.DataType.FLOAT, (batch, len(terms)))
     raw = emit.op("Concat", *columns, axis=1, name="unweighted_terms")
     weighted = emit.op("Mul", raw, weights, name=TERMS)
@@ -132,9 +113,11 @@ def _feature_term(
     return term, style_loss(emit, gram, target, term.channels, name), target
 
 
-def _in_graph_order(model: ir.Model, taps: Sequence[str]) -> list[str]:
-    """Return the taps without repetition, shallow to deep."""
-    return [tap for tap in available_taps(model) if tap in taps]
+def _cut(model: ir.Model, taps: Sequence[str], cut: Cut) -> tuple[ir.Model, dict[str, ir.Value]]:
+    """Return the model as it is needed for the taps, and their values."""
+    ordered = [tap for tap in available_taps(model) if tap in taps]
+    copy = tap_graph(model, ordered, **cut)
+    return copy, dict(zip(ordered, copy.graph.outputs, strict=True))
 
 
 def _finish(model: ir.Model, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]) -> None:

@@ -18,9 +18,7 @@ LARGEST_SHAPE_BYTES = 1024  # constants above this are weights: shape inference 
 def prepared(model: ir.Model, shapes: Mapping[str, Sequence[int]]) -> ir.Model:
     """Return a copy of a model, weights shared, with its own functions inlined and types and shapes inferred.
 
-    Args:
-        model: is not changed.
-        shapes: sizes for inputs whose own are free.
+    ``shapes`` are sizes for inputs whose own are free.
 
     Raises:
         GradientError: the model is older than opset 13 and cannot be converted, is not valid, or has no input of

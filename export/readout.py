@@ -13,16 +13,7 @@ UNIT = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "group": 1
 
 
 def tap_gram(emit: Emitter, features: ir.Value, name: str) -> ir.Value:
-    """Emit a tap's Gram matrix over its number of positions, as `mean_gram`; computed from f where that is cheaper.
-
-    Args:
-        emit: where the nodes go.
-        features: the tap, [N, C, H, W], all but N static.
-        name: of the result.
-
-    Returns:
-        [N, C, C].
-    """
+    """Emit what `mean_gram` emits for a tap, computed from f where that is cheaper."""
     readout = _readout(features)
     if readout is None:
         return mean_gram(emit, features, name)

@@ -37,14 +37,15 @@ def split(source: bytes | Path, folder: Path) -> tuple[str, ...]:
         OSError: a file cannot be read.
     """
     import onnx
+    from onnx.external_data_helper import set_external_data
 
     model = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source, load_external_data=False)
     names = []
     for tensor in model.graph.initializer:
-        content = _content(tensor, source)
-        if content is not None:
-            names.append(_written(content, WEIGHTS, folder))
-            _refer(tensor, names[-1], len(content))
+        if _stands_alone(tensor, source):
+            names.append(_written(tensor.raw_data, WEIGHTS, folder))
+            set_external_data(tensor, names[-1], offset=0, length=len(tensor.raw_data))
+            tensor.ClearField("raw_data")
     return _written(model.SerializeToString(), GRAPH, folder), *dict.fromkeys(names)
 
 
@@ -71,26 +72,16 @@ def _is_intact(path: Path) -> bool:
     return False
 
 
-def _content(tensor: "onnx.TensorProto", source: bytes | Path) -> bytes | None:
-    """Return the values of an initializer; None where they are to stay in the graph."""
+def _stands_alone(tensor: "onnx.TensorProto", source: bytes | Path) -> bool:
+    """Tell whether an initializer gets a file of its own; one whose values are in another file is read."""
+    from onnx.external_data_helper import load_external_data_for_tensor
+
     if tensor.data_location != tensor.EXTERNAL:
-        return bytes(tensor.raw_data) if len(tensor.raw_data) >= SMALLEST_BYTES else None
+        return len(tensor.raw_data) >= SMALLEST_BYTES
     if isinstance(source, bytes):
         raise ValueError(f"the weights of a model in memory are elsewhere: {tensor.name}")
-    where = {entry.key: entry.value for entry in tensor.external_data}
-    with (source.parent / where["location"]).open("rb") as file:
-        file.seek(int(where.get("offset", 0)))
-        content: bytes = file.read(int(where["length"]))
-    return content
-
-
-def _refer(tensor: "onnx.TensorProto", name: str, length: int) -> None:
-    """Make an initializer external data."""
-    tensor.ClearField("raw_data")
-    del tensor.external_data[:]
-    tensor.data_location = tensor.EXTERNAL
-    for key, value in (("location", name), ("offset", "0"), ("length", str(length))):
-        tensor.external_data.add(key=key, value=value)
+    load_external_data_for_tensor(tensor, str(source.parent))
+    return True
 
 
 def _written(content: bytes, suffix: str, folder: Path) -> str:

@@ -6,6 +6,7 @@ are written by `impasto.export.features`; any other model of that form is taken 
 
 import json
 from collections.abc import Iterable
+from typing import NotRequired, TypedDict
 
 import onnx_ir as ir
 from onnx_ir.passes import Sequential, common
@@ -33,11 +34,21 @@ def nominal_channels(model: ir.Model, tap: str) -> int | None:
     return int(said[tap]) if tap in said else None
 
 
+class Cut(TypedDict):
+    """The keywords of `tap_graph`."""
+
+    height: int
+    width: int
+    batch: NotRequired[int]
+    pool: NotRequired[str]
+    seamless: NotRequired[bool]
+
+
 def tap_graph(
     model: ir.Model,
     taps: Iterable[str],
     *,
-    batch: int,
+    batch: int = 1,
     height: int,
     width: int,
     pool: str = "model",
@@ -99,12 +110,8 @@ def _image_input(model: ir.Model) -> ir.Value:
 def set_pooling(model: ir.Model, pool: str) -> None:
     """Turn every pooling node into the wanted kind, with the same windows; in place.
 
-    Args:
-        model: any.
-        pool: a key of `POOLINGS`.
-
     Raises:
-        ImpastoError: it is another.
+        ImpastoError: the kind is no key of `POOLINGS`.
     """
     if pool not in POOLINGS:
         raise ImpastoError(f"unknown pooling {pool!r}: it is one of {', '.join(POOLINGS)}")

@@ -40,16 +40,7 @@ def import_network(file: Path, name: str, *, layout: str | None = None) -> Path:
 
 
 def import_weights(file: Path, name: str, *, layout: str | None = None, network: Network = VGG19) -> Path:
-    """Turn a weights file into a tap model in the user's cache.
-
-    Args:
-        file: `.safetensors`, `.pth`, `.pt` or `.npz`.
-        name: as for `import_network`.
-        layout: as for `import_network`.
-        network: what the weights must fit.
-
-    Returns:
-        The tap model's path.
+    """Turn a weights file, which must fit a network, into a tap model in the user's cache, and return its path.
 
     Raises:
         ImpastoError: as for `import_network`.
@@ -60,15 +51,10 @@ def import_weights(file: Path, name: str, *, layout: str | None = None, network:
 
 
 def import_features(file: Path, name: str) -> Path:
-    """Check a user's own features model and copy it into the cache.
+    """Check a user's own features model, copy it into the cache, and return the path there.
 
-    Args:
-        file: an ONNX model with one input, an image, float32 [N, 3, H, W], RGB, 0..1, and one output per tap,
-            each [N, channels, h, w]; external data is included.
-        name: as for `import_network`.
-
-    Returns:
-        The tap model's path.
+    It has one input, an image, float32 [N, 3, H, W], RGB, 0..1, and one output per tap, each [N, channels, h, w];
+    external data is included.
 
     Raises:
         ImpastoError: the file is missing or not such a model, or the cache cannot be written.
@@ -86,7 +72,7 @@ def import_features(file: Path, name: str) -> Path:
     return target
 
 
-def tap_model(weights: Weights, network: Network = VGG19, pool: str = "avg") -> ir.Model:
+def tap_model(weights: Weights, network: Network = VGG19) -> ir.Model:
     """Return the ONNX features model of a network: every tap is an output, pooling is average as in the paper.
 
     Raises:
@@ -104,7 +90,7 @@ def tap_model(weights: Weights, network: Network = VGG19, pool: str = "avg") -> 
         "licence": weights.origin.licence,
         "attribution": weights.origin.attribution,
     }
-    return export_features(build_module(network, weights, pool=pool), network.taps, metadata)
+    return export_features(build_module(network, weights), network.taps, metadata)
 
 
 def _read_onnx(file: Path) -> ir.Model:

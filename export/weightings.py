@@ -93,14 +93,10 @@ def _unit(term: Term, weighting: str, power: float) -> float:
 
 
 def target_power(term: Term, target: np.ndarray) -> float:
-    """Return the mean square of a tap's features, from a term's target.
+    """Return the mean square of a tap's features, from a content or style term's target; 1 where that is 0 throughout.
 
-    Args:
-        term: a content or a style term.
-        target: of one sample, content features [C, h, w] or a Gram matrix over M positions [C, C].
-
-    Returns:
-        The power per channel that the term stands for; 1 where the target is 0 throughout.
+    The target is of one sample: content features [C, h, w] or a Gram matrix over M positions [C, C]. The power is that
+    per channel that the term stands for.
     """
     if term.kind == "style":
         power = float(np.trace(target, dtype=np.float64)) / term.channels

@@ -19,16 +19,12 @@ def atomic_file(path: Path, *, durable: bool = False, failure: Failure = Impasto
     """Give a path in the same folder to write to; it becomes the file when the block ends without an error.
 
     Two processes that write one file leave one whole file. After an error, or Ctrl-C, the old file stays and nothing
-    else does. A symbolic link is followed, and the permissions of a file that is replaced are kept.
-
-    Args:
-        path: its folder is made where it does not exist.
-        durable: whether even a power cut leaves one whole file, the old or the new: the bytes are on the disk before
-            the name is. It takes a moment, and what is checked against a hash when it is read does not need it.
-        failure: the error that is raised.
+    else does. The folder is made where it does not exist, a symbolic link is followed, and the permissions of a file
+    that is replaced are kept. With ``durable`` even a power cut leaves one whole file, the old or the new: the bytes
+    are on the disk before the name is. It takes a moment, and what is checked against a hash on reading does without.
 
     Raises:
-        ImpastoError: of that kind: the folder cannot be made or the file cannot be written.
+        ImpastoError: of the kind ``failure``: the folder cannot be made or the file cannot be written.
     """
     target = Path(os.path.realpath(path))
     part = _temporary(target)

@@ -46,11 +46,8 @@ LAYOUTS = {
 def file_keys(keys: Collection[str], network: Network) -> dict[str, str]:
     """Return how a file spells every parameter of a network: `conv1_2.bias` -> `features.2.bias`, or itself.
 
-    `features.N` counts the layers of torchvision's nn.Sequential: convolution, ReLU and pooling are one each.
-
-    Args:
-        keys: all of the file's.
-        network: whose parameters to find; the file may lack some of them.
+    `features.N` counts the layers of torchvision's nn.Sequential: convolution, ReLU and pooling are one each. The file,
+    whose keys these are, may lack some of the parameters.
     """
     numbered = _is_numbered(keys)
     result, index = {}, 0
@@ -66,8 +63,7 @@ def file_keys(keys: Collection[str], network: Network) -> dict[str, str]:
 def recognise_oxford(conv1_1: NDArray[np.float32]) -> str | None:
     """Return `oxford` or `caffe` for the original network's first layer in RGB or BGR, None for another network.
 
-    Args:
-        conv1_1: the first convolution's weights as the file has them, (out, 3, 3, 3).
+    The first convolution's weights are (out, 3, 3, 3) as the file has them.
     """
     energy = np.square(conv1_1, dtype=np.float64)
     filters = energy.sum(axis=(1, 2, 3))

@@ -71,12 +71,7 @@ class Network:
 
 
 def sequential(name: str, blocks: Sequence[Sequence[int]]) -> Network:
-    """Build a network from the widths of its blocks; a pooling stands between two blocks.
-
-    Args:
-        name: for people.
-        blocks: output channels of every convolution, block by block.
-    """
+    """Build a network from the output channels of its convolutions, by block; a pooling stands between two blocks."""
     layers: list[Conv | Pool] = []
     channels = 3
     for number, widths in enumerate(blocks, start=1):

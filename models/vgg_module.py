@@ -16,13 +16,9 @@ POOLINGS = {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}
 def build_module(
     network: Network, weights: Weights, taps: Sequence[str] | None = None, pool: str = "avg"
 ) -> "VggModule":
-    """Build the network in evaluation mode.
+    """Build the network in evaluation mode; layers beyond the deepest tap are left out.
 
-    Args:
-        network: the layers.
-        weights: their parameters and the preprocessing that belongs to them.
-        taps: what forward returns; all taps by default. Layers beyond the deepest one are left out.
-        pool: "avg", as the paper recommends, or "max", as VGG was trained.
+    All taps are returned by default. The pooling is "avg", as the paper recommends, or "max", as VGG was trained.
 
     Raises:
         ImpastoError: a tap or the pooling is unknown.

@@ -52,12 +52,8 @@ def read_weights(path: Path, network: Network = VGG19, layout: str | None = None
     """Read the parameters of a network from a `.safetensors`, `.pth`, `.pt` or `.npz` file.
 
     Layers that the network does not have (deeper ones, the classifier) are ignored. The metadata of a
-    `.safetensors` file may hold `preprocess` (see `Preprocess.to_json`), `licence` and `attribution`.
-
-    Args:
-        path: the file.
-        network: what its weights must fit.
-        layout: one of the table above; None detects it.
+    `.safetensors` file may hold `preprocess` (see `Preprocess.to_json`), `licence` and `attribution`. The layout is one
+    of the table above; None detects it.
 
     Raises:
         ImpastoError: the file is missing, damaged, of another network, or not finite; or `layout` is unknown.

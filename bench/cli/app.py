@@ -1,15 +1,19 @@
 """`impasto bench`: how fast, under what conditions, and against whom."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from impasto.bench.cli.options import BenchOptions, takes_shared
 from impasto.bench.scenarios import SCENARIOS
+
+if TYPE_CHECKING:
+    from impasto.bench.series import Series
 
 bench_app = typer.Typer(
     no_args_is_help=True,
@@ -45,7 +49,7 @@ def evaluation(
     models, batches = model or ["auto"], batch or [1]
     subjects = [replace(common.subject, model=name, batch=count) for name, count in product(models, batches)]
     measure = partial(benchmark.measure, subjects, common.effort)
-    run("evaluation", what, replace(common, subject=subjects[0]), measure, models=models, batches=batches)
+    run("evaluation", what, replace(common, subject=subjects[0]), measure, {"models": models, "batches": batches})
 
 
 @bench_app.command("transfer")
@@ -59,7 +63,7 @@ def transfer(options: BenchOptions, evaluations: Evaluations = 100) -> None:
     what = "seconds for a whole transfer, as Engine.transfer does it; with a batch, for as many at once"
     effort = replace(common.effort, least=_ONE)
     measure = partial(benchmark.measure, common.subject, effort, evaluations=evaluations)
-    run("transfer", what, replace(common, effort=effort), measure, evaluations=evaluations)
+    run("transfer", what, replace(common, effort=effort), measure, {"evaluations": evaluations})
 
 
 @bench_app.command("throughput")
@@ -88,7 +92,7 @@ def throughput(
     load = benchmark.Load(tuple(scenario or SCENARIOS), evaluations, rate, seed)
     measure = partial(benchmark.measure, common.subject, common.effort, load=load)
     asked = {"scenarios": list(load.names), "evaluations": evaluations, "rate_per_s": rate, "seed": seed}
-    run("throughput", what, common, measure, **asked)
+    run("throughput", what, common, measure, asked)
 
 
 @bench_app.command("cold-start")
@@ -112,7 +116,8 @@ def cold_start(
     benchmark.check(common.subject, warm_up)
     effort = replace(common.effort, least=3)
     measure = partial(benchmark.measure, common.subject, effort, warm_up=warm_up, iterations=iterations)
-    run("cold-start", what, replace(common, effort=effort), measure, warm_up=warm_up, iterations=iterations)
+    asked = {"warm_up": warm_up, "iterations": iterations}
+    run("cold-start", what, replace(common, effort=effort), measure, asked)
 
 
 @bench_app.command("compare")
@@ -145,33 +150,23 @@ def compare(
     compute them. --optimizer, --history and --loop are this project's.
     """
     from impasto.bench import comparison, table
-    from impasto.bench.cli.running import collect, report, tell_choices
-    from impasto.bench.conditions import conditions
+    from impasto.bench.cli.running import run
 
     common = options.common()
     ways = tuple(product(provider or ["auto"], precision or ["auto"]))
     field = comparison.Field(common.subject, ways, tuple(against or ()), evaluations)
     common = replace(common, subject=field.subject)  # with the settings that are run
-    tell_choices(common, [way for way in ways if way == ("auto", "auto")])
-    before = conditions(common.subject.threads)
-    found, interrupted = collect(common, partial(comparison.measure, field, common.effort))
-    ratios = [ratio for one in found for ratio in one.ratios]
-    absent = [item for one in found for item in one.absent]
-    series = [item for one in found for item in one.series]
-    if series:
-        table.show_ratios(ratios, absent)
+    what = "this project beside PyTorch, in turn: single evaluations, and the steps of whole descents"
+    verdicts = comparison.Verdicts()
+
+    def show(series: "Sequence[Series]") -> dict[str, Any]:
+        table.show_ratios(verdicts.ratios, verdicts.absent)
         table.show_descents(series)
-    report(
-        "compare",
-        "this project beside PyTorch, in turn: single evaluations, and the steps of whole descents",
-        common,
-        before,
-        series,
-        interrupted,
-        field.as_dict(),
-        ratios=ratios,
-        absent=absent,
-    )
+        return vars(verdicts)
+
+    measure = partial(comparison.measure, field, common.effort, verdicts=verdicts)
+    unnamed = [way for way in ways if way == ("auto", "auto")]
+    run("compare", what, common, measure, field.as_dict(), ways=unnamed, more=show)
 
 
 @bench_app.command("plot")

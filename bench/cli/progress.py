@@ -4,19 +4,15 @@ from collections.abc import Sequence
 
 from rich.progress import TaskProgressColumn, TimeElapsedColumn
 
+from impasto.bench.sampling import Watch
 from impasto.engine.cli.progress import Bars
 
 
-class Progress(Bars):
-    """A `impasto.bench.sampling.Watch` with a bar on stderr, or a line per stage where stderr is no terminal."""
+class Progress(Bars, Watch):
+    """A watch with a bar on stderr, or a line per stage where stderr is no terminal."""
 
     def __init__(self, interrupted: Sequence[bool], *, quiet: bool) -> None:
-        """Take over where Ctrl-C is noted.
-
-        Args:
-            interrupted: no longer empty once there was one.
-            quiet: nothing is shown.
-        """
+        """Show nothing where ``quiet``; ``interrupted`` is no longer empty after a Ctrl-C."""
         super().__init__("{task.description}", TaskProgressColumn(), TimeElapsedColumn(), hidden=quiet)
         self._interrupted, self._quiet = interrupted, quiet
         self._task = self.add_task("")

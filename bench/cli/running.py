@@ -1,7 +1,7 @@
 """From a benchmark to a table, a file and an exit status."""
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import typer
 
@@ -17,7 +17,8 @@ from impasto.engine.runtime import providers
 from impasto.engine.runtime.providers import Provider
 from impasto.models.errors import ImpastoError
 
-Item = TypeVar("Item")
+Way = tuple[str | Provider, str]
+"""A provider and a precision."""
 
 
 def run(
@@ -25,32 +26,47 @@ def run(
     what: str,
     common: Common,
     measure: Callable[[Watch], Iterable[Series]],
-    **asked: object,
+    asked: Mapping[str, object],
+    *,
+    ways: Iterable[Way] | None = None,
+    more: Callable[[Sequence[Series]], Mapping[str, Any]] = lambda series: {},
 ) -> None:
     """Measure, show a table and write the file; Ctrl-C keeps the samples so far and exits with 130.
 
-    Args:
-        benchmark: its name.
-        what: it measures.
-        common: the shared options.
-        measure: yields series.
-        asked: the command's own options.
+    ``asked`` are the command's own options. Of ``ways`` it is said what "auto" takes, where they are not those of the
+    shared options. ``more`` shows what only this benchmark has, and returns it for the file.
 
     Raises:
-        ImpastoError: as the measurement, or the file cannot be written.
+        ImpastoError: as the measurement, nothing was measured, or the file cannot be written.
+        typer.Exit: it was interrupted.
     """
-    tell_choices(common, [(common.subject.provider, common.subject.precision)])
-    before = conditions(common.subject.threads)
-    found, interrupted = collect(common, measure)
-    report(benchmark, what, common, before, found, interrupted, asked)
+    subject, effort = common.subject, common.effort
+    tell_choices(common, [(subject.provider, subject.precision)] if ways is None else ways)
+    before = conditions(subject.threads)
+    with interruptible() as flag, Progress(flag, quiet=common.quiet) as progress:
+        series = list(measure(progress))
+    interrupted = bool(flag)
+    if not series and interrupted:
+        say("stopped before anything was measured: nothing was written")
+        raise typer.Exit(INTERRUPTED)
+    if not series:
+        raise ImpastoError("nothing was measured; give a longer --duration")
+    further = more(series)
+    table.show_series(series)
+    if common.json is not None:
+        options = {**subject.as_dict(), "duration_s": effort.duration_s}
+        options |= {"warm_up": effort.warm_up, "least": effort.least, **asked}
+        made = record.make(
+            benchmark, what, conditions=before, asked=options, series=series, interrupted=interrupted, **further
+        )
+        record.write(common.json, made)
+        say(f"{common.json}: every sample")
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
 
 
-def tell_choices(common: Common, ways: Iterable[tuple[str | Provider, str]]) -> None:
+def tell_choices(common: Common, ways: Iterable[Way]) -> None:
     """Say what "auto" takes, of networks and of providers, unless the user wants quiet.
-
-    Args:
-        common: the shared options.
-        ways: a provider and a precision each.
 
     Raises:
         ImpastoError: there is no such network, provider or precision.
@@ -61,54 +77,3 @@ def tell_choices(common: Common, ways: Iterable[tuple[str | Provider, str]]) -> 
     for provider, precision in ways:
         if isinstance(provider, str):
             say(providers.choose(provider, precision, build_engines=common.subject.build_engines).choice)
-
-
-def collect(common: Common, measure: Callable[[Watch], Iterable[Item]]) -> tuple[list[Item], bool]:
-    """Return all that a benchmark yields, and whether it was interrupted."""
-    with interruptible() as flag, Progress(flag, quiet=common.quiet) as progress:
-        found = list(measure(progress))
-    return found, bool(flag)
-
-
-def report(
-    benchmark: str,
-    what: str,
-    common: Common,
-    before: dict[str, Any],
-    series: list[Series],
-    interrupted: bool,
-    asked: dict[str, object],
-    **more: object,
-) -> None:
-    """Show and write what was measured.
-
-    Args:
-        benchmark: its name.
-        what: it measures.
-        common: the shared options.
-        before: the conditions.
-        series: what was measured.
-        interrupted: whether it was stopped early.
-        asked: the command's own options.
-        more: what only this benchmark has, for the file.
-
-    Raises:
-        ImpastoError: nothing was measured, or the file cannot be written.
-        typer.Exit: it was interrupted.
-    """
-    if not series and interrupted:
-        say("stopped before anything was measured: nothing was written")
-        raise typer.Exit(INTERRUPTED)
-    if not series:
-        raise ImpastoError("nothing was measured; give a longer --duration")
-    table.show_series(series)
-    if common.json is not None:
-        options = {**common.subject.as_dict(), "duration_s": common.effort.duration_s}
-        options |= {"warm_up": common.effort.warm_up, "least": common.effort.least, **asked}
-        made = record.make(
-            benchmark, what, conditions=before, asked=options, series=series, interrupted=interrupted, **more
-        )
-        record.write(common.json, made)
-        say(f"{common.json}: every sample")
-    if interrupted:
-        raise typer.Exit(INTERRUPTED)

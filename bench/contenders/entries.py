@@ -56,14 +56,7 @@ def possible(ways: Iterable[Way], *, build_engines: bool) -> tuple[list[Way], li
 
 
 def own_entries(subject: Subject, ways: Iterable[Way], size_px: int, stack: ExitStack) -> list[Own]:
-    """Return the project in every way; two that turn out to be the same count once.
-
-    Args:
-        subject: its provider and precision are replaced.
-        ways: those possible.
-        size_px: side of the pictures.
-        stack: closes their engines.
-    """
+    """Return the project in every way; two that turn out to be the same count once. The stack closes their engines."""
     found: dict[str, Own] = {}
     for provider, precision in ways:
         begin_s = time.perf_counter()
@@ -81,14 +74,7 @@ def rival_entries(
 ) -> tuple["TorchRival", list["TorchRival"], list[Absent]]:
     """Return the baseline, the other rivals, and who could not be had here, with the reason.
 
-    Args:
-        subject: whose objective it is.
-        variants: the baseline first.
-        size_px: side of the pictures.
-        own: whose network and start they share.
-        watch: told of each.
-        stack: closes them.
-        device: "cpu" or "cuda".
+    The baseline is the first of the variants. All share network and start of ``own``. The stack closes them.
 
     Raises:
         ImpastoError: the network has operators that the rivals lack.

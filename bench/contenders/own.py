@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 class OwnBatch:
     """Loss and gradient at the starts of so many transfers of one size, each with targets of its own.
 
+    `impasto.bench.contenders.contender.Evaluating` says what the other attributes mean.
+
     Attributes:
-        name: as `impasto.bench.contenders.contender.Evaluating` has it, and so on.
-        facts: as there.
-        setup_s: as there.
         start: the images, one after the other: flat planes of R, G and B, 0..1.
         features: the network's model.
         first_s: of the first evaluation.
@@ -35,12 +34,8 @@ class OwnBatch:
     def __init__(self, engine: "Engine", subject: Subject, size_px: int, *, begin_s: float) -> None:
         """Compile, load every place of the batch, and evaluate once.
 
-        Args:
-            engine: which is asked for nothing else from now on.
-            subject: whose pictures and settings. The pictures are drawn or read one by one: all at once they take
-                gigabytes where they are large.
-            size_px: side of the pictures.
-            begin_s: when the engine was asked for, by `time.perf_counter`.
+        The pictures are drawn or read one by one: all at once they take gigabytes where they are large. The set-up
+        began at ``begin_s``, by `time.perf_counter`.
 
         Raises:
             ImpastoError: the batch does not fit into memory; nothing is compiled then.
@@ -74,20 +69,17 @@ class OwnBatch:
 class OwnContender:
     """The engine's objective of one picture, and its optimiser.
 
+    `impasto.bench.contenders.contender.Contender` says what the other attributes mean.
+
     Attributes:
-        name: as `impasto.bench.contenders.contender.Contender` has it, and so on.
         start: the image: flat planes of R, G and B, 0..1.
         features: the network's model.
     """
 
     def __init__(self, engine: "Engine", subject: Subject, size_px: int, *, begin_s: float) -> None:
-        """Compile, and evaluate once.
+        """Compile, and evaluate once; the limits in the subject's settings do not count.
 
-        Args:
-            engine: it reports every evaluation, so that each image is that of its own step.
-            subject: whose pictures and settings; the limits of these do not count.
-            size_px: side of the pictures.
-            begin_s: when the engine was asked for, by `time.perf_counter`.
+        The engine reports every evaluation, so that each image is that of its own step.
         """
         self.name = engine_name(engine)
         self.facts = {**engine_facts(engine), "bounded": subject.settings.bounded}

@@ -14,7 +14,7 @@ import onnx_ir as ir
 import torch
 
 from impasto.bench.contenders.torch_objective import PIXEL, TorchObjective
-from impasto.bench.contenders.torch_running import Compiled, Eager, Run, Tf32, captured
+from impasto.bench.contenders.torch_running import Run, Tf32, captured, copied, eager
 from impasto.bench.contenders.variants import Variant
 from impasto.engine.optimisers.solution import Vector
 from impasto.engine.settings import Settings
@@ -38,14 +38,8 @@ class TorchRival:
     ) -> None:
         """Build the network, compute the targets, compile and capture.
 
-        Args:
-            variant: how it runs.
-            features: the features model.
-            content: float32 N x H x W x 3, 0..1, square; more than one is a batch, which `evaluate` alone is for.
-            style: likewise.
-            settings: in the weighting of the paper.
-            device: "cpu" or "cuda".
-            start: the images, planes of R, G and B, 0..1.
+        Content and style are float32 N x H x W x 3, 0..1, square; more than one is a batch, which `evaluate` alone is
+        for. The start is planes of R, G and B, 0..1. The settings have the paper's weighting.
         """
         begin_s = time.perf_counter()
         batch, side = content.shape[:2]
@@ -127,11 +121,12 @@ class TorchRival:
 
     def _prepared(self) -> Run:
         """Return what gives loss and gradient at `_x`, both times the scale."""
-        if self._variant.compiled:
-            mode = "reduce-overhead" if self._variant.cuda_graph else None
-            return Compiled(torch.compile(self._loss, mode=mode), self._x, captured=self._variant.cuda_graph)
-        run = Eager(self._loss, self._x)
-        return captured(run) if self._variant.cuda_graph else run
+        compiled, graph = self._variant.compiled, self._variant.cuda_graph
+        if not compiled:
+            run = eager(self._loss, self._x)
+            return captured(run) if graph else run
+        run = eager(torch.compile(self._loss, mode="reduce-overhead" if graph else None), self._x)
+        return copied(run) if graph else run
 
     def _loss(self, x: torch.Tensor) -> torch.Tensor:
         return self._objective(x) * self._scale
@@ -141,7 +136,7 @@ class TorchRival:
         fewest, best = math.inf, 1.0
         for power in range(0, _LARGEST_SCALE + 1, 4):
             self._scale = 2.0**power
-            _, gradient = Eager(self._loss, self._x)()
+            _, gradient = eager(self._loss, self._x)()
             zeros = float((gradient == 0).float().mean())
             if bool(torch.isfinite(gradient).all()) and zeros < fewest:
                 fewest, best = zeros, self._scale

@@ -10,33 +10,26 @@ Run = Callable[[], tuple[torch.Tensor, torch.Tensor]]
 """Loss and gradient where the image is; the device may not have finished."""
 
 
-class Eager:
-    """Loss and gradient by autograd."""
+def eager(loss: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> Run:
+    """Return what computes both by autograd; the function may be a compiled one."""
 
-    def __init__(self, loss: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> None:
-        self._loss, self._x = loss, x
+    def run() -> tuple[torch.Tensor, torch.Tensor]:
+        value = loss(x)
+        (gradient,) = torch.autograd.grad(value, x)
+        return value.detach(), gradient.contiguous()  # as torch.optim.LBFGS wants it
 
-    def __call__(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return both."""
-        loss = self._loss(self._x)
-        (gradient,) = torch.autograd.grad(loss, self._x)
-        return loss.detach(), gradient.contiguous()  # as torch.optim.LBFGS wants it
+    return run
 
 
-class Compiled(Eager):
-    """The same of a compiled function, which may hand out buffers of a captured graph."""
+def copied(run: Run) -> Run:
+    """Return what copies the results of a compiled function, whose buffers are those of a captured graph."""
 
-    def __init__(self, loss: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, *, captured: bool) -> None:
-        super().__init__(loss, x)
-        self._captured = captured
-
-    def __call__(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return both, as copies where the buffers are the graph's."""
-        if not self._captured:
-            return super().__call__()
+    def copy() -> tuple[torch.Tensor, torch.Tensor]:
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        loss, gradient = super().__call__()
+        loss, gradient = run()
         return loss.clone(), gradient.clone()
+
+    return copy
 
 
 def captured(run: Run) -> Run:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 import onnx_ir as ir
 import torch
 from torch import nn
-from torch.nn import functional
 
 from impasto.export.tap_graph import tap_graph
 from impasto.models.errors import ImpastoError
@@ -27,13 +26,7 @@ class TorchTaps(nn.Module):
     """Image, float32 [N, 3, H, W], RGB, 0..1 -> the values of the taps, in their order."""
 
     def __init__(self, features: ir.Model, taps: tuple[str, ...], side_px: int, pool: str) -> None:
-        """Build the layers.
-
-        Args:
-            features: the features model.
-            taps: names of its outputs.
-            side_px: of the square image.
-            pool: "avg" or "max".
+        """Build the layers that lead to the taps of a features model, for a square image.
 
         Raises:
             ImpastoError: it has an operator that is not supported.
@@ -72,25 +65,9 @@ class _WithConstant(nn.Module):
         return _WITH_CONSTANT[self._op_type](x, self.constant)
 
 
-class _Convolution(nn.Module):
-    weight: torch.Tensor
-    bias: torch.Tensor | None
-
-    def __init__(self, node: ir.Node) -> None:
-        super().__init__()
-        self.register_buffer("weight", _constant(node, 1))
-        self.register_buffer("bias", _constant(node, 2) if len(node.inputs) > 2 else None)
-        self._stride, self._dilation = _ints(node, "strides", 1), _ints(node, "dilations", 1)
-        self._padding, self._groups = _padding(node), node.attributes.get_int("group", 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the convolution of x."""
-        return functional.conv2d(x, self.weight, self.bias, self._stride, self._padding, self._dilation, self._groups)
-
-
 def _layer(node: ir.Node) -> nn.Module:
     if node.op_type == "Conv":
-        return _Convolution(node)
+        return _convolution(node)
     if node.op_type == "Relu":
         return nn.ReLU()
     if node.op_type in ("AveragePool", "MaxPool"):
@@ -104,6 +81,24 @@ def _layer(node: ir.Node) -> nn.Module:
         f"compare cannot build {node.op_type} in PyTorch: it knows Conv, Relu, poolings and arithmetic with a "
         "constant; use --model vgg19 or vgg19-slim"
     )
+
+
+def _convolution(node: ir.Node) -> nn.Conv2d:
+    weight, groups = _constant(node, 1), node.attributes.get_int("group", 1)
+    parameters = {"weight": weight, **({"bias": _constant(node, 2)} if len(node.inputs) > 2 else {})}
+    outputs, inputs, height, width = weight.shape
+    module = nn.Conv2d(
+        inputs * groups,
+        outputs,
+        (height, width),
+        _ints(node, "strides", 1),
+        _padding(node),
+        _ints(node, "dilations", 1),
+        groups,
+        bias="bias" in parameters,
+    )
+    module.load_state_dict(parameters)
+    return module
 
 
 def _constant(node: ir.Node, index: int) -> torch.Tensor:

@@ -10,7 +10,7 @@ from impasto.bench import cold_start, comparison, evaluation, record, throughput
 from impasto.bench.conditions import conditions
 from impasto.bench.gpu import checks, loop
 from impasto.bench.gpu.page import page
-from impasto.bench.sampling import Effort, Unwatched, Watch
+from impasto.bench.sampling import Effort, Watch
 from impasto.bench.scenarios import OFFLINE
 from impasto.bench.series import Series
 from impasto.bench.subject import GPU_PROVIDERS, Subject
@@ -189,7 +189,7 @@ def _adding(part: str, measure: Callable[..., Iterator[Series]], subject: Subjec
     variant = isinstance(subject.provider, str) and "," in subject.provider
 
     def work(findings: Findings) -> None:
-        for item in measure(subject, effort, watch=Unwatched()):
+        for item in measure(subject, effort, watch=Watch()):
             name = item.name.replace(cuda.NAME, str(subject.provider), 1) if variant else item.name
             findings.series.append((part, replace(item, name=name)))
 
@@ -202,10 +202,9 @@ def _comparison(plan: Plan, size: int) -> Callable[[Findings], None]:
         subject = replace(plan.subjects[0], sizes=(size,))
         ways = {(item.provider, item.precision) for item in plan.subjects if isinstance(item.provider, str)}
         field_ = comparison.Field(subject, ways=tuple(sorted(ways)), against=plan.against, evaluations=plan.evaluations)
-        for found in comparison.measure(field_, plan.effort, Unwatched()):
-            findings.series.extend(("compare", item) for item in found.series)
-            findings.ratios.extend(found.ratios)
-            findings.absent.extend(found.absent)
+        verdicts = comparison.Verdicts(findings.ratios, findings.absent)
+        for item in comparison.measure(field_, plan.effort, Watch(), verdicts):
+            findings.series.append(("compare", item))
 
     return work
 

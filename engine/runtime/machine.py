@@ -50,10 +50,10 @@ def _memory() -> str:
     return f"{found['MemTotal'] / 2**30:.1f} GiB, {found['MemAvailable'] / 2**30:.1f} GiB free"
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of this package, of Python and of what a run uses."""
+def versions(*further: str) -> dict[str, str]:
+    """Return the versions of this package, of Python, of what a run uses, and of further distributions."""
     found = {"impasto": VERSION, "python": platform.python_version()}
-    for name in DISTRIBUTIONS:
+    for name in (*DISTRIBUTIONS, *further):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -22,12 +22,7 @@ MASK_ALPHA, MASK_BETA = 1e30, -1e-6
 
 
 def lower_for_cpu(model: ir.Model, names: Iterable[str] | None = None) -> None:
-    """Rewrite a model in place.
-
-    Args:
-        model: float32, with static shapes.
-        names: of `REWRITES`, in their order; None is all of them.
-    """
+    """Rewrite a model, float32 with static shapes, in place, by the named of `REWRITES`; None is all of them."""
     infer_shapes(model)
     for name in REWRITES if names is None else names:
         REWRITES[name](model.graph)

@@ -22,13 +22,10 @@ _REPEATS = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "
 
 
 def lower_for_cuda(model: ir.Model) -> None:
-    """Rewrite a model in place.
+    """Rewrite a model of any types, with static shapes, in place.
 
     Supported: MaxPool whose windows lie inside the image, Greater(y, 0) of a ReLU's result, Resize that repeats pixels;
     every other node without a kernel in bfloat16 is computed in float32.
-
-    Args:
-        model: of any types, with static shapes.
     """
     infer_shapes(model)
     for node in list(model.graph):

@@ -18,11 +18,7 @@ MATRIX_AXES = 3
 
 
 def lower_for_openvino(model: ir.Model) -> None:
-    """Rewrite a model in place.
-
-    Args:
-        model: float32, with static shapes.
-    """
+    """Rewrite a model, float32 with static shapes, in place."""
     infer_shapes(model)
     for node in list(model.graph):
         if _is_gram(node):

@@ -23,14 +23,9 @@ class Inserter:
         dtype: ir.DataType | None = None,
         **attributes: float | Sequence[int],
     ) -> ir.Value:
-        """Insert a node and return its result.
+        """Insert a node and return its result, of the shape and type of ``like``, or of another ``dtype``.
 
-        Args:
-            op_type: of the node.
-            inputs: of the node.
-            like: the value whose shape and type the result has; by default float32, of a shape still to be inferred.
-            dtype: the type of the result, where it is another.
-            attributes: of the node.
+        Without either it is float32, of a shape still to be inferred.
         """
         made = ir.node(op_type, list(inputs), dict(attributes), num_outputs=1)
         self._graph.insert_before(self._before, made)

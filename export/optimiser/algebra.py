@@ -80,7 +80,7 @@ class Algebra:
 
     def __init__(self, tape: Tape) -> None:
         self._tape = tape
-        self._constants: dict[tuple[Any, ...], Quantity] = {}
+        self._constants: dict[str, Quantity] = {}
 
     def op(self, op_type: str, *inputs: Quantity | ir.Value, dtype: Any, **attributes: Any) -> Quantity:
         """Append a node and return its only output."""
@@ -93,10 +93,9 @@ class Algebra:
 
     def constant(self, name: str, array: np.ndarray) -> Quantity:
         """Return an array as an initializer of that name, made at first use."""
-        key = ("array", name)
-        if key not in self._constants:
-            self._constants[key] = self.of(self._tape.initializer(ir.tensor(array, name=name)), array.dtype)
-        return self._constants[key]
+        if name not in self._constants:
+            self._constants[name] = self.of(self._tape.initializer(ir.tensor(array, name=name)), array.dtype)
+        return self._constants[name]
 
     def number(self, value: float, dtype: Any) -> Quantity:
         """Return a number as an initializer."""

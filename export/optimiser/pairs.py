@@ -9,19 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from impasto.export.optimiser.algebra import Algebra, Quantity
+from impasto.export.optimiser.algebra import Quantity
 from impasto.export.optimiser.state import StepForm
 
 _LEAST_PRODUCT = 1e-30
-
-
-@dataclass(frozen=True)
-class Products:
-    """Inner products of a pair, [N, 1], float64."""
-
-    s_y: Quantity
-    y_y: Quantity
-    usable: Quantity
 
 
 @dataclass(frozen=True)
@@ -46,37 +37,22 @@ def dot(a: Quantity, b: Quantity, size: int) -> Quantity:
     return (a.reshape(0, 1, size) @ b.reshape(0, size, 1)).reshape(0, 1).cast(np.float64)
 
 
-def products(s: Quantity, y: Quantity, form: StepForm) -> Products:
-    """Return the inner products of a pair, and whether the cautious update takes it."""
+def products(s: Quantity, y: Quantity, form: StepForm) -> tuple[Quantity, Quantity, Quantity]:
+    """Return s'y and y'y of a pair, float64, and whether the cautious update takes it, each [N, 1]."""
     s_y, s_s, y_y = dot(s, y, form.size), dot(s, s, form.size), dot(y, y, form.size)
     enough = s_s.sqrt() * y_y.sqrt() * form.least_cosine
     usable = (y_y > _LEAST_PRODUCT) & (s_y > enough) & (s_y > _LEAST_PRODUCT)
-    return Products(s_y, y_y, usable)
+    return s_y, y_y, usable
 
 
 def with_pair(
-    algebra: Algebra,
-    form: StepForm,
-    pairs: Pairs,
-    s: Quantity,
-    y: Quantity,
-    s_y: Quantity,
-    slot: Quantity,
-    taken: Quantity,
+    form: StepForm, pairs: Pairs, s: Quantity, y: Quantity, s_y: Quantity, slot: Quantity, taken: Quantity
 ) -> Pairs:
     """Return the history after a pair.
 
-    Args:
-        algebra: where nodes go.
-        form: of the step.
-        pairs: before.
-        s: [N, n], finite, as is y.
-        y: see s.
-        s_y: their inner product, [N, 1].
-        slot: where the pair belongs, [N, 1].
-        taken: whether it counts, [N, 1].
+    Finite s and y are [N, n]; their inner product, the slot where the pair belongs, and whether it counts [N, 1].
     """
-    rows = form.history_size + 1
+    algebra, rows = s.algebra, form.history_size + 1
     row = algebra.where(taken, slot, float(form.history_size)).cast(np.int64)
     samples = algebra.constant("samples", np.arange(form.batch, dtype=np.int64)[:, None])
     place = algebra.concat([samples, row], 1)

@@ -17,12 +17,9 @@ _TINY = float(np.finfo(np.float64).tiny)
 def real_fourier(size: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Return the orthonormal real Fourier basis of a periodic signal, and the frequency of each of its rows.
 
-    Args:
-        size: n.
-
     Returns:
-        [n, n], a row per basis signal: the constant, then cosine and sine of 1/n, 2/n, ... cycles per sample; and [n],
-        their frequencies.
+        [n, n] for size n, a row per basis signal: the constant, then cosine and sine of 1/n, 2/n, ... cycles per
+        sample; and [n], their frequencies.
     """
     rows = np.arange(size)
     frequencies = (rows + 1) // 2 * (1 / size)
@@ -48,15 +45,9 @@ class SpectralProduct:
     def learnt(
         self, energies: Quantity, s: Quantity, y: Quantity, y_dot_y: Quantity, learnt: Quantity, taken: Quantity
     ) -> Quantity:
-        """Return the mean energies after a pair.
+        """Return the mean energies after a pair, from those before it, [N, 2, C, B].
 
-        Args:
-            energies: before it, [N, 2, C, B].
-            s: [N, n], as is y.
-            y: the pair's other half.
-            y_dot_y: [N, 1], not 0.
-            learnt: pairs before, [N, 1].
-            taken: whether the pair counts, [N, 1].
+        s and y are [N, n]; y'y, which is not 0, the number of pairs before, and whether this one counts [N, 1].
         """
         where, spectrum = self._algebra.where, self._spectrum
         early = learnt < spectrum.first_pairs

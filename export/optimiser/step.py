@@ -11,7 +11,7 @@ from onnx_ir.passes import Sequential, common
 from onnx_ir.tape import Tape
 
 from impasto.export.optimiser.algebra import Algebra, Quantity
-from impasto.export.optimiser.pairs import Pairs, Products, dot, first_half, products, second_half, with_pair
+from impasto.export.optimiser.pairs import Pairs, dot, first_half, products, second_half, with_pair
 from impasto.export.optimiser.search import Probe, decreases, shortened
 from impasto.export.optimiser.spectrum import SpectralProduct
 from impasto.export.optimiser.state import NEXT, REPORTED, SCALARS, Buffer, Code, StepForm, buffers
@@ -166,12 +166,12 @@ class _Step:
         """Take the pair of a move into the history; where there is none, nothing changes."""
         where, old, new, given = self._algebra.where, self._old, self._new, self._given
         s, y = x - given["x"], gradient - given["kept_gradient"]
-        found: Products = products(s, y, self._form)
-        taken = moved & found.usable
+        s_y, y_y, usable = products(s, y, self._form)
+        taken = moved & usable
         pairs = Pairs(given["s"], given["y"], given["inverse_products"], given["s_dot_y"])
-        pairs = with_pair(self._algebra, self._form, pairs, s, y, found.s_y, old["slot"], taken)
-        y_y = where(taken, found.y_y, 1.0)
-        new["inverse"] = where(taken, found.s_y / y_y, old["inverse"])
+        pairs = with_pair(self._form, pairs, s, y, s_y, old["slot"], taken)
+        y_y = where(taken, y_y, 1.0)
+        new["inverse"] = where(taken, s_y / y_y, old["inverse"])
         next_slot = where(old["slot"].equals(self._form.history_size - 1), 0.0, old["slot"] + 1)
         new["slot"] = where(taken, next_slot, old["slot"])
         new["pairs"] = old["pairs"] + taken.cast(np.float64)
@@ -228,7 +228,7 @@ class _Step:
         ]
         searched = old["searched"] + 1
         start = Probe(old["step_size"] * 0, old["loss"], old["slope"])
-        shorter = shortened(self._algebra, start, probe)
+        shorter = shortened(start, probe)
         vanished = ~self._moves(x, self._given["direction"], shorter)
         spent = searched >= self._form.max_search_evaluations
         failed = rejected & (spent | vanished)

@@ -8,9 +8,12 @@ cotangent where min <= x <= max, the bounds included, as torch.clamp does.
 """
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import and_
 
 import onnx_ir as ir
 
+from impasto.export.vjp_rules.elementwise import Expression
 from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.folding import folded
 from impasto.export.vjp_rules.inspection import given
@@ -115,36 +118,18 @@ def where(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequenc
 @rule("Clip", broadcasts=True)
 def clip(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
     """Pass d to x inside the bounds, to a bound outside of them; min > max makes everything max."""
-    d, (x, low, high) = given(cotangents[0]), (*node.inputs, None, None)[:3]
+    d, x = (Expression(emit, given(value)) for value in (cotangents[0], node.inputs[0]))
+    bounds = (*node.inputs[1:], None, None)[:2]
+    low, high = (None if value is None else Expression(emit, value) for value in bounds)
     wants_x, wants_low, wants_high = (*wanted, False, False)[:3]
-    return [
-        _d_clipped(emit, d, x, low, high) if wants_x else None,
-        _d_low(emit, d, x, low, high) if wants_low else None,
-        _d_high(emit, d, x, low, high) if wants_high else None,
-    ]
-
-
-def _d_clipped(
-    emit: Emission, d: ir.Value, x: ir.Value | None, low: ir.Value | None, high: ir.Value | None
-) -> ir.Value:
-    conditions = []
-    if low is not None:
-        conditions.append(emit.op("GreaterOrEqual", x, low))
-    if high is not None:
-        conditions.append(emit.op("LessOrEqual", x, high))
-    if not conditions:
-        return d
-    inside = conditions[0] if len(conditions) == 1 else emit.op("And", *conditions)
-    return emit.op("Where", inside, d, 0.0)
-
-
-def _d_low(emit: Emission, d: ir.Value, x: ir.Value | None, low: ir.Value | None, high: ir.Value | None) -> ir.Value:
-    below = emit.op("Less", x, low)
-    if high is not None:
-        below = emit.op("And", below, emit.op("LessOrEqual", low, high))
-    return emit.op("Where", below, d, 0.0)
-
-
-def _d_high(emit: Emission, d: ir.Value, x: ir.Value | None, low: ir.Value | None, high: ir.Value | None) -> ir.Value:
-    raised = x if low is None else emit.op("Max", x, low)
-    return emit.op("Where", emit.op("Greater", raised, high), d, 0.0)
+    d_x = d_low = d_high = None
+    if wants_x:
+        conditions = ([] if low is None else [x >= low]) + ([] if high is None else [x <= high])
+        d_x = reduce(and_, conditions).where(d, 0.0) if conditions else d
+    if wants_low and low is not None:
+        below = x < low
+        d_low = (below if high is None else below & (low <= high)).where(d, 0.0)
+    if wants_high and high is not None:
+        raised = x if low is None else x.apply("Max", x, low)
+        d_high = (raised > high).where(d, 0.0)
+    return [None if result is None else result.value for result in (d_x, d_low, d_high)]

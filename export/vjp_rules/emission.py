@@ -119,6 +119,14 @@ class Emission:
         return self.constant(np.array(operand, np.int64))
 
 
+def taken_names(graph: ir.Graph) -> set[str]:
+    """Return the names of all values, those of subgraphs included."""
+    values = [value for node in graph.all_nodes() for value in node.outputs]
+    for part in (graph, *graph.subgraphs()):
+        values += [*part.inputs, *part.initializers.values()]
+    return {value.name or "" for value in values}
+
+
 def unique_name(name: str, names: set[str]) -> str:
     """Return the name, with a number appended where it is taken, and take it."""
     candidate, number = name, 1

@@ -40,7 +40,7 @@ def is_transpose(value: ir.Value, of: ir.Value, axes: int) -> bool:
     if producer is None or producer.op_type != "Transpose" or producer.domain or producer.inputs[0] is not of:
         return False
     permutation = producer.attributes.get_ints("perm", tuple(reversed(range(axes))))
-    return axes >= 2 and list(permutation) == [*range(axes - 2), axes - 1, axes - 2]
+    return axes >= 2 and list(permutation) == _exchanged(axes)
 
 
 def transposed(emit: Emission, value: ir.Value, axes: int) -> ir.Value:
@@ -50,12 +50,16 @@ def transposed(emit: Emission, value: ir.Value, axes: int) -> ir.Value:
         source = producer.inputs[0]
         if source is not None and is_transpose(value, source, axes):
             return source
-    return emit.op("Transpose", value, perm=[*range(axes - 2), axes - 1, axes - 2])
+    return emit.op("Transpose", value, perm=_exchanged(axes))
+
+
+def _exchanged(axes: int) -> list[int]:
+    return [*range(axes - 2), axes - 1, axes - 2]
 
 
 def _symmetric(emit: Emission, d: ir.Value, axes: int) -> ir.Value:
     """Emit d + d^T."""
-    return emit.op("Add", d, emit.op("Transpose", d, perm=[*range(axes - 2), axes - 1, axes - 2]))
+    return emit.op("Add", d, emit.op("Transpose", d, perm=_exchanged(axes)))
 
 
 def _d_left(emit: Emission, node: ir.Node, d: ir.Value, a: ir.Value, b: ir.Value) -> ir.Value:
@@ -73,23 +77,21 @@ def _d_right(emit: Emission, node: ir.Node, d: ir.Value, a: ir.Value, b: ir.Valu
 def _as_operand(
     emit: Emission, node: ir.Node, result: ir.Value, operand: ir.Value, other: ir.Value, vector_axis: int
 ) -> ir.Value:
-    """Take away the axis that made a vector a matrix, and tell the walk the shape of the cotangent."""
-    if rank(node, operand) == 1:
-        result = emit.op("Squeeze", result, [vector_axis])
-    _set_batched_shape(node, result, operand, other)
-    return result
+    """Take away the axis that made a vector a matrix, and tell the walk the shape of the cotangent.
 
-
-def _set_batched_shape(node: ir.Node, result: ir.Value, operand: ir.Value, other: ir.Value) -> None:
-    """Tell the walk the shape of a cotangent: the batch axes of the product, the matrix of the operand."""
+    It has the batch axes of the product and the matrix of the operand.
+    """
     product, rank_operand, rank_other = node.outputs[0].shape, rank(node, operand), rank(node, other)
+    if rank_operand == 1:
+        result = emit.op("Squeeze", result, [vector_axis])
     if max(rank_operand, rank_other) <= 2:
-        return
+        return result
     if product is None or operand.shape is None:
         raise GradientError(f"{describe(node)} has a result of unknown shape; give the model's inputs a shape")
     matrix_axes = 2 - (rank_operand == 1) - (rank_other == 1)
     batch = list(product)[: len(product) - matrix_axes]
     result.shape = ir.Shape([*batch, *list(operand.shape)[-2:]])
+    return result
 
 
 @rule("Gemm")

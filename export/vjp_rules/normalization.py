@@ -52,12 +52,12 @@ def instance_normalization(emit: Emission, node: ir.Node, cotangents: Cotangents
     axes = rank(node, x)
     normalized, inverse = _normalized(emit, node, x, range(2, axes))
     weighted = emit.op("Mul", d, _per_channel(emit, scale, axes))
-    d_x = _d_normalized(emit, weighted, normalized, inverse, range(2, axes)) if wanted[0] else None
+    d_x = emit.cast(_d_normalized(emit, weighted, normalized, inverse, range(2, axes)), x) if wanted[0] else None
     others = [axis for axis in range(axes) if axis != 1]
     return [d_x, *_d_affine(emit, d, normalized, wanted, others)]
 
 
-@rule("LayerNormalization")
+@rule("LayerNormalization", "RMSNormalization")
 def layer_normalization(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
     """Differentiate the normalisation over the last axes; the walk undoes the broadcasting of scale and bias."""
     if any(cotangent is not None for cotangent in cotangents[1:]):
@@ -66,37 +66,16 @@ def layer_normalization(emit: Emission, node: ir.Node, cotangents: Cotangents, w
         )
     d, (x, scale) = given(cotangents[0]), map(given, node.inputs[:2])
     count = rank(node, x)
-    axes = range(node.attributes.get_int("axis", -1) % count, count)
-    normalized, inverse = _normalized(emit, node, x, axes)
+    axes, is_centred = range(node.attributes.get_int("axis", -1) % count, count), node.op_type == "LayerNormalization"
+    normalized, inverse = _normalized(emit, node, x, axes, is_centred)
     d_x = None
     if wanted[0]:
-        d_x = _d_normalized(emit, emit.op("Mul", d, scale), normalized, inverse, axes)
+        d_x = emit.cast(_d_normalized(emit, emit.op("Mul", d, scale), normalized, inverse, axes, is_centred), x)
     d_scale = emit.op("Mul", d, emit.cast(normalized, d)) if wanted[1] else None
     for value in (d_scale, d):
         if value is not None:
             value.shape = x.shape
     return [d_x, d_scale, d]
-
-
-@rule("RMSNormalization")
-def rms_normalization(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
-    """Differentiate y = scale x / sqrt(mean(x^2) + epsilon) over the last axes."""
-    d, (x, scale) = given(cotangents[0]), map(given, node.inputs)
-    count = rank(node, x)
-    axes = range(node.attributes.get_int("axis", -1) % count, count)
-    wide = _widened(emit, x)
-    inverse = _inverse_root(emit, node, emit.reduce("ReduceMean", emit.op("Mul", wide, wide), axes))
-    normalized = emit.op("Mul", wide, inverse)
-    d_x = None
-    if wanted[0]:
-        weighted = emit.cast(emit.op("Mul", d, scale), normalized)
-        along = emit.reduce("ReduceMean", emit.op("Mul", weighted, normalized), axes)
-        rest = emit.op("Sub", weighted, emit.op("Mul", normalized, along))
-        d_x = emit.cast(emit.op("Mul", rest, inverse), x)
-    d_scale = emit.op("Mul", d, emit.cast(normalized, d)) if wanted[1] else None
-    if d_scale is not None:
-        d_scale.shape = x.shape
-    return [d_x, d_scale]
 
 
 @rule("GroupNormalization")
@@ -118,38 +97,39 @@ def group_normalization(emit: Emission, node: ir.Node, cotangents: Cotangents, w
     d_x = None
     if wanted[0]:
         d_grouped = _d_normalized(emit, weighted, normalized, inverse, [2])
-        d_x = emit.op("Reshape", d_grouped, emit.shape_of(x))
+        d_x = emit.op("Reshape", emit.cast(d_grouped, x), emit.shape_of(x))
     return [d_x, *d_affine]
 
 
-def _normalized(emit: Emission, node: ir.Node, x: ir.Value, axes: Sequence[int]) -> tuple[ir.Value, ir.Value]:
-    """Emit (x - mean) / deviation and 1 / deviation over the axes, in float32 for half-precision values."""
-    x = _widened(emit, x)
-    centred = emit.op("Sub", x, emit.reduce("ReduceMean", x, axes))
+def _normalized(
+    emit: Emission, node: ir.Node, x: ir.Value, axes: Sequence[int], is_centred: bool = True
+) -> tuple[ir.Value, ir.Value]:
+    """Emit n = (x - mean) / deviation and 1 / deviation over the axes, in float32 for half-precision values.
+
+    Uncentred, the mean counts as 0.
+    """
+    if x.dtype in _HALVES:
+        x = emit.op("Cast", x, to=ir.DataType.FLOAT)
+    centred = emit.op("Sub", x, emit.reduce("ReduceMean", x, axes)) if is_centred else x
     variance = emit.reduce("ReduceMean", emit.op("Mul", centred, centred), axes)
-    inverse = _inverse_root(emit, node, variance)
+    epsilon = node.attributes.get_float("epsilon", 1e-5)
+    inverse = emit.op("Reciprocal", emit.op("Sqrt", emit.op("Add", variance, epsilon)))
     return emit.op("Mul", centred, inverse), inverse
 
 
-def _widened(emit: Emission, x: ir.Value) -> ir.Value:
-    """Emit half-precision values in float32."""
-    return emit.op("Cast", x, to=ir.DataType.FLOAT) if x.dtype in _HALVES else x
-
-
-def _inverse_root(emit: Emission, node: ir.Node, variance: ir.Value) -> ir.Value:
-    """Emit 1 / sqrt(variance + epsilon)."""
-    epsilon = node.attributes.get_float("epsilon", 1e-5)
-    return emit.op("Reciprocal", emit.op("Sqrt", emit.op("Add", variance, epsilon)))
-
-
 def _d_normalized(
-    emit: Emission, d: ir.Value, normalized: ir.Value, inverse: ir.Value, axes: Sequence[int]
+    emit: Emission,
+    d: ir.Value,
+    normalized: ir.Value,
+    inverse: ir.Value,
+    axes: Sequence[int],
+    is_centred: bool = True,
 ) -> ir.Value:
-    """Emit (d - mean(d) - n mean(d n)) / deviation for n = (x - mean) / deviation, in the type of d."""
+    """Emit (d - mean(d) - n mean(d n)) / deviation in the type of n; uncentred, without mean(d)."""
     wide = emit.cast(d, normalized)
     along = emit.reduce("ReduceMean", emit.op("Mul", wide, normalized), axes)
-    centred = emit.op("Sub", wide, emit.reduce("ReduceMean", wide, axes))
-    return emit.cast(emit.op("Mul", emit.op("Sub", centred, emit.op("Mul", normalized, along)), inverse), d)
+    centred = emit.op("Sub", wide, emit.reduce("ReduceMean", wide, axes)) if is_centred else wide
+    return emit.op("Mul", emit.op("Sub", centred, emit.op("Mul", normalized, along)), inverse)
 
 
 def _d_affine(

@@ -79,14 +79,7 @@ def fold(emit: Emission, d: ir.Value, axis: int, axes: int, indices: np.ndarray,
     """Sum along an axis the elements of d that are copies of one: the transpose of taking ``indices``.
 
     It goes run by run: every run of neighbours, forwards, backwards or of one element, is cut out and put in its place.
-
-    Args:
-        emit: where the nodes go.
-        d: the cotangent of the copies.
-        axis: along which they lie, not negative.
-        axes: of d.
-        indices: which element each is a copy of.
-        size: of the axis that was copied from.
+    d has so many ``axes``, of which ``axis`` is counted from 0; ``size`` is that of the axis that was copied from.
     """
     total: ir.Value | None = None
     for start, stop, step in runs(indices):

@@ -38,3 +38,9 @@ def log(path: Path, record: State) -> None:
     """Append one line of JSON."""
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
+
+
+def logged(path: Path) -> list[State]:
+    """Return what `log` appended; nothing where there is no such file."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]

@@ -4,7 +4,8 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -13,17 +14,27 @@ from impasto.models.distil import checkpoint
 from impasto.models.distil.compress import compress
 from impasto.models.distil.corpus import Sampler, build_corpus, folder_images, photographs
 from impasto.models.distil.folded import fold, further_readouts, load_folded, save_folded
+from impasto.models.distil.objective import Features
 from impasto.models.distil.score import Score, pairs, save_picture, score, scored_images, summary
 from impasto.models.distil.spec import TAPS
 from impasto.models.distil.student import Student
 from impasto.models.distil.teacher import Teacher, teacher_weights
-from impasto.models.distil.train import Settings, Trainer, averaged
-from impasto.models.distil.widths import LAYOUTS, try_layout
+from impasto.models.distil.train import Settings, Trainer
+from impasto.models.distil.widths import LAYOUTS, judged_layout
 from impasto.models.errors import ImpastoError, one_line
 from impasto.models.store import FULL
 
-CALIBRATION_IMAGES = 320
-FITTED_SIDE_PX = 128
+CALIBRATION_IMAGES, CALIBRATION_SIDE_PX = 320, 128
+TRAINED: Mapping[str, str] = {
+    "steps": "of the whole run, which the learning rate follows",
+    "learning_rate": "",
+    "batch": "",
+    "side": "",
+    "on_policy_share": "of a batch",
+    "gram_weight": "of the errors of Gram matrices",
+    "gradient_weight": "of the errors of the style loss's gradient",
+}
+"""The fields of `Settings` that are options of `train`, and what their help says."""
 CPU = torch.device("cpu")
 DEVICES = ("cpu", "cuda")
 USAGE_ERROR = 2
@@ -45,20 +56,14 @@ def _init(options: argparse.Namespace) -> None:
     """Write `init.pt`: the student cut out of the teacher."""
     weights = teacher_weights(options.teacher)
     student = Student()
-    images = _sampler(options).batch(torch.Generator().manual_seed(options.seed), options.images, 128)
-    for line in compress(student, weights, images, options.seed):
+    for line in compress(student, weights, _calibration_images(options), options.seed):
         _say(line)
     checkpoint.write({"student": student.state_dict()}, options.run / "init.pt")
 
 
 def _train(options: argparse.Namespace) -> None:
     """Train from `init.pt`, or resume from `checkpoint.pt`."""
-    settings = Settings(seed=options.seed)
-    changes = {
-        name: getattr(options, name)
-        for name in ("steps", "learning_rate", "batch", "side", "on_policy_share", "gram_weight", "gradient_weight")
-    }
-    settings = replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    settings = Settings(seed=options.seed, **{name: getattr(options, name) for name in TRAINED})
     device = _device(options)
     student = Student()
     if not (options.run / "checkpoint.pt").exists():
@@ -74,13 +79,11 @@ def _export(options: argparse.Namespace) -> None:
     """Write the averaged parameters of the checkpoint, folded, as float16 safetensors."""
     state = checkpoint.read(options.run / ("checkpoint.pt" if not options.first else "init.pt"))
     student = Student()
-    student.load_state_dict(state["student"])
-    student = averaged(student, state.get("average", {}))
+    student.load_state_dict({**state["student"], **state.get("average", {})})
     step = state.get("step", 0)
     weights = teacher_weights(options.teacher)
-    images = _sampler(options).batch(torch.Generator().manual_seed(options.seed), options.images, FITTED_SIDE_PX)
     taps = [tap for tap in student.network.taps if tap not in TAPS]
-    further = further_readouts(student, Teacher(weights, taps, CPU, half=False), images)
+    further = further_readouts(student, Teacher(weights, taps, CPU, half=False), _calibration_images(options))
     said = {"licence": weights.origin.licence, "attribution": f"distilled from {weights.origin.attribution}"}
     save_folded(fold(student, further), options.output, {"step": str(step), **said})
     _say(json.dumps({"step": step, "bytes": options.output.stat().st_size, "file": str(options.output)}))
@@ -92,11 +95,11 @@ def _score(options: argparse.Namespace) -> None:
     images = scored_images(_scored_folder())
     weights = teacher_weights(options.teacher)
     judge = Teacher(weights, TAPS, device, half=False)
-    network = (
-        load_folded(options.student, options.half, device)
-        if options.student
-        else Teacher(weights, TAPS, device, options.half)
-    )
+    network: Features = judge
+    if options.student:
+        network = load_folded(options.student, options.half, device)
+    elif options.half:
+        network = Teacher(weights, TAPS, device, half=True)
     log = options.run / f"{options.name}.jsonl"
     done = _read_scores(log)
     every = list(pairs(*images, options.side, device))
@@ -114,31 +117,34 @@ def _widths(options: argparse.Namespace) -> None:
     chosen = list(pairs(*scored_images(_scored_folder()), options.side))[:: options.stride]
     weights = teacher_weights(options.teacher)
     judge = Teacher(weights, TAPS, CPU, half=False)
-    images = _sampler(options).batch(torch.Generator().manual_seed(options.seed), options.images, 128)
+    images = _calibration_images(options)
     log = options.run / "widths.jsonl"
-    done = [json.loads(line)["layout"] for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+    done = [record["layout"] for record in checkpoint.logged(log)]
     for name, network in LAYOUTS.items():
         if name not in done:
-            found = try_layout(
-                network, weights, judge, images, chosen, options.evaluations, seed=options.seed, say=_say
-            )
-            checkpoint.log(log, {"layout": name, **found})
-            _say(json.dumps({"layout": name, **found}))
+            student = Student(network)
+            for line in compress(student, weights, images, options.seed):
+                _say(line)
+            found = {"layout": name, **judged_layout(student, judge, chosen, options.evaluations)}
+            checkpoint.log(log, found)
+            _say(json.dumps(found))
 
 
 def _read_scores(path: Path) -> dict[str, Score]:
-    if not path.exists():
-        return {}
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     names = [field.name for field in fields(Score)]
-    return {record["pair"]: Score(**{name: record[name] for name in names}) for record in records}
+    return {record["pair"]: Score(**{name: record[name] for name in names}) for record in checkpoint.logged(path)}
+
+
+def _calibration_images(options: argparse.Namespace) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(options.seed)
+    return _sampler(options).batch(rng, options.images, CALIBRATION_SIDE_PX)
 
 
 def _sampler(options: argparse.Namespace) -> Sampler:
     """Build the corpus, or take the one that the run's folder holds from an earlier start."""
     path = options.run / "corpus.pt"
-    folders = _image_folders()
     if not path.exists():
+        folders = _image_folders()
         corpus = build_corpus(options.seed, options.procedural, folders)
         found = len(photographs()) + sum(len(folder_images(folder)) for folder in folders)
         checkpoint.write({"images": [torch.from_numpy(image) for image in corpus], "found": found}, path)
@@ -178,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
 
     def command(name: str, function: object, devices: tuple[str, ...] = ()) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=getattr(function, "__doc__", ""))
+        sub = commands.add_parser(name, help=function.__doc__)
         sub.set_defaults(command=function)
         sub.add_argument("--run", type=Path, required=True, help="folder of the training run")
         sub.add_argument("--teacher", default=FULL, help="VGG-19: a weights file, or a name of `impasto weights list`")
@@ -191,14 +197,11 @@ def _parser() -> argparse.ArgumentParser:
 
     command("init", _init).add_argument("--images", type=_positive, default=CALIBRATION_IMAGES)
     train = command("train", _train, DEVICES)
-    train.add_argument("--steps", type=_positive, help="of the whole run, which the learning rate follows")
-    train.add_argument("--until", type=_positive, metavar="N", help="stop after step N of them")
-    train.add_argument("--learning-rate", type=float)
-    train.add_argument("--batch", type=_positive)
-    train.add_argument("--side", type=_positive)
-    train.add_argument("--on-policy-share", type=float, help="of a batch")
-    train.add_argument("--gram-weight", type=float, help="of the errors of Gram matrices")
-    train.add_argument("--gradient-weight", type=float, help="of the errors of the style loss's gradient")
+    for name, text in TRAINED.items():
+        default = getattr(Settings, name)
+        kind = _positive if isinstance(default, int) else float
+        train.add_argument(f"--{name.replace('_', '-')}", type=kind, default=default, help=text or None)
+    train.add_argument("--until", type=_positive, metavar="N", help="stop after step N of --steps")
     score_ = command("score", _score, DEVICES)
     score_.add_argument("--student", type=Path, help="folded student; the teacher scores itself without it")
     score_.add_argument("--name", required=True, help="of the log and the pictures; `reference` for the teacher's own")

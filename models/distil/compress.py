@@ -15,7 +15,6 @@ Channel pruning by least squares: He et al., arXiv:1707.06168.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
@@ -34,53 +33,38 @@ CHUNK = 8
 Tensors = list[torch.Tensor]
 
 
-@dataclass
-class _State:
-    """Activations of the calibration images, one tensor per chunk, of teacher and student."""
-
-    teacher: Tensors
-    student: Tensors
-
-
 @torch.no_grad()
 def compress(student: Student, weights: Weights, images: torch.Tensor, seed: int) -> Iterator[str]:
     """Give the student its first weights, and the coordinates in which it will be trained.
 
-    Args:
-        student: to be changed.
-        weights: VGG-19's.
-        images: for calibration, float32 (N, 3, H, W), 0..1, N a few hundred.
-        seed: of the sampled positions.
+    ``weights`` are VGG-19's, ``images`` a few hundred for calibration, float32 (N, 3, H, W), 0..1, and ``seed`` that of
+    the sampled positions.
 
     Yields:
         One line of progress per layer.
     """
     rng = torch.Generator().manual_seed(seed)
-    teacher = {name: torch.from_numpy(value) for name, value in weights.arrays.items()}
-    state = _State(_inputs(images, weights.preprocess), _inputs(images, OXFORD))
+    parameters = {name: torch.from_numpy(value) for name, value in weights.arrays.items()}
+    # The activations, one tensor per chunk of the images.
+    wanted, own = _inputs(images, weights.preprocess), _inputs(images, OXFORD)
     kept = {conv.name for conv in student.network.convolutions}
     for index, layer in enumerate(VGG19.layers):
         if not isinstance(layer, Conv):
-            state = _State(*([functional.avg_pool2d(x, 2) for x in xs] for xs in (state.teacher, state.student)))
+            wanted, own = ([functional.avg_pool2d(x, 2) for x in xs] for xs in (wanted, own))
             continue
-        before = [
-            functional.conv2d(
-                x, teacher[f"{layer.name}.weight"].bfloat16(), teacher[f"{layer.name}.bias"].bfloat16(), padding=1
-            )
-            for x in state.teacher
-        ]
-        state.teacher = [torch.relu(x) for x in before]
+        before = _convolved(wanted, parameters[f"{layer.name}.weight"], parameters[f"{layer.name}.bias"])
+        wanted = [torch.relu(x) for x in before]
         if layer.name not in kept:
             continue
-        conv = student.conv(layer.name)
+        conv = student.convs[layer.name]
         following = next((x for x in VGG19.layers[index + 1 :] if isinstance(x, Conv)), None)
-        reader = None if following is None else teacher[f"{following.name}.weight"]
-        selected = _select(state.teacher, reader, layer.tap in TAPS, len(conv.b))
-        error = _fit(conv, state.student, [x[:, selected] for x in before], rng)
-        state.student = _apply(conv, state.student)
+        reader = None if following is None else parameters[f"{following.name}.weight"]
+        selected = _select(wanted, reader, layer.tap in TAPS, len(conv.b))
+        error = _fit(conv, own, [x[:, selected] for x in before], rng)
+        own = [torch.relu(x) for x in _convolved(own, *conv.plain())]
         line = f"{layer.name}: {len(selected)} of {layer.out_channels} channels, own error {error:.4f}"
         if layer.tap in TAPS:
-            line += f", tap error {_fit_readout(student.readout(layer.tap), state):.4f}"
+            line += f", tap error {_fit_readout(student.readouts[layer.tap], own, wanted):.4f}"
         yield line
 
 
@@ -90,24 +74,24 @@ def _inputs(images: torch.Tensor, preprocess: Preprocess) -> Tensors:
     return [(chunk * gain + offset).bfloat16() for chunk in torch.split(images, CHUNK)]
 
 
-def _apply(conv: WhitenedConv, inputs: Tensors) -> Tensors:
-    weight, bias = (x.bfloat16() for x in conv.plain())
-    return [torch.relu(functional.conv2d(x, weight, bias, padding=1)) for x in inputs]
+def _convolved(inputs: Tensors, weight: torch.Tensor, bias: torch.Tensor) -> Tensors:
+    weight, bias = weight.bfloat16(), bias.bfloat16()
+    return [functional.conv2d(x, weight, bias, padding=1) for x in inputs]
 
 
-def _rows(tensors: Tensors, step: int) -> torch.Tensor:
-    """Return every `step`-th pixel of every image as rows, float32 (positions, channels)."""
+def _rows(tensors: Tensors) -> torch.Tensor:
+    """Return about `SAMPLES` evenly spaced pixels as rows, float32 (positions, channels)."""
+    step = max(_positions(tensors) // SAMPLES, 1) | 1
     return torch.cat([x.permute(0, 2, 3, 1).flatten(0, 2)[::step] for x in tensors]).float()
 
 
-def _step(tensors: Tensors) -> int:
-    pixels = sum(x.shape[0] * x.shape[2] * x.shape[3] for x in tensors)
-    return max(pixels // SAMPLES, 1) | 1
+def _positions(tensors: Tensors) -> int:
+    return sum(x[:, 0].numel() for x in tensors)
 
 
 def _select(features: Tensors, reader: torch.Tensor | None, is_tap: bool, count: int) -> torch.Tensor:
     """Return the `count` channels that best explain all, in the metric of the next layer and of the tap."""
-    rows = _rows(features, _step(features))
+    rows = _rows(features)
     residual = (rows.T @ rows / len(rows)).double()
     metric = torch.zeros_like(residual)
     if reader is not None:
@@ -157,7 +141,7 @@ def _set_statistics(conv: WhitenedConv, x: torch.Tensor, y: torch.Tensor) -> Non
 
 def _windows(inputs: Tensors, targets: Tensors, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the 3x3 windows (positions, channels, 9) at random positions, and the targets (positions, out) there."""
-    share = SAMPLES / sum(x.shape[0] * x.shape[2] * x.shape[3] for x in inputs)
+    share = SAMPLES / _positions(inputs)
     windows, values = [], []
     for x, y in zip(inputs, targets, strict=True):
         count, _, height, width = x.shape
@@ -171,10 +155,9 @@ def _windows(inputs: Tensors, targets: Tensors, rng: torch.Generator) -> tuple[t
     return torch.cat(windows), torch.cat(values)
 
 
-def _fit_readout(readout: WhitenedReadout, state: _State) -> float:
+def _fit_readout(readout: WhitenedReadout, inputs: Tensors, targets: Tensors) -> float:
     """Fit the readout; return its error relative to the tap's power."""
-    step = _step(state.student)
-    x, y = _rows(state.student, step), _rows(state.teacher, step)
+    x, y = _rows(inputs), _rows(targets)
     moment, power = x.T @ x / len(x), y.square().mean()
     damped = moment + 1e-5 * moment.diagonal().mean() * torch.eye(len(moment))
     matrix = torch.linalg.solve(damped, x.T @ y / len(x)).T

@@ -18,16 +18,11 @@ PHOTOGRAPHS = (
 )  # fmt: skip
 LONGEST_SIDE_PX = 640
 PROCEDURAL_SIDE_PX = 256
+FOUND_SHARE = 0.55  # of the crops, out of photographs and paintings
 
 
 def build_corpus(seed: int, procedural: int, folders: Sequence[Path] = ()) -> list[Image]:
-    """Return the images, uint8 (H, W, 3), RGB.
-
-    Args:
-        seed: of the procedural part.
-        procedural: how many pictures of each procedural family.
-        folders: whose .jpg and .png files are added, such as paintings and photographs of the user's.
-    """
+    """Return the images, uint8 (H, W, 3), RGB: photographs, those of the folders, and so many of each family."""
     found = photographs() + [image for folder in folders for image in folder_images(folder)]
     rng = np.random.default_rng(seed)
     made = [family(rng, PROCEDURAL_SIDE_PX) for family in FAMILIES.values() for _ in range(procedural)]
@@ -62,13 +57,9 @@ class Sampler:
 
     def __init__(self, corpus: Sequence[Image], found: int) -> None:
         self.images = [torch.from_numpy(image).permute(2, 0, 1) for image in corpus]
-        share = 0.55
-        self.chances = torch.cat(
-            [
-                torch.full((found,), share / found),
-                torch.full((len(corpus) - found,), (1 - share) / max(len(corpus) - found, 1)),
-            ]
-        )
+        made = len(corpus) - found
+        shares = FOUND_SHARE / found, (1 - FOUND_SHARE) / max(made, 1)
+        self.chances = torch.cat([torch.full((found,), shares[0]), torch.full((made,), shares[1])])
 
     def batch(self, rng: torch.Generator, count: int, side: int, plain: bool = False) -> torch.Tensor:
         """Return crops, float32 (count, 3, side, side), RGB, about 0..1; `plain` leaves out colour and noise."""
@@ -80,14 +71,14 @@ class Sampler:
         height, width = image.shape[1:]
         full = min(height, width)
         smallest = min(side * 0.6, full)
-        cut = int(smallest * (full / smallest) ** _uniform(rng, 0, 1))
-        top, left = (int(_uniform(rng, 0, 1) * (extent - cut + 1)) for extent in (height, width))
+        cut = int(smallest * (full / smallest) ** _random(rng))
+        top, left = (int(_random(rng) * (extent - cut + 1)) for extent in (height, width))
         crop = image[None, :, top : top + cut, left : left + cut].float() / 255
         if cut != side:
             crop = resized(crop, (side, side))
-        if _uniform(rng, 0, 1) < 0.5:
+        if _random(rng) < 0.5:
             crop = crop.flip(3)
-        return crop[0].rot90(int(_uniform(rng, 0, 4)), (1, 2)) if _uniform(rng, 0, 1) < 0.3 else crop[0]
+        return crop[0].rot90(int(4 * _random(rng)), (1, 2)) if _random(rng) < 0.3 else crop[0]
 
 
 def _recolour(rng: torch.Generator, crops: torch.Tensor) -> torch.Tensor:
@@ -106,8 +97,9 @@ def _recolour(rng: torch.Generator, crops: torch.Tensor) -> torch.Tensor:
     return crops + strength * torch.randn(crops.shape, generator=rng)
 
 
-def _uniform(rng: torch.Generator, low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand((), generator=rng))
+def _random(rng: torch.Generator) -> float:
+    """Return a number of 0..1."""
+    return float(torch.rand((), generator=rng))
 
 
 def _rgb(image: NDArray[np.generic]) -> Image:

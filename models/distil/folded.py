@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from impasto.models.distil.spec import SLIM, TAPS
-from impasto.models.distil.student import Student, cast, run_plain
+from impasto.models.distil.student import Student, run_plain, typed
 from impasto.models.errors import ImpastoError
 from impasto.models.preprocess import OXFORD
 from impasto.models.vgg import Network
@@ -25,7 +25,7 @@ class FoldedStudent:
 
     def __init__(self, tensors: Mapping[str, torch.Tensor], network: Network = SLIM, half: bool = False) -> None:
         shaped = {name: value[:, :, None, None] if value.dim() == 2 else value for name, value in tensors.items()}
-        self.tensors = {name: cast(value, half) for name, value in shaped.items()}
+        self.tensors = {name: typed(value, half) for name, value in shaped.items()}
         self.network = network
         device = next(iter(tensors.values())).device
         self.gain = torch.tensor(OXFORD.gain, device=device).reshape(1, 3, 1, 1)
@@ -41,9 +41,7 @@ class FoldedStudent:
 def fold(student: Student, further: Mapping[str, torch.Tensor] | None = None) -> Tensors:
     """Return `convN_M.weight`, `convN_M.bias` and `reluN_M.readout` (r, r), float32.
 
-    Args:
-        student: after training.
-        further: readouts (C, r) of taps that the training did not look at, as `further_readouts` fits them.
+    Readouts (C, r) of further taps, which the training did not look at, come from `further_readouts`.
     """
     tensors = {name: value.detach().clone() for name, value in student.plain_weights().items()}
     for tap, matrix in {**student.plain_readouts(), **(further or {})}.items():
@@ -72,10 +70,7 @@ def load_folded(path: Path, half: bool = False, device: torch.device | None = No
 def further_readouts(student: Student, teacher: Callable[[torch.Tensor], Tensors], images: torch.Tensor) -> Tensors:
     """Return least-squares readouts {tap: W (C, r)} of the taps between the trained ones.
 
-    Args:
-        student: after training.
-        teacher: gives at least those taps, (N, C, h, w).
-        images: (N, 3, H, W), RGB, 0..1.
+    The images are (N, 3, H, W), RGB, 0..1. The teacher gives at least those taps, (N, C, h, w).
     """
     taps = [tap for tap in student.network.taps if tap not in TAPS]
     moments: Tensors = {}

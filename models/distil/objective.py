@@ -29,34 +29,30 @@ def _style_scale(tap: str, features: torch.Tensor) -> float:
 
 @dataclass(frozen=True)
 class Objective:
-    """alpha * content + beta * style of one image against fixed targets.
+    """alpha * content + style of one image against fixed targets.
 
     Attributes:
         features: the network: image, float32 (1, 3, H, W), 0..1, to taps; their distances are VGG-19's.
         content: the target of the content tap.
         styles: the target Gram matrices.
         alpha: content weight.
-        beta: style weight.
     """
 
     features: Features
     content: torch.Tensor
     styles: Mapping[str, torch.Tensor]
     alpha: float
-    beta: float = 1.0
 
     @classmethod
-    def of_images(
-        cls, features: Features, content: torch.Tensor, style: torch.Tensor, alpha: float, beta: float = 1.0
-    ) -> "Objective":
+    def of_images(cls, features: Features, content: torch.Tensor, style: torch.Tensor, alpha: float) -> "Objective":
         """Take the targets from two images of one size, float32 (1, 3, H, W), 0..1."""
         with torch.no_grad():
             styles = features(style)
             target = features(content)[CONTENT_TAP].float()
-            return cls(features, target, {tap: gram(styles[tap]) for tap in STYLE_TAPS}, alpha, beta)
+            return cls(features, target, {tap: gram(styles[tap]) for tap in STYLE_TAPS}, alpha)
 
     def terms(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the content term and the style term, both with their weights.
+        """Return the content term, with its weight, and the style term.
 
         N is always the teacher's number of channels, however many the features have (see `spec`).
         """
@@ -64,18 +60,14 @@ class Objective:
         content = self.alpha / 2 * (taps[CONTENT_TAP].float() - self.content).square().sum()
         style = torch.zeros((), device=image.device)
         for tap in STYLE_TAPS:
-            scale = self.beta * _style_scale(tap, taps[tap])
-            style = style + scale * (gram(taps[tap]) - self.styles[tap]).square().sum()
+            style = style + _style_scale(tap, taps[tap]) * (gram(taps[tap]) - self.styles[tap]).square().sum()
         return content, style
 
 
 def style_gradients(features: Features, images: torch.Tensor, *, differentiable: bool = False) -> torch.Tensor:
     """Return, for every image of a batch, the gradient of its style loss against the next image's Gram matrices.
 
-    Args:
-        features: the network.
-        images: float32 (N, 3, H, W), 0..1.
-        differentiable: keep what a gradient of the result needs.
+    The images are float32 (N, 3, H, W), 0..1. With ``differentiable`` the result has a gradient in its turn.
     """
     images = images.detach().requires_grad_()
     taps = features(images)
@@ -90,12 +82,7 @@ def style_gradients(features: Features, images: torch.Tensor, *, differentiable:
 def descend(objective: Objective, start: torch.Tensor, evaluations: int) -> Iterator[tuple[int, torch.Tensor]]:
     """Run L-BFGS on the image's pixels and yield (number of the evaluation, image evaluated).
 
-    The variable is the pixel value on 0..255; the image is not clamped.
-
-    Args:
-        objective: what is minimised.
-        start: float32 (1, 3, H, W), RGB, 0..1.
-        evaluations: how many; the optimiser may stop earlier when its step vanishes.
+    The variable is the pixel value on 0..255; the image, float32 (1, 3, H, W), RGB, 0..1, is not clamped.
     """
     x = (start * 255).clone().requires_grad_(True)
     seen: list[torch.Tensor] = []

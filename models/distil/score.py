@@ -51,15 +51,10 @@ class Score:
 def score(
     network: Features, judge: Features, photograph: torch.Tensor, painting: torch.Tensor, pair: str, evaluations: int
 ) -> tuple[Score, torch.Tensor]:
-    """Make a picture through `network` and compute its loss through `judge`.
+    """Make a picture through `network` and compute its loss through `judge`, the teacher.
 
-    Args:
-        network: what the descent goes through.
-        judge: the teacher.
-        photograph: content image and start, float32 (1, 3, H, W), RGB, 0..1, on the networks' device.
-        painting: style image of the same size.
-        pair: a name for the two.
-        evaluations: of the descent.
+    Photograph (content image and start) and painting (style image) have one size, float32 (1, 3, H, W), RGB, 0..1, and
+    are on the networks' device; the pair is a name for the two.
 
     Returns:
         The score and the last image evaluated, (1, 3, H, W), not clamped.

@@ -8,6 +8,7 @@ the same; `plain_weights` gives its ordinary parameters.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import nn
@@ -58,11 +59,8 @@ class WhitenedConv(nn.Module):
     ) -> None:
         """Change the coordinates, not the function.
 
-        Args:
-            mean: of the input channels, (in,).
-            covariance: of the input channels, (in, in).
-            window: correlation of the nine pixels of a window, (9, 9).
-            out_scale: standard deviation of the outputs, (out,).
+        They are mean (in,) and covariance (in, in) of the input channels, the correlation (9, 9) of the nine pixels of
+        a window, and the standard deviation of the outputs (out,).
         """
         weight, bias = self.plain()
         self.mean.copy_(mean)
@@ -113,46 +111,32 @@ class Student(nn.Module):
         self.network = network
         self.register_buffer("gain", torch.tensor(OXFORD.gain).reshape(1, 3, 1, 1))
         self.register_buffer("offset", torch.tensor(OXFORD.offset).reshape(1, 3, 1, 1))
-        self.convs = nn.ModuleDict(
-            {conv.name: WhitenedConv(conv.in_channels, conv.out_channels) for conv in network.convolutions}
-        )
-        self.readouts = nn.ModuleDict(
-            {tap: WhitenedReadout(channels(network, tap), teacher_channels(tap)) for tap in TAPS}
-        )
+        convs = {conv.name: WhitenedConv(conv.in_channels, conv.out_channels) for conv in network.convolutions}
+        readouts = {tap: WhitenedReadout(channels(network, tap), teacher_channels(tap)) for tap in TAPS}
+        self.convs = cast("Mapping[str, WhitenedConv]", nn.ModuleDict(convs))
+        self.readouts = cast("Mapping[str, WhitenedReadout]", nn.ModuleDict(readouts))
 
     def features(self, images: torch.Tensor, half: bool = False) -> dict[str, torch.Tensor]:
         """Return the student's own features {tap: (N, r, h, w)}, before the readouts."""
-        weights = {name: cast(value, half) for name, value in self.plain_weights().items()}
+        weights = {name: typed(value, half) for name, value in self.plain_weights().items()}
         return run_plain(self.network, weights, images * self.gain + self.offset)
 
     def forward(self, images: torch.Tensor, half: bool = False) -> dict[str, torch.Tensor]:
         """Return the approximations of the teacher's taps."""
         matrices = self.plain_readouts()
         own = self.features(images, half)
-        return {tap: functional.conv2d(own[tap], cast(matrices[tap][:, :, None, None], half)) for tap in TAPS}
+        return {tap: functional.conv2d(own[tap], typed(matrices[tap][:, :, None, None], half)) for tap in TAPS}
 
     def plain_weights(self) -> dict[str, torch.Tensor]:
         """Return `convN_M.weight` and `convN_M.bias`, differentiable."""
         result = {}
-        for name in self.convs:
-            result[f"{name}.weight"], result[f"{name}.bias"] = self.conv(name).plain()
+        for name, conv in self.convs.items():
+            result[f"{name}.weight"], result[f"{name}.bias"] = conv.plain()
         return result
 
     def plain_readouts(self) -> dict[str, torch.Tensor]:
         """Return {tap: W (C, r)}, differentiable."""
-        return {tap: self.readout(tap).plain() for tap in self.readouts}
-
-    def conv(self, name: str) -> WhitenedConv:
-        """Return a convolution by its name."""
-        module = self.convs[name]
-        assert isinstance(module, WhitenedConv)  # noqa: S101 (for the type checker)
-        return module
-
-    def readout(self, tap: str) -> WhitenedReadout:
-        """Return a tap's readout."""
-        module = self.readouts[tap]
-        assert isinstance(module, WhitenedReadout)  # noqa: S101 (for the type checker)
-        return module
+        return {tap: readout.plain() for tap, readout in self.readouts.items()}
 
 
 def run_plain(network: Network, weights: Mapping[str, torch.Tensor], x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -171,10 +155,10 @@ def run_plain(network: Network, weights: Mapping[str, torch.Tensor], x: torch.Te
     return values
 
 
-def cast(tensor: torch.Tensor, half: bool) -> torch.Tensor:
+def typed(tensor: torch.Tensor, half: bool) -> torch.Tensor:
     """Return a weight in the type and layout in which it is used; kernels channels last."""
-    typed = tensor.to(torch.bfloat16 if half else torch.float32)
-    return typed.contiguous(memory_format=torch.channels_last) if typed.dim() == 4 else typed
+    result = tensor.to(torch.bfloat16 if half else torch.float32)
+    return result.contiguous(memory_format=torch.channels_last) if result.dim() == 4 else result
 
 
 def inverse_root(matrix: torch.Tensor) -> torch.Tensor:

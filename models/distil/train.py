@@ -87,13 +87,7 @@ class Settings:
 class Trainer:
     """A training run that can be interrupted at any time and resumes from its checkpoint.
 
-    Args:
-        student: with its first weights.
-        teacher: to be imitated.
-        sampler: of the corpus.
-        settings: of the run.
-        folder: where `checkpoint.pt` and `log.jsonl` are.
-        device: where the networks run.
+    The student has its first weights. `checkpoint.pt` and `log.jsonl` are in the folder.
     """
 
     def __init__(
@@ -256,9 +250,3 @@ def _option(name: str) -> str:
 def _at_least(name: str, value: float, least: int) -> None:
     if not (math.isfinite(value) and value >= least):
         raise ImpastoError(f"bad {_option(name)} {value}: allowed are {least} or more")
-
-
-def averaged(student: Student, average: dict[str, torch.Tensor]) -> Student:
-    """Give the student the averaged parameters."""
-    student.load_state_dict({**student.state_dict(), **average})
-    return student

@@ -5,38 +5,30 @@ layouts well enough to choose one: training improves all of them. The costs of a
 float16, and multiplications as a share of VGG-19's, to which an evaluation's time is proportional.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 
-from impasto.models.distil.compress import compress
 from impasto.models.distil.folded import FoldedStudent, fold
 from impasto.models.distil.objective import Features
 from impasto.models.distil.score import score, summary
-from impasto.models.distil.spec import SLIM
 from impasto.models.distil.student import Student
 from impasto.models.vgg import VGG19, Conv, Network, sequential
-from impasto.models.weights import Weights
 
-LAYOUTS: Mapping[str, Network] = {
-    "quarter": sequential("", ((16, 16), (32, 32), (64,) * 4, (128,) * 4, (128,))),
-    "three eighths": sequential("", ((24, 24), (48, 48), (96,) * 4, (192,) * 4, (192,))),
-    "half": sequential("", ((32, 32), (64, 64), (128,) * 4, (256,) * 4, (256,))),
-    "half, without conv4_4": SLIM,
-    "half, without conv3_4 and conv4_4": sequential("", ((32, 32), (64, 64), (128,) * 3, (256,) * 3, (256,))),
-    "half, a quarter in block 1": sequential("", ((16, 16), (64, 64), (128,) * 4, (256,) * 3, (256,))),
-    "half, without conv4_4, five eighths in block 1": sequential(
-        "", ((40, 40), (64, 64), (128,) * 4, (256,) * 3, (256,))
-    ),
-    "half, without conv4_4, five eighths in blocks 1 and 2": sequential(
-        "", ((40, 40), (80, 80), (128,) * 4, (256,) * 3, (256,))
-    ),
-    "half, three eighths in blocks 1 to 3": sequential("", ((24, 24), (48, 48), (96,) * 4, (256,) * 3, (256,))),
-    "half, three eighths in blocks 1 to 3, more in 4": sequential(
-        "", ((24, 24), (48, 48), (96,) * 4, (320,) * 3, (320,))
-    ),
+_WIDTHS = {
+    "quarter": ((16, 16), (32, 32), (64,) * 4, (128,) * 4, (128,)),
+    "three eighths": ((24, 24), (48, 48), (96,) * 4, (192,) * 4, (192,)),
+    "half": ((32, 32), (64, 64), (128,) * 4, (256,) * 4, (256,)),
+    "half, without conv4_4": ((32, 32), (64, 64), (128,) * 4, (256,) * 3, (256,)),  # SLIM
+    "half, without conv3_4 and conv4_4": ((32, 32), (64, 64), (128,) * 3, (256,) * 3, (256,)),
+    "half, a quarter in block 1": ((16, 16), (64, 64), (128,) * 4, (256,) * 3, (256,)),
+    "half, without conv4_4, five eighths in block 1": ((40, 40), (64, 64), (128,) * 4, (256,) * 3, (256,)),
+    "half, without conv4_4, five eighths in blocks 1 and 2": ((40, 40), (80, 80), (128,) * 4, (256,) * 3, (256,)),
+    "half, three eighths in blocks 1 to 3": ((24, 24), (48, 48), (96,) * 4, (256,) * 3, (256,)),
+    "half, three eighths in blocks 1 to 3, more in 4": ((24, 24), (48, 48), (96,) * 4, (320,) * 3, (320,)),
 }
+LAYOUTS: Mapping[str, Network] = {name: sequential("", widths) for name, widths in _WIDTHS.items()}
 """By the name under which they are scored."""
 
 Pair = tuple[str, torch.Tensor, torch.Tensor]
@@ -52,36 +44,12 @@ def file_bytes(tensors: Mapping[str, torch.Tensor]) -> int:
     return sum(2 * value.numel() for value in tensors.values())
 
 
-def try_layout(
-    network: Network,
-    weights: Weights,
-    judge: Features,
-    images: torch.Tensor,
-    pairs: Iterable[Pair],
-    evaluations: int,
-    *,
-    seed: int,
-    say: Callable[[str], None],
-) -> dict[str, Any]:
-    """Compress the teacher into a layout and score it.
+def judged_layout(student: Student, judge: Features, pairs: Iterable[Pair], evaluations: int) -> dict[str, Any]:
+    """Return the widths, bytes and cost of a student's layout, and its scores by VGG-19, the judge.
 
-    Args:
-        network: the layout.
-        weights: the teacher's.
-        judge: VGG-19.
-        images: for compression, float32 (N, 3, H, W), 0..1.
-        pairs: (name, photograph, painting), as `score.pairs` gives them.
-        evaluations: of each descent, which runs in bfloat16.
-        seed: of compression.
-        say: called with each layer's error.
-
-    Returns:
-        The layout's widths, bytes and cost, and its scores.
+    The pairs are as `score.pairs` gives them. Each descent runs in bfloat16 and has so many evaluations.
     """
-    student = Student(network)
-    for line in compress(student, weights, images, seed):
-        say(line)
-    tensors = fold(student)
+    network, tensors = student.network, fold(student)
     descending = FoldedStudent(tensors, network, half=True)
     scores = [score(descending, judge, first, second, name, evaluations)[0] for name, first, second in pairs]
     return {

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from impasto.bench.sampling import Clock, Watch
 from impasto.engine.optimisers.solution import Vector
 
 
-class ToldClock:
+class ToldClock(Clock):
     """A clock that passes when work is said to be done on it, and jumps where one sleeps."""
 
     def __init__(self, now_s: float = 100.0) -> None:
@@ -26,7 +27,7 @@ class ToldClock:
         self.now_s += seconds
 
 
-class CountingWatch:
+class CountingWatch(Watch):
     """A watch that stops after having been asked so many times, and keeps what it was told."""
 
     def __init__(self, stop_after: int | None = None) -> None:

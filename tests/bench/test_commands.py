@@ -9,7 +9,7 @@ from PIL import Image
 
 from impasto.bench import cold_start
 from impasto.bench.cold_start import KINDS, Start
-from impasto.bench.sampling import Effort, Unwatched
+from impasto.bench.sampling import Effort, Watch
 from impasto.bench.series import summarise
 from impasto.bench.subject import Subject
 from impasto.engine.settings import Settings
@@ -126,7 +126,7 @@ def test_sizes_can_be_drawn_over_each_other(capsys: pytest.CaptureFixture[str], 
 
 def test_starts_are_of_three_kinds() -> None:
     subject = Subject(model="vgg19-slim", provider="cpu", threads=1, sizes=(64,))
-    found = list(cold_start.measure(subject, Effort(0.01, least=1), Unwatched()))
+    found = list(cold_start.measure(subject, Effort(0.01, least=1), Watch()))
     assert [item.facts["kind"] for item in found] == list(KINDS)
     for item in found:
         (first_iteration_s,), (process_s,) = item.samples_s, item.facts["process_s"]
@@ -140,7 +140,9 @@ def test_cold_start_from_the_command_line(
 ) -> None:
     summary = {"provider": "cpu", "precision": "fp32", "model": "vgg19-slim", "evaluations": 2, "loss": 5.0}
     counted = iter(range(1, 100))
-    monkeypatch.setattr(cold_start, "_start", lambda *_: Start(float(next(counted)), 200.0, summary))
+    monkeypatch.setattr(
+        cold_start, "_start", lambda *_: Start(200.0, summary | {"first_iteration_s": float(next(counted))})
+    )
     found, ended = measured(capsys, tmp_path, "cold-start", *ON_CPU)
     check_series(found)
     # The first round, 1 2 3, warms up; three rounds count.
@@ -157,7 +159,7 @@ def test_a_whole_process_has_the_iterations_that_are_asked_for(
 
     def start(subject: Subject, *_: object) -> Start:
         given.append(subject.settings.iterations)
-        return Start(0.5, float(len(given)), summary)
+        return Start(float(len(given)), summary | {"first_iteration_s": 0.5})
 
     monkeypatch.setattr(cold_start, "_start", start)
     found, ended = measured(capsys, tmp_path, "cold-start", *ON_CPU, "--warm-up", 0, "--iterations", 3)
@@ -193,7 +195,7 @@ def test_ctrl_c_at_the_beginning(
     output = tmp_path / "a.json"
     more = ("--against", "eager") if command == "compare" else ()
     ended = bench(capsys, command, *ON_CPU, *more, "--json", output)
-    assert (ended.status, ended.out) == (130, "")
+    assert (ended.status, ended.out) == (130, ""), ended.err
     assert ended.err.splitlines()[-1] == "stopped before anything was measured: nothing was written"
     assert not output.exists()
 

@@ -28,9 +28,9 @@ def student() -> Student:
     torch.manual_seed(0)
     student = Student()
     for layer in student.network.convolutions:
-        torch.nn.init.normal_(student.conv(layer.name).v, std=(2 / (layer.in_channels * 9)) ** 0.5)
+        torch.nn.init.normal_(student.convs[layer.name].v, std=(2 / (layer.in_channels * 9)) ** 0.5)
     for tap in TAPS:
-        torch.nn.init.normal_(student.readout(tap).u, std=0.1)
+        torch.nn.init.normal_(student.readouts[tap].u, std=0.1)
     return student
 
 

@@ -106,7 +106,7 @@ def test_errors_vanish_for_the_teacher_itself_and_grow_with_the_fault(teacher: T
 
 def test_terms_are_the_papers(teacher: Teacher) -> None:
     content, style, image = torch.rand(3, 1, 3, 32, 32, generator=torch.Generator().manual_seed(4))
-    objective = Objective.of_images(teacher, content, style, alpha=0.02, beta=3.0)
+    objective = Objective.of_images(teacher, content, style, alpha=0.02)
     with torch.no_grad():
         found = [float(term) for term in objective.terms(image)]
         taps = [{tap: value.double().numpy()[0] for tap, value in teacher(x).items()} for x in (content, style, image)]
@@ -114,7 +114,7 @@ def test_terms_are_the_papers(teacher: Teacher) -> None:
     for tap in STYLE_TAPS:
         a, g = (np.einsum("ihw,jhw->ij", values[tap], values[tap]) for values in taps[1:])
         n, m = teacher_channels(tap), taps[2][tap][0].size
-        wanted_style += 3.0 / 5 * ((g - a) ** 2).sum() / (4 * n**2 * m**2)
+        wanted_style += 1 / 5 * ((g - a) ** 2).sum() / (4 * n**2 * m**2)
     wanted_content = 0.02 / 2 * ((taps[2][CONTENT_TAP] - taps[0][CONTENT_TAP]) ** 2).sum()
     np.testing.assert_allclose(found, [wanted_content, wanted_style], rtol=1e-4)
 
