@@ -34,6 +34,7 @@ lint: $(VENV)/installed
 	rm -rf build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/typecheck .
 	cp -r bench/studies bench/gpu build/typecheck/impasto/bench
+	cp -r models/distil build/typecheck/impasto/models
 	cd build/typecheck && ../../$(BIN)/mypy --config-file ../../pyproject.toml \
 	  -p impasto.models -p impasto.export -p impasto.engine -p impasto.bench
 	MYPYPATH=build/typecheck $(BIN)/mypy tests examples

@@ -1,4 +1,4 @@
-"""From a distilled student to the tap model inside the package: `python -m impasto.export.embedded FILE OUT.onnx`.
+"""From a distilled student to the tap model inside the package: `python -m impasto.bench.studies.embed FILE OUT.onnx`.
 
 The metadata of the tap model has the number of channels that each tap stands for (`channels`): a folded tap has fewer
 than VGG-19's, and alpha, beta and the layer weights must mean the same for both.
@@ -22,7 +22,7 @@ from impasto.models.version import VERSION
 
 def main(arguments: list[str] | None = None) -> None:
     """Export one file."""
-    parser = argparse.ArgumentParser(prog="python -m impasto.export.embedded", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m impasto.bench.studies.embed", description=__doc__)
     parser.add_argument("student", type=Path, help="what `python -m impasto.models.distil export` wrote")
     parser.add_argument("output", type=Path, nargs="?", default=EMBEDDED_DIR / f"{EMBEDDED}.onnx")
     options = parser.parse_args(arguments)
