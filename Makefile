@@ -34,7 +34,7 @@ lint: $(VENV)/installed
 	rm -rf build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/typecheck .
 	cp -r bench/studies bench/gpu build/typecheck/impasto/bench
-	cd build/typecheck && ../../$(BIN)/mypy --config-file ../../pyproject.toml \
+	cd build/typecheck && MYPYPATH=../.. ../../$(BIN)/mypy --config-file ../../pyproject.toml \
 	  -p impasto.models -p impasto.export -p impasto.engine -p impasto.bench
 	MYPYPATH=build/typecheck $(BIN)/mypy tests examples
 	cd build/typecheck && ../../$(BIN)/lint-imports --config ../../pyproject.toml
