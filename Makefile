@@ -35,7 +35,7 @@ lint: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/typecheck .
 	cp -r bench/studies bench/gpu build/typecheck/impasto/bench
 	cp -r models/distil build/typecheck/impasto/models
-	cd build/typecheck && ../../$(BIN)/mypy --config-file ../../pyproject.toml \
+	cd build/typecheck && MYPYPATH=../.. ../../$(BIN)/mypy --config-file ../../pyproject.toml \
 	  -p impasto.models -p impasto.export -p impasto.engine -p impasto.bench
 	MYPYPATH=build/typecheck $(BIN)/mypy tests examples
 	cd build/typecheck && ../../$(BIN)/lint-imports --config ../../pyproject.toml

@@ -3,10 +3,10 @@
 A schedule submits jobs of several sizes, batches, priorities, lengths and optimisers to an engine, cancels some while
 they wait or run, lets deadlines pass, and has images that are missing, losses that are not finite and evaluations that
 fail. All that is tied to evaluations, and the engine's clock counts them. A naive model of the queue
-(tests/oracles/job_queue.py) predicts each job's state, outcome, iterations and evaluations; each picture is compared
-with that of the single run after as many iterations: bit by bit for batch 1, else within a tolerance. Two promises are
-held against each evaluation as well: a job that was cancelled or is late has ended before the next one begins, and a
-job that there is room for waits for at most one evaluation of each other job.
+(tests/oracles/job_queue.py) predicts which jobs each evaluation is of, and each job's state, outcome, iterations and
+evaluations. Each picture is compared with that of the single run after as many iterations: bit by bit for batch 1, else
+within a tolerance. Two promises are held against each evaluation as well: a job that was cancelled or is late has ended
+before the next one begins, and a job that there is room for waits for at most one evaluation of each other job.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main() -> None:
     from tests.engine.jobs.schedule_check import Checker, Verdict
     from tests.engine.jobs.schedules import random_schedule
 
-    record = {"what": (__doc__ or "").strip(), "conditions": conditions(threads=1), "asked": _asked(arguments)}
+    record: dict[str, Any] = {"what": (__doc__ or "").strip(), "conditions": conditions(1), "asked": _asked(arguments)}
     verdicts: dict[int, Verdict] = {}
     contents, styles = _pictures(arguments.size)
     start_s = time.perf_counter()

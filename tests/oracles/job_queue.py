@@ -13,14 +13,12 @@ The rules, in words:
 - An evaluation that fails ends all jobs in it, and a loop on the device that failed is not used again.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
 AGEING, LONG_ENOUGH, MOST_OVERTAKEN = 8, 20, 64
-
-State = Literal["done", "cancelled", "failed"]
 
 
 @dataclass(frozen=True)
@@ -77,13 +75,13 @@ class Ending:
     """How a job ends.
 
     Attributes:
-        state: of the job.
+        state: done, cancelled or failed.
         evaluations: of its own; with a picture, those that count.
         outcome: why it ended; None where there is no picture.
         iterations: of the picture; None where there is none.
     """
 
-    state: State
+    state: str
     evaluations: int
     outcome: str | None = None
     iterations: int | None = None
@@ -136,8 +134,21 @@ class _Group:
         return len(self.members) if self.takes_turns else min(len(self.members), 1)
 
 
-def predict(works: Sequence[Work], steps: Sequence[Step], *, concurrency: int, every: int = 1) -> dict[int, Ending]:
-    """Return how each job ends that is submitted.
+@dataclass(frozen=True)
+class Prediction:
+    """What happens.
+
+    Attributes:
+        endings: of the jobs, by number.
+        turns: the jobs in each evaluation, or look at a loop on the device, in ascending order.
+    """
+
+    endings: Mapping[int, Ending]
+    turns: Sequence[tuple[int, ...]]
+
+
+def predict(works: Sequence[Work], steps: Sequence[Step], *, concurrency: int, every: int = 1) -> Prediction:
+    """Return what happens.
 
     Args:
         works: the jobs, by number.
@@ -155,7 +166,7 @@ def predict(works: Sequence[Work], steps: Sequence[Step], *, concurrency: int, e
             queue.begin_jobs()
             if not queue.end_running() and queue.running:
                 queue.take_turn()
-    return queue.endings
+    return Prediction(queue.endings, queue.turns)
 
 
 class _Queue:
@@ -166,6 +177,7 @@ class _Queue:
         self.running: list[_Job] = []
         self.groups: list[_Group] = []
         self.endings: dict[int, Ending] = {}
+        self.turns: list[tuple[int, ...]] = []
 
     @property
     def now_s(self) -> float:
@@ -266,6 +278,7 @@ class _Queue:
         left = [job.work.evaluations - job.evaluations for job in together if job.work.evaluations is not None]
         count = min([self.every, *left]) if group.on_device else 1
         failed = any(job.evaluations < (job.work.fails_at or 0) <= job.evaluations + count for job in together)
+        self.turns.append(tuple(sorted(job.number for job in together)))
         self.evaluations += count
         self.take_steps()
         for job in together:
@@ -284,7 +297,7 @@ class _Queue:
         if job.evaluations == last and job.work.outcome != "evaluations_done":
             self.end(job, "done", job.work.outcome)
 
-    def end(self, job: _Job, state: State, outcome: str | None = None) -> None:
+    def end(self, job: _Job, state: str, outcome: str | None = None) -> None:
         iterations = None if outcome is None else job.iterations
         self.endings[job.number] = Ending(state, job.evaluations, outcome, iterations)
         if job in self.waiting:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Self
 
 import numpy as np
@@ -92,10 +93,11 @@ class Checker:
     def check(self, schedule: Schedule) -> Verdict:
         """Play a schedule and judge it."""
         works = [self._work(schedule, planned) for planned in schedule.jobs]
-        endings = predict(works, schedule.steps, concurrency=schedule.concurrency, every=schedule.every)
+        predicted = predict(works, schedule.steps, concurrency=schedule.concurrency, every=schedule.every)
+        endings = predicted.endings
         engine = self._engine(schedule.loop, schedule.every, schedule.concurrency)
         played = Player(engine, schedule, self._job).play()
-        problems, distances = list(_promises(played)), []
+        problems, distances = [*_promises(played), *_other_turns(played, predicted.turns)], []
         for number, ending in sorted(endings.items()):
             result = _result(played, number)
             found = _ending(played, number, result)
@@ -190,6 +192,15 @@ def _promises(played: Played) -> Iterator[str]:
         yield f"job {number}: there was room for it, and another job had two evaluations before its first one"
 
 
+def _other_turns(played: Played, turns: Sequence[tuple[int, ...]]) -> Iterator[str]:
+    """Say where the evaluations leave the model's order."""
+    found = [tuple(sorted(evaluated.jobs)) for evaluated in played.evaluations]
+    for number, (jobs, expected) in enumerate(zip_longest(found, turns), 1):
+        if jobs != expected:
+            yield f"evaluation {number} is of jobs {jobs}, and the model says {expected}"
+            return
+
+
 def _result(played: Played, number: int) -> Result | None:
     try:
         return played.handles[number].result(0)
@@ -199,7 +210,6 @@ def _result(played: Played, number: int) -> Result | None:
 
 def _ending(played: Played, number: int, result: Result | None) -> Ending:
     state = played.handles[number].state.value
-    assert state in ("done", "cancelled", "failed")
     if result is None:
         return Ending(state, played.seen[number])
     return Ending(state, result.evaluations, result.outcome, result.iterations)

@@ -6,7 +6,7 @@ So a schedule gives the same turns each time, and `tests.oracles.job_queue` can 
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,7 +25,7 @@ from impasto.engine.runtime.evaluator import Evaluator
 from tests.oracles.job_queue import Step
 
 PRIORITIES = (0, 0, 0, 1, -1, 3, -3, 8, -8)
-LATEST = 30
+LATEST = 16
 HANGS_S = 300.0
 NOT_FINITE = 1e38
 """A content weight with which the loss of an image of noise overflows."""
@@ -97,11 +97,11 @@ def random_schedule(seed: int, base: Settings, *, contents: int = 2, styles: int
     loop, concurrency = rng.choice(("host", "host", "device")), rng.choice((1, 1, 2, 3, 4))
     usual_content, usual_batch = rng.randrange(contents), rng.choice((1, 2, 3, 4, 4))
     jobs, steps = [], []
-    for number in range(rng.randint(2, 7)):
+    for number in range(rng.randint(3, 8)):
         content = usual_content if rng.random() < 0.7 else rng.randrange(contents)
         batch = usual_batch if rng.random() < 0.85 else rng.randint(1, 4)
         jobs.append(_random_job(rng, base, content, rng.randrange(styles), batch))
-        at = 0 if rng.random() < 0.4 else rng.randint(1, rng.choice((8, LATEST)))
+        at = 0 if rng.random() < 0.5 else rng.randint(1, rng.choice((5, LATEST)))
         steps.append(Step(at, "submit", number))
         if rng.random() < 0.3 and jobs[-1].fault != "missing":  # which fails at a time that nothing depends on
             steps.append(Step(at + _soon(rng), "cancel", number))
@@ -127,7 +127,7 @@ def _random_job(rng: random.Random, base: Settings, content: int, style: int, ba
         optimizer="lbfgs" if rng.random() < 0.8 else rng.choice(("plain-lbfgs", "adam")),
         init=init,
     )
-    fault: Fault = "" if rng.random() < 0.85 else rng.choice(("missing", "not finite", "evaluation"))
+    fault: Fault = "" if rng.random() < 0.82 else rng.choice(("missing", "not finite", "evaluation"))
     if fault == "not finite":
         settings = replace(settings, init="noise", content_weight=NOT_FINITE)
     surely = min(settings.iterations + 1, settings.evaluations or settings.iterations + 1)
@@ -248,7 +248,7 @@ class Player:
             stack.enter_context(patch("impasto.engine.jobs.run.Budget", partial(Budget, clock=self._now_s)))
             yield
 
-    def _evaluated(self, samples: Iterable[int], count: int, where: object) -> None:
+    def _evaluated(self, samples: Container[int], count: int, where: object) -> None:
         """Take note of an evaluation, take the steps that fall into it, and let it fail where it has to.
 
         Raises:
