@@ -127,10 +127,10 @@ class Scheduler:
         with self._at_work:
             try:
                 while self._has_work():
-                    self._end_hopeless()
+                    self._end_cancelled_or_late()
                     self._admit()
                     self._close_empty()
-                    if self._end_spent():
+                    if self._end_stopped():
                         continue  # others may begin
                     if self._active:
                         self._take_turn()
@@ -156,9 +156,9 @@ class Scheduler:
         with self._changed:
             self._changed.wait(_POLL_S)
 
-    def _end_hopeless(self) -> None:
+    def _end_cancelled_or_late(self) -> None:
         """End the queued jobs that were cancelled or whose deadline has passed."""
-        for item in self._queued():
+        for item in self._queue_in_order():
             handle = item.handle
             try:
                 cancelled = self._stopping or handle.is_cancelled()
@@ -171,7 +171,7 @@ class Scheduler:
                 limit_s = handle.job.settings.timeout_s
                 self._end_queued(item, ImpastoError(f"the run could not start: {limit_s:g} s passed while it waited"))
 
-    def _end_spent(self) -> bool:
+    def _end_stopped(self) -> bool:
         """End the running jobs that were cancelled or have reached a limit. Return whether any ended."""
         ended = [active for active in (*self._active, *self._parked) if active.run.ask() is None]
         self._parked = [active for active in self._parked if not active.run.ended]
@@ -179,7 +179,7 @@ class Scheduler:
             self._settle(active)
         return bool(ended)
 
-    def _queued(self) -> list[Queued]:
+    def _queue_in_order(self) -> list[Queued]:
         with self._changed:
             return self._queue.in_order()
 
@@ -198,11 +198,11 @@ class Scheduler:
 
     def _next(self) -> Queued | None:
         """Return the first queued job that can begin; None if no job can."""
-        full = self._units() >= self._concurrency
+        full = self._running_units() >= self._concurrency
         if full and not any(group.is_open for group in self._groups):
             return None
         unread, held_back = LOOK_AHEAD, set[Stream | None]()
-        for item in self._queued():
+        for item in self._queue_in_order():
             stream = item.handle.stream
             if item.must_wait or stream in held_back or (item.key is None and not unread):
                 continue
@@ -216,7 +216,7 @@ class Scheduler:
                 held_back.add(stream)
         return None
 
-    def _units(self) -> int:
+    def _running_units(self) -> int:
         """Return how many single jobs and batches are running."""
         return sum(len(group.members) if group.takes_turns else bool(group.members) for group in self._groups)
 
@@ -263,7 +263,7 @@ class Scheduler:
             if running or full:
                 return False
             memory = self._workshop.compiler.memory
-            return not self._active or memory.fits(item.key.spec, item.settings, item.weighed, self._promised())
+            return not self._active or memory.fits(item.key.spec, item.settings, item.weighed, self._bytes_to_come())
         except ImpastoError as error:  # the image is too small for the network
             self._end_queued(item, error)
             return False
@@ -273,7 +273,7 @@ class Scheduler:
         for group in self._groups:
             if (group.key, group.asked_most) != (key, item.most) or (full and not group.is_open):
                 continue
-            if (group.has_place or self._grown(group, item)) and self._has_room(group, item):
+            if (group.has_place or self._try_to_grow(group, item)) and self._has_room(group, item):
                 return group
         return None
 
@@ -287,19 +287,19 @@ class Scheduler:
             item.settings,
             item.weighed,
             own_optimiser=group.loop is None,
-            reserved=self._promised(),
+            reserved=self._bytes_to_come(),
         )
 
-    def _grown(self, group: Group, item: Queued) -> bool:
+    def _try_to_grow(self, group: Group, item: Queued) -> bool:
         """Grow a full group if that is worth the compilation and fits into memory. Return whether it has a place."""
         if group.takes_turns or not group.may_grow:
             return False
         larger = dataclasses.replace(group.key.spec, batch=group.next_size)
-        if self._workshop.compiler.memory.fits(larger, item.settings, item.weighed, self._promised()):
+        if self._workshop.compiler.memory.fits(larger, item.settings, item.weighed, self._bytes_to_come()):
             group.grow()
         return group.has_place
 
-    def _promised(self) -> int:
+    def _bytes_to_come(self) -> int:
         """Return the bytes that groups will allocate at their first evaluation, which is still to come."""
         memory = self._workshop.compiler.memory
         promised = 0
@@ -316,7 +316,7 @@ class Scheduler:
         if handle.stream is not None:
             handle.start_clock()
         assert item.key is not None  # noqa: S101 - `_read` has set it
-        group = self._place_for(item, item.key, full=self._units() >= self._concurrency)
+        group = self._place_for(item, item.key, full=self._running_units() >= self._concurrency)
         if group is not None:
             targets = self._workshop.compiler.targets(prepared.settings, prepared.scene, prepared.painting)
         else:
@@ -326,7 +326,7 @@ class Scheduler:
         if state is not None:
             arrays = state.optimiser_for(DEVICE, self._workshop.provider.precision)
             limit -= state.iteration if arrays is None else state.optimiser_from[0]
-        around, conversion = self._loaded(group, prepared, targets, prepared.x, limit, arrays)
+        around, conversion = self._load(group, prepared, targets, prepared.x, limit, arrays)
         run = Run(
             prepared,
             around,
@@ -340,7 +340,7 @@ class Scheduler:
             handle.stream.running.append(item.key)
         self._join(active, group)
         handle.begin(run)
-        handle.tell(self._started(prepared, around, conversion))
+        handle.tell(self._started_event(prepared, around, conversion))
         run.start()
         self._settle(active)
 
@@ -354,10 +354,10 @@ class Scheduler:
         compiler = self._workshop.compiler
         together = [item, *self._companions(item, key)]
         if not self._active:
-            together = self._refused(together, key)
+            together = self._drop_too_large(together, key)
         wanted = places = len(together)
         if self._active or not item.batch_is_given:
-            fit, promised = compiler.memory.places_that_fit, self._promised()
+            fit, promised = compiler.memory.places_that_fit, self._bytes_to_come()
             places = min(fit(key.spec, one.settings, one.weighed, wanted, promised) for one in together)
         spec = dataclasses.replace(key.spec, batch=places)
         evaluator, targets = compiler.open_with_targets(spec, prepared.settings, prepared.scene, prepared.painting)
@@ -372,7 +372,7 @@ class Scheduler:
         self._groups.append(group)
         return group, targets
 
-    def _refused(self, together: list[Queued], key: BatchKey) -> list[Queued]:
+    def _drop_too_large(self, together: list[Queued], key: BatchKey) -> list[Queued]:
         """End the queued jobs that do not fit into memory, and return the other jobs.
 
         Raises:
@@ -393,14 +393,14 @@ class Scheduler:
     def _companions(self, item: Queued, key: BatchKey) -> list[Queued]:
         """Return the queued jobs that can share a job's evaluations from the start."""
         found: list[Queued] = []
-        for other in self._queued()[:LOOK_AHEAD] if item.most > 1 else ():
+        for other in self._queue_in_order()[:LOOK_AHEAD] if item.most > 1 else ():
             alike = (other.most, other.handle.stream) == (item.most, item.handle.stream)
             if len(found) < item.most - 1 and alike and self._read(other) and other.key == key:
                 other.prepared = self._prepared(other)
                 found.append(other)
         return found
 
-    def _loaded(
+    def _load(
         self, group: Group, prepared: Prepared, targets: Targets, x: Vector, limit: int, arrays: State | None
     ) -> tuple[Surroundings, str]:
         """Load a run into a free sample of a group.
@@ -415,7 +415,7 @@ class Scheduler:
         around = Surroundings(workshop.provider.numbers.loss_noise, origin, sample)
         return group.enter(sample, x, limit, around, arrays), conversion
 
-    def _started(self, prepared: Prepared, around: Surroundings, conversion: str) -> Started:
+    def _started_event(self, prepared: Prepared, around: Surroundings, conversion: str) -> Started:
         workshop = self._workshop
         return Started(
             height=prepared.scene.height,
@@ -486,7 +486,7 @@ class Scheduler:
                 weighed = outline(prepared.painting)
                 item = Queued(active.handle, 1, True, 0, key=key, painting=weighed, prepared=prepared)
                 group, targets = self._open(item, key, prepared)
-                around, _ = self._loaded(group, prepared, targets, run.x, run.iterations_left, None)
+                around, _ = self._load(group, prepared, targets, run.x, run.iterations_left, None)
                 run.advance(around)
                 if not run.ended:
                     self._join(active, group)
