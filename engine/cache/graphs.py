@@ -14,7 +14,7 @@ from impasto.export.terms import Term
 
 
 def find(key: str) -> tuple[Path, tuple[Term, ...]] | None:
-    """Return a graph's file and its terms in the order of their columns; None where it is not kept or was changed."""
+    """Return a graph's file and its terms in the order of their columns; None if it is not kept or was changed."""
     return GRAPHS.find(key, _intact)
 
 
@@ -36,7 +36,7 @@ def put(key: str, source: bytes | Path, terms: tuple[Term, ...]) -> None:
 
 
 def new_folder() -> Path | None:
-    """Return a new folder next to the graphs, to write one into; None where none can be made."""
+    """Return a new folder next to the graphs, to write one into; None if none can be made."""
     try:
         GRAPHS.folder.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(dir=GRAPHS.folder, prefix=".new-"))

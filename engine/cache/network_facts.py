@@ -39,7 +39,7 @@ def stamp(path: Path) -> tuple[int, int, int]:
 
 
 def recall(path: Path) -> NetworkFacts | None:
-    """Return the facts that an earlier run kept of a network's file; None where the file was changed since."""
+    """Return the facts that an earlier run kept of a network's file; None if the file was changed since."""
 
     def read(entry: Path) -> NetworkFacts:
         kept = json.loads(entry.read_bytes())

@@ -69,7 +69,7 @@ class Store:
         return cache_dir() / self.name
 
     def find(self, key: str, read: Callable[[Path], Found]) -> Found | None:
-        """Return an entry and mark it as used; None where there is none. A broken entry is deleted.
+        """Return an entry and mark it as used; None if there is none. A broken entry is deleted.
 
         Args:
             key: of the entry.

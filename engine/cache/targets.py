@@ -11,7 +11,7 @@ TARGETS = Store("targets", ".npz", 512 << 20)
 
 
 def find(key: str) -> dict[str, np.ndarray] | None:
-    """Return the arrays kept under a key; None where there are none or the file is broken."""
+    """Return the arrays kept under a key; None if there are none or the file is broken."""
     return TARGETS.find(key, _read)
 
 

@@ -40,7 +40,7 @@ def with_options(words: Sequence[str], values: Mapping[str, str]) -> str:
 
 
 def _taken_out(words: Sequence[str], option: str) -> tuple[list[str], str | None]:
-    """Return the words without an option, and its value; None where it is not there."""
+    """Return the words without an option, and its value; None if it is not there."""
     left, value = [], None
     remaining = iter(words)
     for word in remaining:

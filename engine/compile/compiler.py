@@ -194,7 +194,7 @@ class Compiler:
         self.memory.check(spec, settings, painting)
 
     def on_device(self, evaluator: Evaluator) -> OnDevice | None:
-        """Return what a loop on the device needs; None where the host is to run the optimiser.
+        """Return what a loop on the device needs; None if the host is to run the optimiser.
 
         Args:
             evaluator: from `open`, with what is loaded so far.
@@ -218,7 +218,7 @@ class Compiler:
         Args:
             settings: of these, style taps, pooling and seamlessness.
             painting: at the size that it is to have.
-            image_sha256: of its file; None where it has none.
+            image_sha256: of its file; None if it has none.
 
         Raises:
             ImpastoError: the network lacks a tap, the image is too small for it, or it does not fit into memory.

@@ -45,7 +45,7 @@ class BatchKey:
     Attributes:
         spec: of the graph, with a batch of 1.
         lbfgs: how the optimiser works, where runs share its loop on the device; the provider adds the loss's noise.
-            None where each run has its own optimiser on the host.
+            None if each run has its own optimiser on the host.
     """
 
     spec: GraphSpec

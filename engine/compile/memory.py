@@ -131,7 +131,7 @@ def with_style(needed: MemoryEstimate, targets: "GraphMemory", overhead: Overhea
 
 
 def available() -> int | None:
-    """Return the bytes that this process may still take without swapping; None where the system does not say."""
+    """Return the bytes that this process may still take without swapping; None if the system does not say."""
     found = [meminfo().get("MemAvailable"), *(_cgroup(Path(limit), Path(used)) for limit, used in _CGROUPS)]
     known = [value for value in found if value is not None]
     return min(known) if known else None

@@ -42,7 +42,7 @@ class MemoryCheck:
         return self._with_style(needed, spec, painting)
 
     def free(self) -> int | None:
-        """Return the bytes that are free where the provider computes; None where that, or what it takes, is unknown."""
+        """Return the bytes that are free where the provider computes; None if that, or what it takes, is unknown."""
         return memory.available() if self._provider.on_host else self._provider.free_memory()
 
     def check(self, spec: GraphSpec, settings: Settings, painting: Painting) -> None:
@@ -82,7 +82,7 @@ class MemoryCheck:
         return self._with_style(needed, spec, painting).total + reserved <= free
 
     def of_optimiser(self, spec: GraphSpec, settings: Settings) -> int:
-        """Return the bytes of a run's optimiser; 0 where that is not in the memory that counts."""
+        """Return the bytes of a run's optimiser; 0 if that is not in the memory that counts."""
         return 0 if self._optimiser_is_elsewhere(settings) else _demand(spec, settings).optimiser_bytes
 
     def places_that_fit(

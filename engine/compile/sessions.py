@@ -115,7 +115,7 @@ class SessionSource:
         return lowering.lower(model, self.provider), terms
 
     def key(self, kind: str, spec: GraphSpec) -> str | None:
-        """Return a name for all that a graph depends on; None where nothing is kept."""
+        """Return a name for all that a graph depends on; None if nothing is kept."""
         if not self._keeps:
             return None
         return key_of(kind, dataclasses.asdict(spec), self.network.sha256, self._surroundings)
@@ -139,7 +139,7 @@ class SessionSource:
         self._keeper = None
 
     def _reopened(self, key: str, provider: Provider) -> Opened | None:
-        """Return a session of a kept graph; None where there is none that opens."""
+        """Return a session of a kept graph; None if there is none that opens."""
         kept = graphs.find(key)
         if kept is not None:
             path, terms = kept
@@ -164,7 +164,7 @@ class SessionSource:
         return session or Session(graph, provider, self.threads), terms
 
     def _written(self, key: str, graph: Graph, terms: tuple[Term, ...]) -> Session | None:
-        """Return a session whose optimised graph is being kept; None where that fails, as on a full disk."""
+        """Return a session whose optimised graph is being kept; None if that fails, as on a full disk."""
         folder = graphs.new_folder()
         if folder is None:
             return None

@@ -81,7 +81,7 @@ class LoopPlacement:
         return optimizer != "adam" and (self.loop == "device" or (self.loop == "auto" and not provider.on_host))
 
     def on_device(self, evaluator: Evaluator, provider: Provider, threads: int) -> OnDevice | None:
-        """Return what a loop on the device needs; None where the host is to run it.
+        """Return what a loop on the device needs; None if the host is to run it.
 
         Args:
             evaluator: of one image, loaded; or of several, loaded one by one while the others go on.

@@ -29,8 +29,8 @@ def read_pictures(content: Source | None, style: Style | None, settings: Setting
     """Read content and style and bring them to the sizes that the settings ask for.
 
     Args:
-        content: None where there are no content terms: a blank picture without a name then has the result's size.
-        style: None where there are no style terms: likewise. A saved style comes back as what it is.
+        content: None if there are no content terms: a blank picture without a name then has the result's size.
+        style: None if there are no style terms: likewise. A saved style comes back as what it is.
         settings: of the run.
 
     Raises:

@@ -55,7 +55,7 @@ class RunState:
     precision: str
 
     def optimiser_for(self, loop: str, precision: str) -> State | None:
-        """Return the optimiser's arrays, if they are of use there; None where a run continues from its image alone.
+        """Return the optimiser's arrays, if they are of use there; None if a run continues from its image alone.
 
         The host and the device have other arrays, and losses of two precisions do not compare.
         """

@@ -45,7 +45,7 @@ class StyleOrigin:
         height: of the image, px, at the size that it was brought to.
         width: likewise.
         image: the image's name.
-        image_sha256: of its file; None where it was no file.
+        image_sha256: of its file; None if it was no file.
         version: of this package.
     """
 

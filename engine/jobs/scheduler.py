@@ -263,7 +263,7 @@ class Scheduler:
             if running or full:
                 return False
             memory = self._workshop.compiler.memory
-            return not self._active or memory.fits(item.key.spec, item.settings, item.weighed, self._bytes_to_come())
+            return not self._active or memory.fits(item.key.spec, item.settings, item.weighed, self._pending_bytes())
         except ImpastoError as error:  # the image is too small for the network
             self._end_queued(item, error)
             return False
@@ -287,7 +287,7 @@ class Scheduler:
             item.settings,
             item.weighed,
             own_optimiser=group.loop is None,
-            reserved=self._bytes_to_come(),
+            reserved=self._pending_bytes(),
         )
 
     def _try_to_grow(self, group: Group, item: Queued) -> bool:
@@ -295,11 +295,11 @@ class Scheduler:
         if group.takes_turns or not group.may_grow:
             return False
         larger = dataclasses.replace(group.key.spec, batch=group.next_size)
-        if self._workshop.compiler.memory.fits(larger, item.settings, item.weighed, self._bytes_to_come()):
+        if self._workshop.compiler.memory.fits(larger, item.settings, item.weighed, self._pending_bytes()):
             group.grow()
         return group.has_place
 
-    def _bytes_to_come(self) -> int:
+    def _pending_bytes(self) -> int:
         """Return the bytes that groups will allocate at their first evaluation, which is still to come."""
         memory = self._workshop.compiler.memory
         promised = 0
@@ -357,7 +357,7 @@ class Scheduler:
             together = self._drop_too_large(together, key)
         wanted = places = len(together)
         if self._active or not item.batch_is_given:
-            fit, promised = compiler.memory.places_that_fit, self._bytes_to_come()
+            fit, promised = compiler.memory.places_that_fit, self._pending_bytes()
             places = min(fit(key.spec, one.settings, one.weighed, wanted, promised) for one in together)
         spec = dataclasses.replace(key.spec, batch=places)
         evaluator, targets = compiler.open_with_targets(spec, prepared.settings, prepared.scene, prepared.painting)
