@@ -141,7 +141,7 @@ def _at_size(
         watch.stage(f"{size} px, descents in turn", field.evaluations)
         racers = [contender for contender in everyone if isinstance(contender, Contender)]
         courses, found, loss = race(racers, baseline.loss_of, field.evaluations, rest_s=rest_s, watch=watch)
-        finishes = dict(zip(runs, found, strict=bool(found)))  # none where it was stopped on the way
+        finishes = dict(zip(runs, found, strict=bool(found)))  # none if it was stopped on the way
         series += [
             _descent(course, size, finishes.get(course.contender.name), loss) for course in courses if course.curve
         ]

@@ -50,19 +50,19 @@ def conditions(threads: int) -> dict[str, Any]:
 def thread_settings() -> dict[str, Any]:
     """Return what the process is told about threads from outside: cores it may use, and variables that libraries read.
 
-    A variable that is not set is None. How many cores it may use is None where the system does not tell.
+    A variable that is not set is None. How many cores it may use is None if the system does not tell.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     return {"allowed_cores": allowed, **{name: os.environ.get(name) for name in THREAD_VARIABLES}}
 
 
 def load() -> float | None:
-    """Return how many processes wanted a core in the last minute; None where the system does not tell."""
+    """Return how many processes wanted a core in the last minute; None if the system does not tell."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def nvidia_smi() -> list[dict[str, str]]:
-    """Return what NVIDIA's tool says of each GPU, driver and clocks included; none where there is no such tool."""
+    """Return what NVIDIA's tool says of each GPU, driver and clocks included; none if there is no such tool."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []

@@ -55,7 +55,7 @@ class Finish:
     """What came of a course.
 
     Attributes:
-        reached: where the loss was first seen to be low enough; None where it was not.
+        reached: where the loss was first seen to be low enough; None if it was not.
         loss: of the last image, in float32.
     """
 

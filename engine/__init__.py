@@ -1,4 +1,4 @@
-"""How graphs become pictures.
+"""The engine turns graphs into pictures.
 
     from impasto.engine import Engine, Settings
 

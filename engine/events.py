@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: one typed record when it starts and one per iteration."""
+"""The events of a run: one typed record at the start and one per iteration."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Started:
-    """Everything is ready and the first iteration begins; a refinement has a second one, on another network.
+    """The preparation is complete, and the first iteration begins. A refinement reports a second start.
 
     Attributes:
-        height: of the result, px.
-        width: of the result, px.
+        height: height of the result, px.
+        width: width of the result, px.
         model: the network's name.
         provider: the execution provider in use.
-        precision: of the convolutions.
-        conversion: the weights in the paper's own terms.
-        setup_s: seconds that it took to get here, since the run was asked for.
+        precision: precision of the convolutions.
+        conversion: a sentence that gives the weights in the paper's terms.
+        setup_s: seconds from the request of the run to this event.
         loop: "host" or "device": where the optimiser begins.
     """
 
@@ -38,7 +38,7 @@ class Started:
 
 
 def _no_state() -> "RunState":
-    raise ImpastoError("no state to continue from: this event was not told by a run")
+    raise ImpastoError("no state to continue from: this event does not come from a run")
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Iteration:
         evaluations: runs of loss and gradient so far.
         loss: the total.
         terms: every weighted term by name; they add up to the loss.
-        seconds: since the run was asked for.
-        snapshot: makes a copy of the image as it is now, float32 H x W x 3, RGB, 0..1, not clipped; to be called while
-            the event is told of. With the loop on the device that is the latest image, up to `report_every` - 1
-            iterations newer.
-        state: makes a copy of all that is needed to continue from here; to be called while the event is told. With the
-            loop on the device it is that of the latest image, as the snapshot.
+        seconds: seconds since the run was requested.
+        snapshot: returns a copy of the current image, float32 H x W x 3, RGB, 0..1, not clipped. Call it inside
+            `on_event`. With the loop on the device it returns the latest image, up to `report_every` - 1 iterations
+            newer than the event.
+        state: returns a copy of the state that continues the run from here. Call it inside `on_event`. With the loop
+            on the device it is the state of the latest image, as for the snapshot.
     """
 
     iteration: int
@@ -69,12 +69,12 @@ class Iteration:
 
 @dataclass(frozen=True)
 class PrecisionChanged:
-    """A value was not finite; the run goes on from its last good image in a safer precision.
+    """A value was not finite. The run continues from its last good image in a safer precision.
 
     Attributes:
-        before: the precision so far.
-        after: the precision from here on.
-        iteration: of the last good image; 0 is the start.
+        before: the precision before the change.
+        after: the precision after the change.
+        iteration: iteration of the last good image; 0 is the start.
     """
 
     before: str
@@ -83,8 +83,8 @@ class PrecisionChanged:
 
     @property
     def message(self) -> str:
-        """The same as a sentence."""
-        return f"values in {self.before} are not finite; going on from iteration {self.iteration} in {self.after}"
+        """The event as a sentence."""
+        return f"values in {self.before} are not finite; continuing from iteration {self.iteration} in {self.after}"
 
 
 Event = Started | Iteration | PrecisionChanged

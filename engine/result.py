@@ -1,4 +1,4 @@
-"""What a run returns."""
+"""The results of a run and of an evaluation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,24 +34,24 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Result:
-    """A finished picture and how it came about.
+    """A finished picture, its losses, settings and origin.
 
     Attributes:
         picture: pixels float32 H x W x 3, RGB, nominally 0..1 (not clipped), and the content image's alpha.
         loss: the total at the end.
-        terms: every weighted term by name.
-        initial_terms: the same at the image that the run started from; empty where another network saw it.
+        terms: every weighted term at the end, by name.
+        initial_terms: every weighted term at the start image; empty if another network evaluated it.
         iterations: accepted steps.
         evaluations: runs of loss and gradient.
-        outcome: why it ended; a name that programs can compare.
-        message: the same as a sentence.
-        seconds: in all.
-        setup_s: of these, until the first iteration began.
-        evaluations_s: of these, inside the evaluations; the rest of the loop is the optimiser's and the events'.
-        settings: what was asked for.
+        outcome: why the run ended; a name that programs can compare.
+        message: why the run ended, as a sentence.
+        seconds: total time.
+        setup_s: the part of `seconds` before the first iteration began.
+        evaluations_s: the part of `seconds` inside the evaluations; the optimiser and the events take the rest.
+        settings: the settings of the run.
         provenance: names and hashes of network and images, provider, precision, versions.
         loop: "host" or "device": where the optimiser worked at the end.
-        state: to continue from; None where that was not asked for.
+        state: the final state, to continue from; None unless the caller requested it.
     """
 
     picture: Picture
@@ -95,7 +95,7 @@ class Result:
     def save(self, path: str | Path, *, bits: int = 8) -> None:
         """Write the picture, with its settings and provenance inside.
 
-        The same run gives the same file: nothing of time or machine is in it.
+        The same run gives the same file, because the file records neither time nor machine.
 
         Args:
             path: .png, .jpg, .webp, .tif, or .npy (float32 H x W x 3, 0..255, not clipped).

@@ -1,4 +1,4 @@
-"""What a run is asked to do: frozen, checked on construction, serialisable."""
+"""The settings of a run: frozen, checked on construction, serialisable."""
 
 import dataclasses
 import math
@@ -51,29 +51,30 @@ class Settings:
         canvas: width and height of a result that has no content image, px; None is the style image's proportions.
         style_size: long side of the style image, px; None is the same as the result, 0 its own size. Differs from
             Gatys et al.: they bring it to the content image's size, which distorts other proportions.
-        iterations: accepted steps at most.
-        evaluations: runs of loss and gradient at most; None is no limit of its own.
-        timeout_s: stop after so many seconds; None is never.
-        history: curvature pairs that L-BFGS keeps.
-        content_weight: alpha of the paper; None is the weighting's default, as for the next two.
-        style_weight: beta of the paper.
-        tv_weight: of total variation (sum of squared differences of neighbours, image in 0..1).
+        iterations: maximum number of accepted steps.
+        evaluations: maximum number of runs of loss and gradient; None is no such limit.
+        timeout_s: time limit in seconds; None is no limit.
+        history: number of curvature pairs that L-BFGS keeps.
+        content_weight: alpha of the paper; None is the default of the weighting.
+        style_weight: beta of the paper; None is the default of the weighting.
+        tv_weight: weight of total variation (sum of squared differences of neighbours, image in 0..1); None is the
+            default of the weighting.
         content_taps: taps of the content terms; names, NAME=WEIGHT or `Tap`.
         style_taps: taps of the style terms.
         weighting: "paper" (the literal equations), "johnson" (the conventions of jcjohnson/neural-style) or
-            "calibrated" (errors relative to what is to be reached, so that weights carry across networks and sizes).
+            "calibrated" (errors relative to their targets, so that weights carry across networks and sizes).
             Differs from Gatys et al.: only "paper" is theirs.
         pool: "avg" (the paper's) or "max".
-        seamless: make a result that tiles: every padding in the network wraps, and sides are multiples of 16 px.
+        seamless: whether the result tiles. Every padding in the network then wraps, and sides are multiples of 16 px.
         init: "content", "noise", "style", or the path of an image to start from. Differs from Gatys et al.: they start
             from noise; from the content image a good picture takes fewer steps.
         seed: of the noise.
-        optimizer: "lbfgs", which tells curvature apart by spatial frequency and colour, "plain-lbfgs", the textbook's,
-            or "adam". Differs from Gatys et al.: gradient descent; L-BFGS is the CVPR version's.
-        learning_rate: of adam, in grey levels (1/255) a step.
-        bounded: keep every pixel within 0..1 all the way, which is what a file can hold; False lets pixels leave, and
-            the file then has them cut off, at a loss that is often half as high again. Differs from Gatys et al.: the
-            paper knows no bounds.
+        optimizer: "lbfgs", which estimates the curvature for each spatial frequency and colour; "plain-lbfgs", the
+            textbook's; or "adam". Differs from Gatys et al.: they use gradient descent; L-BFGS is the CVPR version's.
+        learning_rate: step size of adam, in grey levels (1/255).
+        bounded: whether every pixel stays within 0..1, the range that a file can hold, during the run. With False
+            pixels may leave the range and the file clips them, which often raises the loss by half. Differs from Gatys
+            et al.: the paper has no bounds.
     """
 
     size: int = 512

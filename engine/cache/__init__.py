@@ -1,1 +1,1 @@
-"""What runs leave in the user's cache for later runs."""
+"""The user's cache: graphs, targets and facts that runs keep for later runs."""

@@ -1,4 +1,4 @@
-"""Graphs that earlier runs built: a run that finds its own here starts without building and optimising it.
+"""The cache of graphs. A run that finds its graph here starts without building and optimising it.
 
 `KEY.json` in the folder names the files of one graph (see `impasto.export.shared_weights`) and its terms.
 """
@@ -14,7 +14,7 @@ from impasto.export.terms import Term
 
 
 def find(key: str) -> tuple[Path, tuple[Term, ...]] | None:
-    """Return a graph's file and its terms in the order of their columns; None where it is not kept or was changed."""
+    """Return a graph's file and its terms in the order of their columns; None if it is missing or was changed."""
     return GRAPHS.find(key, _intact)
 
 
@@ -22,9 +22,9 @@ def put(key: str, source: bytes | Path, terms: tuple[Term, ...]) -> None:
     """Keep a graph under a key.
 
     Args:
-        key: from `key_of`, of everything that the graph depends on.
-        source: as `shared_weights.split` takes it.
-        terms: of an objective.
+        key: from `key_of`, a hash of everything that the graph depends on.
+        source: as for `shared_weights.split`.
+        terms: the terms of an objective.
     """
 
     def write(part: Path) -> None:
@@ -36,7 +36,7 @@ def put(key: str, source: bytes | Path, terms: tuple[Term, ...]) -> None:
 
 
 def new_folder() -> Path | None:
-    """Return a new folder next to the graphs, to write one into; None where none can be made."""
+    """Return a new folder next to the graphs, for a new graph; None if it cannot be made."""
     try:
         GRAPHS.folder.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(dir=GRAPHS.folder, prefix=".new-"))

@@ -1,4 +1,4 @@
-"""What a run needs to know of a network before it needs its graph. It is kept, so that the graph stays unread."""
+"""The cache of the facts about a network. With them a run can start before it reads the network's graph."""
 
 import dataclasses
 import json
@@ -13,13 +13,13 @@ NETWORK_FACTS = Store("network-facts", ".json", 1 << 20)
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """A features model without its graph.
+    """The facts about a features model, without its graph.
 
     Attributes:
-        sha256: of the file.
+        sha256: hash of the file.
         taps: names of its outputs, shallow to deep.
-        metadata: texts that the file carries: preprocessing, licence, attribution.
-        whole: whether everything is in the one file, so that the hash stands for it.
+        metadata: texts in the file: preprocessing, licence, attribution.
+        whole: whether the model is in a single file, so that the hash covers all of it.
     """
 
     sha256: str
@@ -29,7 +29,7 @@ class NetworkFacts:
 
 
 def stamp(path: Path) -> tuple[int, int, int]:
-    """Return what changes when a file is replaced or written to: its size, time in ns and number.
+    """Return values that change when a file is replaced or written: its size, time in ns and inode number.
 
     Raises:
         OSError: there is no such file.
@@ -39,7 +39,7 @@ def stamp(path: Path) -> tuple[int, int, int]:
 
 
 def recall(path: Path) -> NetworkFacts | None:
-    """Return the facts that an earlier run kept of a network's file; None where the file was changed since."""
+    """Return the facts that an earlier run kept about a file; None if there are none or the file was changed since."""
 
     def read(entry: Path) -> NetworkFacts:
         kept = json.loads(entry.read_bytes())
@@ -54,9 +54,9 @@ def remember(path: Path, seen: tuple[int, int, int], facts: NetworkFacts) -> Non
     """Keep the facts for `recall`.
 
     Args:
-        path: of the network.
-        seen: its `stamp` before it was read.
-        facts: what was read.
+        path: file of the network.
+        seen: `stamp` of the file before it was read.
+        facts: the facts that were read.
     """
     NETWORK_FACTS.put_json(_key(path), {**dataclasses.asdict(facts), "stamp": seen})
 

@@ -25,12 +25,12 @@ Found = TypeVar("Found")
 
 
 def enabled() -> bool:
-    """Return whether runs use the cache: yes, unless IMPASTO_NO_CACHE is set to a text that is not empty."""
+    """Return whether runs use the cache: yes, unless IMPASTO_NO_CACHE is set to a non-empty text."""
     return not os.environ.get(DISABLE_VARIABLE)
 
 
 def key_of(*parts: object) -> str:
-    """Return a file name that stands for plain values."""
+    """Return a file name, a hash of plain values."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
 
 
@@ -49,13 +49,13 @@ def ignore_errors(action: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Store:
-    """One folder of entries by key. The entries that were unused for longest are deleted beyond a limit.
+    """A folder of entries by key. Above a size limit, the least recently used entries are deleted.
 
     Attributes:
-        name: of the folder.
-        suffix: of an entry's file.
-        limit_bytes: that all entries may take.
-        files_of: names the files that count as an entry's size; entries may share them. By default its own alone.
+        name: name of the folder.
+        suffix: extension of an entry's file.
+        limit_bytes: maximum size of all entries together.
+        files_of: returns the files that belong to an entry, which entries may share; by default the entry's file alone.
     """
 
     name: str
@@ -65,15 +65,15 @@ class Store:
 
     @property
     def folder(self) -> Path:
-        """Where the entries are; it need not exist."""
+        """The folder of the entries, which may not exist."""
         return cache_dir() / self.name
 
     def find(self, key: str, read: Callable[[Path], Found]) -> Found | None:
-        """Return an entry and mark it as used; None where there is none. A broken entry is deleted.
+        """Return an entry and mark it as used; None if there is none. A broken entry is deleted.
 
         Args:
-            key: of the entry.
-            read: returns the content of an entry's file, or raises an exception where that is broken or outdated.
+            key: the key of the entry.
+            read: returns the content of an entry's file, or raises an exception if the file is broken or outdated.
         """
         path = self._path(key)
         if not enabled() or not path.is_file():
@@ -89,11 +89,11 @@ class Store:
         return found
 
     def put(self, key: str, write: Callable[[Path], object]) -> None:
-        """Write an entry whole or not at all, and delete others beyond the limit; do nothing where that fails.
+        """Write an entry completely or not at all, and delete others above the limit. Errors are logged and ignored.
 
         Args:
-            key: of the entry.
-            write: writes the content to the path that it is given.
+            key: the key of the entry.
+            write: writes the content to a given path.
         """
         if enabled():
             with ignore_errors(f"keep {self._path(key)}"):
@@ -106,14 +106,14 @@ class Store:
         self.put(key, lambda part: part.write_text(json.dumps(value), encoding="utf-8"))
 
     def size_bytes(self) -> int:
-        """Return what all files of the folder take."""
+        """Return the size of all files of the folder."""
         return sum(path.stat().st_size for path in self.folder.glob("**/*") if path.is_file())
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{self.suffix}"
 
     def _trim(self) -> None:
-        """Delete the entries beyond the limit, least recently used first, and old files that no entry names."""
+        """Delete the entries above the limit, least recently used first, and old files that no entry names."""
         used_s = {entry: entry.stat().st_mtime for entry in self.folder.glob(f"*{self.suffix}")}
         named, total = set[str](), 0
         for entry in sorted(used_s, key=used_s.__getitem__, reverse=True):

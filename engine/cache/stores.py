@@ -6,6 +6,6 @@ from impasto.engine.cache.store import Store
 from impasto.engine.cache.targets import TARGETS
 
 MEMORY_NEEDS = Store("memory", ".json", 1 << 20)
-"""How much memory graphs take, as earlier runs found out: `GraphMemory` by the key of the graph."""
+"""The memory that graphs take, as earlier runs computed it: `GraphMemory` by the key of the graph."""
 
 STORES = (GRAPHS, TARGETS, NETWORK_FACTS, MEMORY_NEEDS)

@@ -1,4 +1,4 @@
-"""Targets that earlier runs computed: the features and Gram matrices of a picture, by everything they depend on."""
+"""The cache of targets: the features and Gram matrices of a picture, by a hash of everything they depend on."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +11,12 @@ TARGETS = Store("targets", ".npz", 512 << 20)
 
 
 def find(key: str) -> dict[str, np.ndarray] | None:
-    """Return the arrays kept under a key; None where there are none or the file is broken."""
+    """Return the arrays of a key; None if they are missing or the file is broken."""
     return TARGETS.find(key, _read)
 
 
 def put(key: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Keep arrays under a key, unless they alone take more than half of the limit."""
+    """Keep arrays under a key, unless they take more than half of the store's limit."""
 
     def write(part: Path) -> None:
         with part.open("wb") as file:

@@ -1,4 +1,4 @@
-"""The Typer application, and the one place where an error becomes a line and an exit status."""
+"""The Typer application. It turns an error into one line on stderr and an exit status."""
 
 import sys
 from typing import Annotated
@@ -64,7 +64,7 @@ def main() -> None:
     except ImpastoError as error:
         _fail(str(error))
     except Exception as error:
-        if not hasattr(error, "format_message"):  # not one of the parser's own
+        if not hasattr(error, "format_message"):  # the command-line parser did not raise it
             raise
         message = error.format_message().rstrip(".")
         if not message:  # no arguments: the help was shown

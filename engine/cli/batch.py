@@ -1,4 +1,4 @@
-"""`impasto batch`: the transfers of a list."""
+"""`impasto batch`: run the transfers that a file lists."""
 
 import json
 import time
@@ -85,7 +85,7 @@ def batch(
 def _show_plans(
     engine: "Engine", rows: Sequence["Row"], finished: Sequence["Row"], batch: int | None, *, as_json: bool
 ) -> None:
-    """Print what would become of every row, and the memory that the largest takes."""
+    """Print the plan of every row, and the memory of the largest row."""
     from impasto.engine.jobs.batch_plan import conclusion, plan_rows
 
     plans = plan_rows(engine, rows, finished, batch=batch)
@@ -99,7 +99,7 @@ def _show_plans(
 
 
 def _report(ended: "Ended", options: Options) -> None:
-    """Print what became of a row."""
+    """Print the result or the error of a row."""
     row, result = ended.row, ended.result
     failure = "" if ended.error is None else one_line(ended.error)
     if options.as_json:

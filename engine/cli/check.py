@@ -1,4 +1,4 @@
-"""`impasto check`: what a provider and a precision do to loss and gradient."""
+"""`impasto check`: the errors of loss and gradient on a provider in a precision."""
 
 import json
 from dataclasses import asdict
@@ -51,7 +51,7 @@ def check(
 
 
 def _describe(result: "Check") -> str:
-    """Say one line per figure, and the verdict."""
+    """Return one line per number, and the verdict."""
     lines = [
         f"{result.provider} in {result.precision} against cpu in fp32, loss {result.loss:.6g}",
         f"  {'':<22} {'error':<9} share of the loss",

@@ -1,6 +1,6 @@
-"""How shared options are declared, and how a command takes some of them.
+"""Declaration of the options that commands share, and a decorator that gives a command some of them.
 
-A table of options is a frozen dataclass whose fields are made with `option`.
+A table of options is a frozen dataclass. `option` makes its fields.
 """
 
 import dataclasses
@@ -20,11 +20,11 @@ def option(default: Any, text: str, panel: str = MAIN, *names: str, **more: Any)
     """Return the field of an option.
 
     Args:
-        default: its value where it is not given.
-        text: its help.
-        panel: the heading that it stands under.
-        names: as typed, if not the field's own name with dashes.
-        more: as for `typer.Option`.
+        default: the default value.
+        text: the help text.
+        panel: the heading that the help lists the option under.
+        names: the names that the user types; by default the field's name with dashes.
+        more: other arguments of `typer.Option`.
     """
     if isinstance(default, bool):
         more["metavar"] = ""  # it has no value
@@ -35,12 +35,13 @@ def option(default: Any, text: str, panel: str = MAIN, *names: str, **more: Any)
 def takes(*names: str, **changed: Any) -> Callable[[Command], Command]:
     """Return a decorator that gives a command options of a table.
 
-    The command's first parameter is annotated with the table. Typer sees one parameter for each option in its place,
-    and the command gets an object with their values; what it does not take has the table's default there.
+    The command's first parameter is annotated with the table. Typer sees one parameter for each option instead. The
+    command receives an object of the table. Options that it does not take have the table's defaults there.
 
     Args:
-        names: of fields; a panel stands for all fields under it.
-        changed: for a field, which the command then takes too, another default; or an `option` in place of its own.
+        names: names of fields; the name of a panel stands for all its fields.
+        changed: by field name, another default, or an `option` that replaces the table's own; the command takes these
+            fields, too.
     """
 
     def decorate(command: Command) -> Command:
@@ -65,7 +66,7 @@ def takes(*names: str, **changed: Any) -> Callable[[Command], Command]:
 
 
 def _parameter(field: Any, change: Any) -> inspect.Parameter:
-    """Return a field as a parameter that Typer understands, with another default, or declared by another field."""
+    """Return a field as a parameter for Typer, with the default or the field that `change` gives."""
     declared, default = (change, change.default) if isinstance(change, dataclasses.Field) else (field, change)
     annotation: Any = Annotated[field.type, declared.metadata["option"]]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

@@ -1,4 +1,4 @@
-"""`impasto doctor`: what this machine has, what would be used, and why."""
+"""`impasto doctor`: the providers, networks and versions of this machine, and the provider that a run uses."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from impasto.engine.cli.terminal import print_group
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """Show providers, versions, threads, memory and networks, and what a run would use."""
+    """Show providers, versions, threads, memory and networks, and the provider that a run uses."""
     report = examine()
     if as_json:
         print(json.dumps(report, indent=2))
@@ -20,7 +20,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
 
 
 def examine() -> Mapping[str, Mapping[str, str]]:
-    """Return sections of name and finding: providers, networks, machine, versions. Nothing is changed or fetched."""
+    """Return the findings by section and name. Nothing is changed or downloaded."""
     from impasto.engine.runtime.machine import machine, versions
 
     return {"Providers": _providers(), "Networks": _networks(), "Machine": machine(), "Versions": versions()}
@@ -47,7 +47,7 @@ def _networks() -> dict[str, str]:
 
 
 def _kept() -> str:
-    """Say how much runs left for the next ones, and where."""
+    """Return the size and the folders of the cache that runs fill for later runs."""
     from impasto.engine.cache.store import DISABLE_VARIABLE, enabled
     from impasto.engine.cache.stores import STORES
 

@@ -1,4 +1,4 @@
-"""`impasto evaluate`: score an image under the objective."""
+"""`impasto evaluate`: compute the loss of an image."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`impasto figure`: the paper's figures, each with one command."""
+"""`impasto figure`: make a figure of the paper."""
 
 import sys
 import time
@@ -116,7 +116,7 @@ class CellLines:
             self._print(cell, finished=False)
 
     def ended(self, cell: "Cell") -> None:
-        """Do nothing; the next line says as much."""
+        """Print nothing; the line of the next cell shows the progress."""
 
     def _print(self, cell: "Cell", *, finished: bool) -> None:
         number, cells = self._figure.cells.index(cell) + 1, len(self._figure.cells)

@@ -1,6 +1,6 @@
-"""Commands of packages above this one: named in the help, imported only when they are run.
+"""Commands of the packages above this one. The help names them; they are imported only when the user runs them.
 
-Imports point one way, and `impasto transfer` should not wait for what measures it.
+So imports point one way, and `impasto transfer` does not wait for the import of the benchmarks.
 """
 
 from importlib import import_module
@@ -21,7 +21,7 @@ class LazyCommands(TyperGroup):
         return [*super().list_commands(ctx), *LAZY]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command; in place of a lazy one, a stand-in with its help."""
+        """Return a command; for a lazy command, a placeholder with its help."""
         if cmd_name in LAZY:
             return TyperCommand(cmd_name, help=LAZY[cmd_name][-1])
         return super().get_command(ctx, cmd_name)

@@ -1,7 +1,7 @@
 """The table of the options that commands share.
 
-A new setting of `Settings` becomes an option by one field here, of the same name: all commands that take its panel
-have it then.
+To make a new setting of `Settings` an option, add one field of the same name here. All commands that take its panel
+then have the option.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from impasto.engine.jobs.engine import Engine
 
 OBJECTIVE = ("model", "size", "style_size", "content_weight", LOOK)
-"""Options of commands that need a loss, and no optimiser."""
+"""Options of commands that need a loss but no optimiser."""
 
 ENGINE = ("provider", "precision", "threads", "build_engines", "ignore_memory")
 """Options of commands that evaluate a network."""
 
 KEPT = ("provider", "threads", "loop", "bits", "ignore_memory", "checkpoint_every")
-"""Options that a checkpoint keeps for `impasto resume`; the run's state has the network, the precision and more."""
+"""Options that a checkpoint stores for `impasto resume`, next to the run's state."""
 
 PRECISIONS = "Precision of the convolutions: auto, fp32, tf32, fp16, bf16, or bf16-typed (openvino)."
 
@@ -46,13 +46,13 @@ def tap_help(default: Sequence[str]) -> str:
 
 
 def json_option(text: str) -> Any:
-    """Return the field of `--json`, whose help says what is printed."""
+    """Return the field of `--json` with its help text."""
     return option(False, text, OUTPUT, "--json")
 
 
 @dataclass(frozen=True)
 class Options:
-    """The values of shared options; None leaves one to `Settings` or `Engine`."""
+    """The values of shared options; for None, `Settings` or `Engine` has the default."""
 
     model: str = option("auto", "A name from `impasto weights list`, a features .onnx or weights file; auto picks one.")
     size: int = option(Settings.size, "Long side of the result, px; 0 keeps the content image's own size.")
@@ -132,17 +132,17 @@ class Options:
     ignore_memory: bool = option(False, "Run even if the free memory seems too small.", MACHINE, "--ignore-memory")
 
     def say(self, line: str) -> None:
-        """Print a remark on stderr, unless the user wants quiet."""
+        """Print a remark on stderr, unless --quiet is given."""
         if not self.quiet:
             say(line)
 
     def say_choices(self, engine: "Engine") -> None:
-        """Print the network and the provider that "auto" chose, unless the user wants quiet."""
+        """Print the network and the provider that "auto" chose, unless --quiet is given."""
         self.say(engine.network.choice)
         self.say(engine.provider.choice)
 
     def setting_values(self) -> dict[str, Any]:
-        """Return the values of `Settings` by name, without those that are left to it."""
+        """Return the values of `Settings` by name, without those that have its defaults."""
         values = {item.name: getattr(self, item.name, None) for item in fields(Settings)}
         return {name: value for name, value in values.items() if value not in (None, [])}
 
@@ -150,7 +150,7 @@ class Options:
         """Return the settings that the options make.
 
         Args:
-            changes: of `Settings`, in place of an option.
+            changes: values of `Settings` that replace options.
 
         Raises:
             ImpastoError: as `Settings`.
@@ -161,7 +161,7 @@ class Options:
         """Return the engine that the options describe.
 
         Args:
-            changes: of the arguments of `Engine`, in place of an option.
+            changes: arguments of `Engine` that replace options.
 
         Raises:
             ImpastoError: as `Engine`.

@@ -1,4 +1,4 @@
-"""The command line that is running, with the choices that it left to the machine filled in."""
+"""The current command line, with explicit values for the options that it left to "auto"."""
 
 import shlex
 import sys
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 def pinned_command(started: "Started", result: "Result") -> str:
-    """Return the command that is running, quoted for a shell, so that it does the same on another machine.
+    """Return the current command, quoted for a shell, so that it does the same on another machine.
 
     Args:
-        started: the run's beginning, which names what "auto" chose.
-        result: of the run.
+        started: the start of the run, which names the choices of "auto".
+        result: the result of the run.
     """
     words = ["impasto", *sys.argv[1:]]
     if "draft" not in result.provenance:
-        words, _ = _taken_out(words, "--refine")  # there was no network to refine with
+        words, _ = _taken_out(words, "--refine")  # the run had no network to refine with
     values = {"model": started.model, "provider": started.provider, "precision": started.precision}
     return with_options(words, {**values, "seed": str(result.settings.seed)})
 
@@ -28,8 +28,8 @@ def with_options(words: Sequence[str], values: Mapping[str, str]) -> str:
     """Return a command, quoted for a shell, with values for the options that it lacks or has as "auto".
 
     Args:
-        words: of the command.
-        values: by the option's name, without dashes.
+        words: words of the command.
+        values: values by the name of the option, without dashes.
     """
     words = list(words)
     for name, value in values.items():
@@ -40,7 +40,7 @@ def with_options(words: Sequence[str], values: Mapping[str, str]) -> str:
 
 
 def _taken_out(words: Sequence[str], option: str) -> tuple[list[str], str | None]:
-    """Return the words without an option, and its value; None where it is not there."""
+    """Return the words without an option, and its value; None if it is not there."""
     left, value = [], None
     remaining = iter(words)
     for word in remaining:

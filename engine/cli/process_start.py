@@ -1,4 +1,4 @@
-"""Seconds since this process was started, for figures that must include the interpreter's own start."""
+"""Seconds since the start of this process, for times that include the start of the interpreter."""
 
 import os
 import time

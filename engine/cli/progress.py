@@ -1,4 +1,4 @@
-"""Progress bars on stderr: of one run, of a batch, of a figure, of a download."""
+"""Progress bars on stderr for a run, a batch, a figure and a download."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,15 +25,15 @@ BAR_WIDTH = 24
 
 
 class Bars(Progress):
-    """Bars that leave nothing behind, and that are shown only where stderr is a terminal."""
+    """Progress bars that are shown only if stderr is a terminal, and are erased at the end."""
 
     def __init__(self, title: str, *columns: str | ProgressColumn, hidden: bool = False) -> None:
-        """Lay out what is shown of every task.
+        """Lay out the line of every task.
 
         Args:
-            title: what stands before the bar, a format of the task.
-            columns: what stands after it.
-            hidden: show nothing in any case.
+            title: text before the bar, a format of the task.
+            columns: columns after the bar.
+            hidden: whether to show no bars at all.
         """
         console = Console(stderr=True)
         disable = hidden or not console.is_terminal
@@ -41,7 +41,7 @@ class Bars(Progress):
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Take the bars off the terminal while something else is written there, and put them back below that."""
+        """Remove the bars while the block writes to the terminal, and draw them again below its output."""
         if not self.live.is_started:
             yield
             return
@@ -56,7 +56,7 @@ class RunProgress(Bars):
     """The bar of one run: iterations, loss, speed, time left."""
 
     def __init__(self, iterations: int, *, hidden: bool) -> None:
-        """Make a bar of so many iterations."""
+        """Make a bar for that many iterations."""
         after = ("{task.fields[loss]}", "{task.fields[rate]}", TimeRemainingColumn(compact=True))
         super().__init__("{task.completed}/{task.total}", *after, hidden=hidden)
         self._task = self.add_task("", total=iterations, loss="preparing", rate="")
@@ -68,9 +68,9 @@ class RunProgress(Bars):
         self.update(self._task, total=(self.tasks[0].total or 0) + iterations)
 
     def show(self, event: Event) -> None:
-        """Take over one event."""
+        """Show one event."""
         if isinstance(event, Started):
-            self._setup_s, self._before = event.setup_s, self._evaluations  # the speed of a refinement is its own
+            self._setup_s, self._before = event.setup_s, self._evaluations  # measure the speed of a refinement alone
             self.update(self._task, loss="first evaluation")
         elif isinstance(event, Iteration):
             self._evaluations = event.evaluations
@@ -83,7 +83,7 @@ class BatchProgress(Bars):
     """One bar for the rows of a batch; it counts their iterations."""
 
     def __init__(self, iterations: int, rows: int, *, hidden: bool, say: Callable[[str], None]) -> None:
-        """Make a bar of so many iterations of all rows; `say` prints a line."""
+        """Make a bar for the total iterations of all rows; `say` prints a line."""
         after = ("{task.fields[remark]}", TimeRemainingColumn(compact=True))
         super().__init__("{task.fields[ended]}/{task.fields[rows]}", *after, hidden=hidden)
         self._task = self.add_task("", total=iterations, ended=0, rows=rows, remark="preparing")
@@ -101,7 +101,7 @@ class BatchProgress(Bars):
                 self._say(f"row {row.number}: {event.message}")
 
     def end(self, row: "Row") -> None:
-        """Count all iterations of a row as done, also those that it did not need."""
+        """Count all iterations of a row as done, including those that it did not need."""
         self._iterations[row.number] = row.settings.iterations
         self._ended += 1
         self._show(row.output.name)
@@ -112,14 +112,14 @@ class BatchProgress(Bars):
 
 
 class FigureProgress(Bars):
-    """One bar for the whole figure and one for each cell under way; all count evaluations.
+    """One bar for the whole figure and one for each running cell. All bars count evaluations.
 
     Attributes:
-        found_count: cells that were there already.
+        found_count: number of cells that an earlier start has finished.
     """
 
     def __init__(self, paper_figure: "Figure", evaluations: int, *, hidden: bool, say: Callable[[str], None]) -> None:
-        """Make the bar of the whole, of so many evaluations of every cell; `say` prints a line."""
+        """Make the bar of the whole figure, with that many evaluations per cell; `say` prints a line."""
         after = ("{task.completed:.0f}/{task.total:.0f}", "{task.fields[remark]}", TimeRemainingColumn(compact=True))
         super().__init__("{task.description}", *after, hidden=hidden)
         self._say = say
@@ -130,19 +130,19 @@ class FigureProgress(Bars):
 
     @property
     def completed(self) -> int:
-        """Evaluations that are done; a cell that has ended counts with all that it might have had."""
+        """Evaluations so far. An ended cell counts as all evaluations that it was allowed."""
         under_way = sum(task.completed for task in self.tasks if task.id != self._whole)
         return self._ended * self._evaluations + int(under_way)
 
     def found(self, cell: "Cell") -> None:
-        """Count a cell that was there already; the speed is then measured anew."""
+        """Count a cell that an earlier start has finished, and restart the measurement of the speed."""
         self.found_count += 1
         self._ended += 1
         self._show_whole()
         self.reset(self._whole, completed=self.completed)
 
     def take(self, cell: "Cell", event: Event) -> None:
-        """Take over one event of a cell."""
+        """Show one event of a cell."""
         if isinstance(event, Started):
             if cell.name not in self._cells:
                 self._cells[cell.name] = self.add_task(cell.name, total=self._evaluations, remark="")
@@ -155,7 +155,7 @@ class FigureProgress(Bars):
         self._show_whole()
 
     def ended(self, cell: "Cell") -> None:
-        """Count all evaluations of a cell as done, also those that it did not need."""
+        """Count all evaluations of a cell as done, including those that it did not need."""
         self._ended += 1
         self.remove_task(self._cells.pop(cell.name))
         self._show_whole()
@@ -166,14 +166,14 @@ class FigureProgress(Bars):
 
 @contextmanager
 def download_progress(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Show a bar, and give what moves it: bytes received, and bytes in total or None."""
+    """Show a bar, and yield the function that updates it with the bytes received and the total bytes or None."""
     with Bars("{task.description}", DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as bars:
         task = bars.add_task(name, total=None)
         yield lambda received, total: bars.update(task, completed=received, total=total)
 
 
 def by_kind(terms: Mapping[str, float]) -> str:
-    """Say the terms by kind: ``content 1.2e+05, style 3.4e+06``."""
+    """Return the terms summed by kind: ``content 1.2e+05, style 3.4e+06``."""
     kinds: dict[str, float] = {}
     for name, value in terms.items():
         kind = name.partition("_")[0]

@@ -1,4 +1,4 @@
-"""`impasto reconstruct`: an image from the features of another, without a second image."""
+"""`impasto reconstruct`: find an image from the features of one other image."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ from impasto.engine.jobs.reconstruction import (
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
 from impasto.models.errors import ImpastoError
 
-Image = Annotated[Path, typer.Argument(help="The image whose features are to be met.")]
+Image = Annotated[Path, typer.Argument(help="The image to reconstruct.")]
 
 reconstruct_app = typer.Typer(help="Show what a network's taps hold of an image.", no_args_is_help=True)
 
@@ -38,7 +38,7 @@ def content(
     output: Output,
     tap: Annotated[list[str] | None, typer.Option(help=tap_help(CONTENT_TAPS), metavar="TAP")] = None,
 ) -> None:
-    """Find an image with the features of IMAGE at a tap, from white noise: what that tap keeps of it."""
+    """Find an image with the features of IMAGE at a tap, from white noise. It shows what the tap keeps of IMAGE."""
     settings = content_reconstruction(tap or CONTENT_TAPS, **_values(options))
     SingleRun(options, settings, image, None, output).start()
 
@@ -59,7 +59,7 @@ def style(
         ),
     ] = str(Settings.size),
 ) -> None:
-    """Find an image with the Gram matrices of IMAGE, from white noise: a texture of any size in its style."""
+    """Find an image with the Gram matrices of IMAGE, from white noise. It is a texture of any size in that style."""
     long_side_px, canvas = parsed_size(sides)
     values = {**_values(options), "size": long_side_px, "canvas": canvas}
     settings = style_reconstruction(values.pop("style_taps", STYLE_TAPS), **values)
@@ -67,15 +67,15 @@ def style(
 
 
 def _values(options: Options) -> dict[str, Any]:
-    """Return the values of `Settings`; where evaluations alone are limited, iterations have the same limit."""
+    """Return the values of `Settings`. If only evaluations are limited, iterations get the same limit."""
     return {"iterations": options.evaluations or Settings.iterations, **options.setting_values()}
 
 
 def parsed_size(text: str) -> tuple[int, tuple[int, int] | None]:
-    """Return the long side, px, and the width and height where both are given.
+    """Return the long side, px, and the width and height if both are given.
 
     Raises:
-        ImpastoError: it is neither.
+        ImpastoError: the text is neither PX nor WxH.
     """
     match = re.fullmatch(r"(\d{1,6})(?:x([1-9]\d{0,5}))?", text)
     if match is None:

@@ -1,4 +1,4 @@
-"""`impasto transfer --refine`: a draft on one network, finished by `vgg19`; the draft alone where that is missing."""
+"""`impasto transfer --refine`: make a draft on one network and finish it on `vgg19`, if that is installed."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,19 +19,19 @@ from impasto.models.preprocess import Preprocess
 from impasto.models.store import EMBEDDED, FULL, list_networks
 
 UNREFINED = 1
-"""Exit status where the draft was written and its refinement failed."""
+"""Exit status if the draft was written but its refinement failed."""
 
 
 def start_refined(run: SingleRun, evaluations: int) -> None:
-    """Run a draft and its refinement, or print what they would do.
+    """Run a draft and its refinement, or print their plan.
 
     Args:
-        run: what to do.
-        evaluations: of the full network at most, 1 or more.
+        run: the run of the command.
+        evaluations: maximum number of evaluations of the full network, 1 or more.
 
     Raises:
-        ImpastoError: as `SingleRun.start`.
-        typer.Exit: after Ctrl-C, or where the draft was written and its refinement failed.
+        ImpastoError: as for `SingleRun.start`.
+        typer.Exit: after Ctrl-C, or if the draft was written but its refinement failed.
     """
     options, failures = run.options, list[str]()
     with interruptible() as interrupted, ExitStack() as opened:
@@ -60,7 +60,7 @@ def start_refined(run: SingleRun, evaluations: int) -> None:
 
 
 def _imbalance(settings: Settings, draft: Network, full: Network) -> str:
-    """Return a line on networks that weigh content and style differently; empty where they do not."""
+    """Return a warning if the networks weigh content and style differently; empty if they do not."""
     said = [network.metadata.get("preprocess") for network in (draft, full)]
     ours, theirs = (Preprocess.from_json(text) if text else None for text in said)
     if settings.weighting == "calibrated" or ours is None or theirs is None or ours == theirs:
@@ -72,7 +72,7 @@ def _imbalance(settings: Settings, draft: Network, full: Network) -> str:
 
 
 def _transfer_refined(run: SingleRun, failures: list[str], *given: Any, **calls: Any) -> Result:
-    """Run both, as `transfer_refined`; where the second network cannot continue, the draft is the result."""
+    """Run both as `transfer_refined` does. If the second network fails to continue, return the draft."""
     try:
         result = transfer_refined(*given, **calls)
     except RefinementError as error:

@@ -1,4 +1,4 @@
-"""`impasto resume`: the rest of a run that was stopped."""
+"""`impasto resume`: continue a run that was stopped."""
 
 import dataclasses
 from functools import partial
@@ -61,17 +61,17 @@ def resume(options: Options, file: Checkpoint, output: Output = None) -> None:
 
 
 def _kept_output(kept: dict[str, Any], file: Path) -> Path:
-    """Return where the run would have written its result.
+    """Return the path of the result that the checkpoint stores.
 
     Raises:
-        ImpastoError: it was not started by a command, and does not say.
+        ImpastoError: the checkpoint stores none, because no command wrote it.
     """
     if "output" not in kept:
-        raise ImpastoError(f"{file} does not say where its result goes: give -o")
+        raise ImpastoError(f"{file} does not name the file of the result: give -o")
     return Path(kept["output"])
 
 
 def _given(options: Options) -> dict[str, Any]:
-    """Return the options that have no default here, and were given."""
+    """Return the options without defaults that the user gave."""
     names = ("model", "provider", "precision", "threads", "checkpoint", "checkpoint_every")
     return {name: value for name in names if (value := getattr(options, name)) is not None}

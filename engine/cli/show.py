@@ -1,4 +1,4 @@
-"""`impasto show`: how a picture was made."""
+"""`impasto show`: print the settings that a file was made with."""
 
 import json
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def show(
 
 
 def _metadata_of(file: Path) -> dict[str, Any]:
-    """Return what a file says of itself.
+    """Return the record that impasto wrote into a file.
 
     Raises:
         ImpastoError: the file cannot be read, or impasto did not write it.

@@ -1,4 +1,4 @@
-"""One run as a person sees it: progress, remarks, frames, the result's file and the summary."""
+"""One run of a command: its progress, remarks, frames, output file and summary."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -23,40 +23,40 @@ if TYPE_CHECKING:
 
 
 class Watcher(Protocol):
-    """Something that follows a run and leaves a file or a picture of it.
+    """Receives the events of a run, and writes a file or draws a picture.
 
     Attributes:
-        needs_each_image: whether an iteration's snapshot has to be that very iteration's.
+        needs_each_image: whether the snapshot of an event must be the image of exactly that iteration.
     """
 
     needs_each_image: bool
 
     def take(self, event: Event) -> None:
-        """Take over one event."""
+        """Receive one event."""
 
     def finish(self, result: "Result") -> str:
-        """Finish the work, and return a line that says what came out, or an empty one."""
+        """Finish the work. Return a line for the summary, which may be empty."""
 
 
 class SingleRun:
     """Runs once and writes one file.
 
     Attributes:
-        options: of the command.
-        settings: of the run.
+        options: options of the command.
+        settings: settings of the run.
         images: the content image and the style image; one may be None.
-        output: the file.
-        progress: the bar.
-        watchers: told of every event after the run itself, and of the result.
+        output: the file of the result.
+        progress: the progress bar.
+        watchers: receive every event and the result.
     """
 
     def __init__(
         self, options: Options, settings: Settings, content: Path | None, style: Path | None, output: Path
     ) -> None:
-        """Refuse what cannot be written before anything else is done.
+        """Check that all files can be written, before anything else.
 
         Raises:
-            ImpastoError: a file cannot be written where it is wanted, or two would have one name.
+            ImpastoError: a file cannot be written at its path, or two files have the same name.
         """
         from impasto.engine.cli.progress import RunProgress
         from impasto.engine.images import check_writable
@@ -72,13 +72,13 @@ class SingleRun:
 
     @property
     def report_every(self) -> int | None:
-        """Evaluations between two reports of a loop on the device; None is what suits the provider.
+        """Evaluations between two reports of a loop on the device; None is the provider's default.
 
-        It is 1 where something shows each iteration's own image. A preview may show one that is a few iterations newer,
-        and a report needs the losses alone.
+        The number is 1 if frames or an animation need the image of each iteration. A preview may show an image that is
+        a few iterations newer, and a report needs only the losses.
 
         Raises:
-            ImpastoError: it must be 1, and the options say another number.
+            ImpastoError: the number must be 1, and the options give another one.
         """
         given, every = self.options.report_every, self.options.save_every
         if not every and not any(watcher.needs_each_image for watcher in self.watchers):
@@ -95,10 +95,10 @@ class SingleRun:
         return self.options.engine(model=model, report_every=self.report_every)
 
     def start(self) -> None:
-        """Run `Engine.transfer`, or print what it would do.
+        """Run `Engine.transfer`, or print its plan.
 
         Raises:
-            ImpastoError: as `Engine`, its `transfer` or its `plan`; or the file cannot be written.
+            ImpastoError: as for `Engine`, its `transfer` or its `plan`; or the file cannot be written.
             typer.Exit: after Ctrl-C.
         """
         with interruptible() as interrupted, self.open_engine(self.options.model) as engine:
@@ -110,7 +110,7 @@ class SingleRun:
                 self.run(engine, render, interrupted, [engine.network.choice])
 
     def show(self, plan: "Plan | RefinedPlan") -> None:
-        """Print what a run would do."""
+        """Print the plan of a run."""
         if self.options.as_json:
             print_json(plan.as_dict())
         else:
@@ -122,24 +122,24 @@ class SingleRun:
         """Run, and write the file.
 
         Args:
-            engine: in use; of a refined run, the draft's.
-            render: `Engine.transfer` or the like, with everything given but `on_event` and `cancel`.
-            interrupted: from `interruptible`.
-            remarks: on the networks.
+            engine: the engine in use; for a refined run, that of the draft.
+            render: `Engine.transfer` or a similar function, with all arguments except `on_event` and `cancel`.
+            interrupted: the flag from `interruptible`.
+            remarks: lines on the networks, to be printed at the start.
 
         Raises:
-            ImpastoError: as the run, or the file cannot be written.
+            ImpastoError: the run failed, or the file cannot be written.
             typer.Exit: after Ctrl-C; the file holds the current image.
         """
         call_s = seconds_since_process_start()
-        choice = "" if self.options.as_json else engine.provider.choice  # as JSON it is in the summary
+        choice = "" if self.options.as_json else engine.provider.choice  # with --json the summary has it
         waiting = [*remarks, engine.network.misfit(self.settings.pool), choice]
 
         begun: list[Event] = []
 
         def on_event(event: Event) -> None:
             self.progress.show(event)
-            if isinstance(event, Started):  # the images are known to be sound
+            if isinstance(event, Started):  # the images have been read without errors
                 while waiting:
                     self.options.say(waiting.pop(0))
             elif not begun:
@@ -161,7 +161,7 @@ class SingleRun:
             raise typer.Exit(INTERRUPTED)
 
     def _take(self, event: Event) -> None:
-        """Print or write what an event asks for."""
+        """Print the remarks and write the frame that belong to an event."""
         from impasto.engine.images import check_writable, write_image
 
         options = self.options
@@ -185,7 +185,7 @@ class SingleRun:
         """Write the file and print the summary."""
         try:
             result.save(self.output, bits=self.options.bits)
-        finally:  # a checkpoint outlives a missing folder
+        finally:  # the checkpoint is written even if the folder of the result is missing
             lines = [watcher.finish(result) for watcher in self.watchers]
         if result.picture.alpha is not None and self.output.suffix.lower() in (".jpg", ".jpeg"):
             self.options.say(f"{self.output} is without the content image's transparency: .png, .webp and .tif keep it")
@@ -195,10 +195,10 @@ class SingleRun:
             print("\n".join(filter(None, [_summary(result, self.output), *lines])))
 
     def _open_watchers(self) -> list[Watcher]:
-        """Return what the options ask for; each is imported only if it is wanted.
+        """Return the watchers that the options request. Each is imported only if it is needed.
 
         Raises:
-            ImpastoError: a file cannot be written where it is wanted, or two would have one name.
+            ImpastoError: a file cannot be written at its path, or two files have the same name.
         """
         options, watchers = self.options, list[Watcher]()
         if options.report is not None:
@@ -237,9 +237,9 @@ class SingleRun:
         return watchers
 
     def _kept(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps of the options, for `impasto resume`.
+        """Return the options that a checkpoint stores for `impasto resume`.
 
-        A network that was named is in the run's state.
+        The name of the network is in the run's state; a path is stored here.
         """
         model, output = self.options.model, str(self.output.resolve())
         kept = {name: getattr(self.options, name) for name in KEPT}
@@ -257,7 +257,7 @@ class SingleRun:
 
 
 def _summary(result: "Result", output: Path) -> str:
-    """Say in two lines what came out."""
+    """Return the summary of a result in two lines."""
     from impasto.engine.cli.progress import by_kind
 
     where = f"{result.provenance['model']} on {result.provenance['provider']}, {result.provenance['precision']}"

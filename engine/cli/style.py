@@ -1,4 +1,4 @@
-"""`impasto style save`: what runs need of a style image, kept for them."""
+"""`impasto style save`: compute the targets of a style image once, for many runs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,12 +12,12 @@ from impasto.engine.settings import Settings
 if TYPE_CHECKING:
     from impasto.engine.jobs.engine import Engine
 
-style_app = typer.Typer(help="Keep what runs need of a style image.", no_args_is_help=True)
+style_app = typer.Typer(help="Compute a style image's targets once, for many runs.", no_args_is_help=True)
 
 
 @style_app.callback()
 def style() -> None:
-    """Keep what runs need of a style image."""
+    """Compute a style image's targets once, for many runs."""
 
 
 @style_app.command()
@@ -30,9 +30,9 @@ def save(
     image: Annotated[Path, typer.Argument(metavar="STYLE", help="The style image.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write: .safetensors.")],
 ) -> None:
-    """Compute the Gram matrices of STYLE and keep them, to be given in place of the style image.
+    """Compute the Gram matrices of STYLE and save them to a file. Commands take the file in place of the image.
 
-    They hold for one network, pooling, precision and size.
+    The file is valid for one network, pooling, precision and size.
     """
     from impasto.engine.inputs.saved_style import check_style_output
 
@@ -53,7 +53,7 @@ def save(
 
 
 def _show(engine: "Engine", image: Path, output: Path, settings: Settings) -> None:
-    """Print what would be kept and the memory that it takes to compute it."""
+    """Print what `save` will write, and the memory that it needs."""
     from impasto.engine.compile import memory
 
     picture, needed = engine.plan_style(image, settings)

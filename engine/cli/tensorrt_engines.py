@@ -1,4 +1,4 @@
-"""`impasto engines`: what TensorRT has built, and building ahead of a run."""
+"""`impasto engines`: build TensorRT's engines before a run, list them, delete them."""
 
 import json
 from dataclasses import asdict
@@ -10,7 +10,7 @@ from impasto.engine.cli.declare import MACHINE, option, takes
 from impasto.engine.cli.options import OBJECTIVE, Content, Options, Style
 from impasto.models.errors import ImpastoError
 
-PROVIDERS = "tensorrt, or auto, which is the same here; tensorrt:1 is the second GPU. Other providers have no engines."
+PROVIDERS = "tensorrt, or auto, which means the same; tensorrt:1 is the second GPU. Other providers have no engines."
 
 engines_app = typer.Typer(
     no_args_is_help=True, help="TensorRT's engines: build them before a run, list them, delete them."
@@ -23,12 +23,12 @@ def build(
     options: Options,
     content: Content,
     style: Style,
-    batch: Annotated[int, typer.Option(help="Pictures in one evaluation, as `impasto batch` has.")] = 1,
+    batch: Annotated[int, typer.Option(help="Pictures in one evaluation, as for `impasto batch`.")] = 1,
 ) -> None:
-    """Build the engines that a transfer of CONTENT in the style of STYLE needs: minutes, once per size.
+    """Build the engines for a transfer of CONTENT in the style of STYLE. It takes minutes, once per size.
 
-    A reconstruction needs its own: give --style-weight 0 or --content-weight 0.
-    Total variation needs its own too, whatever its weight.
+    A reconstruction needs other engines: give --style-weight 0 or --content-weight 0.
+    A run with total variation also needs other engines: give its --tv-weight, or any value above 0.
     """
     from impasto.engine.inputs.pictures import read_pictures
     from impasto.engine.jobs.engine import LARGEST_BATCH
@@ -63,11 +63,11 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON a
 
 @engines_app.command("clear")
 def clear() -> None:
-    """Delete all engines and timings; they are built again when they are needed."""
+    """Delete all engines and timings. TensorRT builds them again when a run needs them."""
     from impasto.engine.runtime.providers.tensorrt import clear_engines
 
     count, megabytes = clear_engines()
-    print(f"{count} engines deleted, {megabytes:.1f} MB given back")
+    print(f"{count} engines deleted, {megabytes:.1f} MB freed")
 
 
 def _of_engines(provider: str) -> str:
@@ -78,12 +78,10 @@ def _of_engines(provider: str) -> str:
     name = provider.partition(",")[0].partition(":")[0]
     if provider != AUTO and name != tensorrt.NAME:
         raise ImpastoError(
-            f"no engines for provider {provider}: allowed are {tensorrt.NAME} and {AUTO}; other providers need none, "
-            "run `impasto transfer` with it at once"
+            f"no engines for provider {provider}: allowed are {tensorrt.NAME} and {AUTO}; other providers need no "
+            "engines, so run `impasto transfer` directly"
         )
     found = tensorrt.probe(build=True)
     if not found.works:
-        raise ImpastoError(
-            f"provider {tensorrt.NAME} does not work here: {found.reason}; no other has engines, see `impasto doctor`"
-        )
+        raise ImpastoError(f"provider {tensorrt.NAME} does not work here: {found.reason}; see `impasto doctor`")
     return tensorrt.NAME if provider == AUTO else provider

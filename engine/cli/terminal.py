@@ -1,4 +1,4 @@
-"""What commands share that speak to a terminal: lines on stderr, JSON on stdout, and Ctrl-C."""
+"""Functions for the terminal that commands share: lines on stderr, JSON on stdout, and Ctrl-C."""
 
 import json
 import signal
@@ -35,7 +35,7 @@ def print_json(values: Mapping[str, Any]) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[list[bool]]:
-    """Turn the first Ctrl-C into a flag, and leave the second one to Python."""
+    """Turn the first Ctrl-C into a flag. The second one interrupts Python as usual."""
     flag: list[bool] = []
 
     def stop(signum: int, frame: FrameType | None) -> None:

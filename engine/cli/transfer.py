@@ -1,4 +1,4 @@
-"""`impasto transfer`: two images to a picture."""
+"""`impasto transfer`: paint one image in the style of another."""
 
 from typing import Annotated
 
@@ -28,7 +28,9 @@ def transfer(options: Options, content: Content, style: Style, output: Output, r
     status 130.
     """
     if refine and options.checkpoint is not None:
-        raise ImpastoError("--checkpoint and --refine do not go together: a checkpoint is of one network; drop one")
+        raise ImpastoError(
+            "--checkpoint and --refine exclude each other: a checkpoint belongs to one network; drop one of them"
+        )
     run = SingleRun(options, options.settings(), content, style, output)
     if refine:
         from impasto.engine.cli.refined_run import start_refined

@@ -1,4 +1,4 @@
-"""`impasto weights`: list the networks, and get more."""
+"""`impasto weights`: list, fetch, import and normalise networks."""
 
 import sys
 from pathlib import Path
@@ -49,7 +49,7 @@ def list_command() -> None:
 @weights_app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help=f"One of: {', '.join(SOURCES)}.")],
-    url: Annotated[str | None, typer.Option(help="Mirror to take the same file from.")] = None,
+    url: Annotated[str | None, typer.Option(help="A mirror of the same file.")] = None,
 ) -> None:
     """Download a network from its official address and make it ready for use.
 
@@ -74,9 +74,9 @@ def fetch(
 @weights_app.command("import")
 def import_command(
     file: Annotated[Path, typer.Argument(help="VGG-19 weights (.safetensors .pth .npz) or a features model (.onnx).")],
-    name: Annotated[str, typer.Option(help="Under which the network is found afterwards.")],
+    name: Annotated[str, typer.Option(help="Name of the new network, for --model.")],
     layout: Annotated[
-        str | None, typer.Option(help=f"Of a weights file: {', '.join(LAYOUTS)}. (default: detected)")
+        str | None, typer.Option(help=f"Layout of a weights file: {', '.join(LAYOUTS)}. (default: detected)")
     ] = None,
 ) -> None:
     """Install a network from a file that you have."""
@@ -88,7 +88,7 @@ def import_command(
 @weights_app.command()
 @takes(
     "threads",
-    pool=option(Options.pool, "Pooling of the runs that the network is for: avg or max."),
+    pool=option(Options.pool, "Pooling of the runs that will use the network: avg or max."),
     provider="cpu",
     precision="fp32",
 )
@@ -102,8 +102,8 @@ def normalise(
 ) -> None:
     """Scale a network so that every filter's mean activation over the images is 1 (Gatys et al., CVPR 2016).
 
-    The outputs are the same up to these factors. The means are computed in float32 on the CPU provider
-    unless --provider and --precision say otherwise.
+    The outputs are the same up to these factors. By default the means are computed in float32 on the CPU provider;
+    --provider and --precision select others.
     """
     from impasto.engine.compile.normalising import conditions, normalise_network
     from impasto.engine.runtime.providers import choose
@@ -126,7 +126,7 @@ def _print_network(path: Path) -> None:
     from impasto.engine.compile.network import load_network
     from impasto.export.network_info import read_info
 
-    load_network(path)  # hashes and reads it, so that the first run need not
+    load_network(path)  # hashes and reads the file now, which saves time in the first run
     info = read_info(path)
     print(f"network        {info.name}, {info.size_bytes / 1e6:.0f} MB, {path}")
     print(f"taps           {', '.join(info.taps)}")

@@ -1,1 +1,1 @@
-"""From a network and settings to an objective that can be evaluated."""
+"""Compilation of a network and settings into an objective that can be evaluated."""

@@ -1,4 +1,4 @@
-"""From a network and settings to what evaluates a run: graphs built and compiled, targets computed and loaded."""
+"""The compiler builds and compiles the graphs of a run, and computes and loads its targets."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -25,12 +25,12 @@ from impasto.export.weightings import coefficients, conversion, target_power
 
 
 class Compiler:
-    """Makes evaluators for one network on one provider, and keeps the latest idle session for the next run of its spec.
+    """Makes evaluators for one network on one provider. It keeps the latest idle session for another run of its spec.
 
     Attributes:
-        provider: where everything runs.
-        memory: weighs runs.
-        precisions: of saved styles that are accepted.
+        provider: the provider of all sessions.
+        memory: estimates the memory of runs.
+        precisions: the precisions of saved styles that runs accept.
     """
 
     def __init__(
@@ -43,15 +43,15 @@ class Compiler:
         placement: LoopPlacement | None = None,
         checks_memory: bool = True,
     ) -> None:
-        """Take over what stays the same from run to run; nothing is compiled yet.
+        """Create a compiler; nothing is compiled yet.
 
         Args:
-            network: whose graphs.
-            provider: where they run.
-            threads: of the CPU; 0 is one per core.
-            after: precisions that were given up; styles saved in them are accepted as well.
-            placement: where optimisers run; None is what suits the provider.
-            checks_memory: whether runs that do not fit are refused.
+            network: the network of the graphs.
+            provider: the provider that runs them.
+            threads: number of CPU threads; 0 is one per core.
+            after: precisions that the engine has left for a safer one; styles saved in them are accepted, too.
+            placement: where optimisers run; None is the provider's default.
+            checks_memory: whether runs that do not fit into memory are refused.
         """
         self.provider = provider
         self.precisions = (*after, provider.precision)
@@ -62,10 +62,10 @@ class Compiler:
         self.memory = MemoryCheck(self._source, self._placement, enabled=checks_memory)
 
     def spec(self, settings: Settings, scene: Picture) -> GraphSpec:
-        """Return what a run needs of the graph; terms of weight 0 are left out.
+        """Return the specification of a run's graph; terms of weight 0 are left out.
 
         Args:
-            settings: of the run.
+            settings: the settings of the run.
             scene: the content image, at the size of the result.
 
         Raises:
@@ -82,10 +82,10 @@ class Compiler:
         )
 
     def batch_key(self, settings: Settings, scene: Picture, *, from_noise: bool) -> BatchKey:
-        """Return what runs that are evaluated together have in common.
+        """Return the batch key of a run. Runs with the same key can be evaluated together.
 
         Args:
-            settings: of one of them.
+            settings: the settings of the run.
             scene: its content image, at the size of the result.
             from_noise: whether it starts from noise.
 
@@ -98,9 +98,9 @@ class Compiler:
         return BatchKey(spec, lbfgs_settings(settings, (3, spec.height, spec.width), 0.0, from_noise=from_noise))
 
     def open(self, spec: GraphSpec) -> Evaluator:
-        """Return loss and gradient of as many images as the spec's batch has; its samples are empty.
+        """Return an evaluator with empty samples, one for each image of the spec's batch.
 
-        Give it back with `put_back`, or close its session.
+        The caller gives it back with `put_back`, or closes its session.
 
         Raises:
             ImpastoError: the image is too small, or the session does not run on the provider.
@@ -120,13 +120,13 @@ class Compiler:
         """Compile an evaluator while the targets of its first run are computed.
 
         Args:
-            spec: of the evaluator.
-            settings: of the run.
-            scene: its content image, at the size of the result; the pixels count where there are content terms.
-            painting: its style image, at its own size; the pixels count where there are style terms.
+            spec: specification of the evaluator's graph.
+            settings: settings of the run.
+            scene: its content image, at the size of the result; without content terms its pixels are not used.
+            painting: its style image, at its own size; without style terms its pixels are not used.
 
         Raises:
-            ImpastoError: as `open` and `targets`.
+            ImpastoError: as for `open` and `targets`.
         """
         own = self.spec(settings, scene)
         prepare_style = self._prepare_style(own, painting)
@@ -142,7 +142,7 @@ class Compiler:
             return compiling.result(), targets
 
     def targets(self, settings: Settings, scene: Picture, painting: Painting) -> Targets:
-        """Return a run's targets by the names of the graph's inputs.
+        """Return the targets of a run by the names of the graph's inputs.
 
         Raises:
             ImpastoError: the network lacks a tap, an image is too small, or a saved style belongs to other settings.
@@ -152,7 +152,7 @@ class Compiler:
         return {**prepare_targets(self._source, spec.content_targets(), scene)(), **prepare_style()()}
 
     def load(self, evaluator: Evaluator, sample: int, settings: Settings, targets: Mapping[str, np.ndarray]) -> str:
-        """Give a sample its targets and weights; return the weights in the paper's own terms."""
+        """Load targets and weights into a sample. Return a sentence that gives the weights in the paper's terms."""
         self._source.keep()
         terms = evaluator.terms
         powers = {term.name: target_power(term, targets[term.target][0]) for term in terms if term.target is not None}
@@ -172,7 +172,7 @@ class Compiler:
         """Return the objective of a run as a function; it is valid until the next call of `open` or `objective`.
 
         Raises:
-            ImpastoError: as `open_with_targets`; or the run does not fit into memory.
+            ImpastoError: as for `open_with_targets`, or the run does not fit into memory.
         """
         spec = self.spec(settings, scene)
         self.check_memory(spec, settings, painting)
@@ -182,10 +182,10 @@ class Compiler:
         return Objective(evaluator, (3, spec.height, spec.width))
 
     def check_memory(self, spec: GraphSpec, settings: Settings, painting: Painting) -> None:
-        """Refuse a run that does not fit, once what an earlier run left is given up where it has to be.
+        """Check that a run fits into memory. If necessary, close the idle session of an earlier run first.
 
         Raises:
-            ImpastoError: it does not fit; or an image is too small.
+            ImpastoError: the run does not fit, or an image is too small.
         """
         kept = self._idle is not None and self._idle[0] == spec
         if kept and self.memory.has_room(spec, settings, painting, own_optimiser=True):
@@ -194,18 +194,18 @@ class Compiler:
         self.memory.check(spec, settings, painting)
 
     def on_device(self, evaluator: Evaluator) -> OnDevice | None:
-        """Return what a loop on the device needs; None where the host is to run the optimiser.
+        """Return what a loop on the device needs; None if the host runs the optimiser.
 
         Args:
-            evaluator: from `open`, with what is loaded so far.
+            evaluator: from `open`; its samples may be loaded later.
 
         Raises:
-            ImpastoError: the user named the device, and its memory cannot be shared.
+            ImpastoError: the user demanded the device, and its memory cannot be shared.
         """
         return self._placement.on_device(evaluator, self.provider, self._threads)
 
     def style_spec(self, settings: Settings, painting: Picture) -> GraphSpec:
-        """Return what the targets of a style image need of the graph.
+        """Return the specification of the graph that computes the targets of a style image.
 
         Raises:
             ImpastoError: the network lacks a tap.
@@ -216,12 +216,13 @@ class Compiler:
         """Return the targets of a style image, for runs with these taps and pooling.
 
         Args:
-            settings: of these, style taps, pooling and seamlessness.
-            painting: at the size that it is to have.
-            image_sha256: of its file; None where it has none.
+            settings: style taps, pooling and seamlessness are used.
+            painting: the style image, at its final size.
+            image_sha256: hash of the image's file; None if it has no file.
 
         Raises:
-            ImpastoError: the network lacks a tap, the image is too small for it, or it does not fit into memory.
+            ImpastoError: the network lacks a tap, the image is too small for it, or the computation does not fit into
+                memory.
         """
         spec = self.style_spec(settings, painting)
         self.memory.check_style(spec)
@@ -241,24 +242,27 @@ class Compiler:
         return SavedStyle(grams, origin, painting.name)
 
     def put_back(self, spec: GraphSpec, evaluator: Evaluator) -> None:
-        """Take back an evaluator that is not used any more, and keep its session for the next run of its spec."""
+        """Take back an evaluator that is no longer used, and keep its session for another run of its spec."""
         if self._idle is not None and self._idle[1].session is not evaluator.session:
             self.release_idle()
         self._idle = spec, evaluator
 
     def release_idle(self) -> None:
-        """Give the memory of the idle session back."""
+        """Free the memory of the idle session."""
         if self._idle is not None:
             self._idle[1].session.close()
         self._idle = None
 
     def close(self) -> None:
-        """Give the idle session's memory back, and wait for what is being kept for the next run."""
+        """Free the memory of the idle session, and wait until the cache is written."""
         self.release_idle()
         self._source.finish()
 
     def _prepare_style(self, spec: GraphSpec, painting: Painting) -> Callable[[], Callable[[], Targets]]:
-        """Return what compiles, and then what computes, the targets of a style; a saved one is checked at once."""
+        """Return a function that compiles the targets' graph and returns a function that computes them.
+
+        A saved style is checked at once.
+        """
         if isinstance(painting, SavedStyle):
             found = painting.targets(
                 spec.style_taps,

@@ -1,4 +1,4 @@
-"""What decides a graph, and which runs can share one evaluation."""
+"""Specifications of graphs, and the key of runs that can share an evaluation."""
 
 from dataclasses import dataclass, replace
 
@@ -7,16 +7,16 @@ from impasto.engine.optimisers.lbfgs import LbfgsSettings
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """Everything but the network that a run's graph depends on: runs of one spec share a session.
+    """Everything except the network that a run's graph depends on. Runs with the same spec can use the same session.
 
     Attributes:
         content_taps: taps of the content terms, as the network calls them.
         style_taps: taps of the style terms.
-        height: of the image, px.
-        width: of the image, px.
+        height: height of the image, px.
+        width: width of the image, px.
         pool: "avg" or "max".
-        seamless: whether the image counts as repeated without end.
-        tv: whether there is a total variation term.
+        seamless: whether every padding wraps, as for an image that tiles.
+        tv: whether the graph has a total variation term.
         batch: images in one evaluation.
     """
 
@@ -43,9 +43,9 @@ class BatchKey:
     """Runs with the same key can be evaluated together.
 
     Attributes:
-        spec: of the graph, with a batch of 1.
-        lbfgs: how the optimiser works, where runs share its loop on the device; the provider adds the loss's noise.
-            None where each run has its own optimiser on the host.
+        spec: specification of the graph, with a batch of 1.
+        lbfgs: settings of L-BFGS if the runs share a loop on the device, without the noise of the loss, which the
+            provider adds; None if each run has its own optimiser on the host.
     """
 
     spec: GraphSpec

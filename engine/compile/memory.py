@@ -1,8 +1,8 @@
-"""How much memory a run takes, whether there is as much, and what would fit.
+"""Estimates of the memory that a run takes, and the refusal of runs that do not fit.
 
-The activations are told from the graph (`impasto.export.graph_memory`). What the runtime adds to that was measured on
-the CPU provider (bench/results/memory-cpu.json): it holds weights several times while a graph is built, and its arena
-rounds up. For a GPU nothing is added, because nothing was measured: kernels' workspaces come on top of the estimate.
+`impasto.export.graph_memory` computes the memory of the activations from the graph. The runtime takes more: it holds
+weights several times while it builds a graph, and its arena rounds up. This overhead was measured on the CPU provider
+(bench/results/memory-cpu.json). On GPUs it was not measured, so their estimates leave out the kernels' workspaces.
 """
 
 import math
@@ -27,12 +27,12 @@ _CGROUPS = (
 
 @dataclass(frozen=True)
 class Overhead:
-    """What is taken beyond a graph's own bytes.
+    """The memory that is taken beyond a graph's own bytes.
 
     Attributes:
         process: bytes of Python, its libraries and the runtime before anything is loaded.
         weights: bytes taken for each byte of the graph's weights.
-        activations: likewise, for what one evaluation holds at the same time.
+        activations: bytes taken for each byte of the activations that one evaluation holds at the same time.
     """
 
     process: int
@@ -51,10 +51,10 @@ class MemoryEstimate:
     Attributes:
         process: Python, libraries and the runtime.
         network: weights, while the graph is built.
-        activations: what one evaluation holds at the same time.
+        activations: the activations that one evaluation holds at the same time.
         images: inputs and outputs of the graph: images, gradients, targets.
         optimiser: curvature pairs and vectors.
-        style: what the targets of a style image larger than the result take beyond that, before the first evaluation.
+        style: additional bytes for the targets of a style image that is larger than the result.
     """
 
     process: int
@@ -66,19 +66,19 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum of all parts."""
         return self.process + self.network + self.activations + self.images + self.optimiser + self.style
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What decides a run's memory beside its graph.
+    """The properties of a run that decide its memory, apart from its graph.
 
     Attributes:
-        height: of the image, px.
-        width: of the image, px.
-        history: curvature pairs.
-        optimizer: as `Settings.optimizer`; "" is none, as where targets alone are computed.
+        height: height of the image, px.
+        width: width of the image, px.
+        history: number of curvature pairs.
+        optimizer: as `Settings.optimizer`; "" if only targets are computed.
         batch: images in one evaluation.
     """
 
@@ -90,24 +90,24 @@ class Demand:
 
     @property
     def vectors(self) -> int:
-        """Images' worth of float32 that an optimiser holds, its start and its result included."""
+        """Number of float32 vectors of the image's size that an optimiser holds, including its start and its result."""
         if self.optimizer in ("", "adam"):
             return 6 if self.optimizer else 1
         return 2 * self.history + 1 + 6 + (3 if self.optimizer == "lbfgs" else 0)
 
     @property
     def optimiser_bytes(self) -> int:
-        """What those of all images take."""
+        """Bytes of the optimisers of all images."""
         return self.batch * self.vectors * 3 * self.height * self.width * _FLOAT32
 
 
 def estimate(graph: "GraphMemory", demand: Demand, overhead: Overhead = ON_CPU) -> MemoryEstimate:
-    """Return what a run takes.
+    """Return an estimate of a run's memory.
 
     Args:
-        graph: of its objective, lowered.
-        demand: the rest.
-        overhead: of where it runs.
+        graph: memory of its lowered objective graph.
+        demand: the other properties of the run.
+        overhead: overhead of the provider.
     """
     return MemoryEstimate(
         process=overhead.process,
@@ -119,11 +119,11 @@ def estimate(graph: "GraphMemory", demand: Demand, overhead: Overhead = ON_CPU) 
 
 
 def with_style(needed: MemoryEstimate, targets: "GraphMemory", overhead: Overhead = ON_CPU) -> MemoryEstimate:
-    """Return what a run takes whose style image is larger than its result.
+    """Return the memory of a run whose style image is larger than its result.
 
     Args:
-        needed: of the run without it.
-        targets: of the graph of its style targets.
+        needed: estimate of the run without the style image.
+        targets: memory of the graph that computes the style targets.
         overhead: as for `estimate`.
     """
     before = round(overhead.activations * targets.activations) + targets.bound
@@ -131,7 +131,7 @@ def with_style(needed: MemoryEstimate, targets: "GraphMemory", overhead: Overhea
 
 
 def available() -> int | None:
-    """Return the bytes that this process may still take without swapping; None where the system does not say."""
+    """Return the bytes that this process may still take without swapping; None if the system does not report them."""
     found = [meminfo().get("MemAvailable"), *(_cgroup(Path(limit), Path(used)) for limit, used in _CGROUPS)]
     known = [value for value in found if value is not None]
     return min(known) if known else None
@@ -145,14 +145,14 @@ def check(
     *,
     kind: str = "memory",
 ) -> None:
-    """Raise ImpastoError, with what would fit, if a run needs more than there is.
+    """Raise ImpastoError if a run needs more memory than is free. The message names sizes that fit.
 
     Args:
-        needed: of the run.
-        demand: of the run.
-        free: bytes; None is not known, and no reason to refuse.
-        narrower: asked for another precision and what the run takes in it.
-        kind: of memory, in words.
+        needed: estimate of the run.
+        demand: demand of the run.
+        free: free bytes; None if that is not known, which is no reason to refuse.
+        narrower: returns another precision and the estimate of the run in it.
+        kind: name of the memory, for the message.
     """
     if free is None or needed.total <= free:
         return
@@ -169,7 +169,7 @@ def check(
 
 
 def fitting(needed: MemoryEstimate, demand: Demand, free: int) -> list[str]:
-    """Return options with each of which alone the run would fit."""
+    """Return the options of which each alone makes the run fit."""
     offers = []
     fixed = needed.process + needed.network
     growing = needed.total - fixed
@@ -201,7 +201,7 @@ def format_need(needed: int, free: int | None, what: str = "") -> str:
     Args:
         needed: bytes.
         free: bytes; None is not known.
-        what: a clause on what needs them, as ", for 64x48 px".
+        what: text after the number, such as ", for 64x48 px".
     """
     return f"about {format_bytes(needed)} at most{what}" + ("" if free is None else f"; {format_bytes(free)} are free")
 

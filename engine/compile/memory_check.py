@@ -1,4 +1,4 @@
-"""Whether runs fit into the memory that is free, and how many."""
+"""Check that runs fit into the free memory."""
 
 import dataclasses
 from functools import partial
@@ -14,26 +14,26 @@ from impasto.engine.settings import Settings
 
 
 class MemoryCheck:
-    """Weighs the runs of one network on one provider.
+    """Estimates the memory of runs of one network on one provider, and compares it with the free memory.
 
-    A run is given by its spec, its settings and its style image, which counts at the size that it is to have; a saved
-    style takes no memory. `reserved` are bytes that other runs are about to take. Every method that is given a run
-    raises ImpastoError where an image of it is too small.
+    The methods describe a run by its spec, its settings and its style image at its final size; a saved style takes no
+    memory. `reserved` is the number of bytes that other runs will still allocate. Every method that takes a run raises
+    ImpastoError if an image of the run is too small.
     """
 
     def __init__(self, source: SessionSource, placement: LoopPlacement, *, enabled: bool) -> None:
-        """Take over what is the same for all runs.
+        """Create a memory check.
 
         Args:
-            source: weighs graphs.
+            source: estimates the memory of graphs.
             placement: where optimisers run.
-            enabled: False lets every run try.
+            enabled: whether runs are refused; False allows every run.
         """
         self._source, self._provider = source, source.provider
         self._placement, self._enabled = placement, enabled
 
     def estimate(self, spec: GraphSpec, settings: Settings, painting: Painting) -> MemoryEstimate:
-        """Return what a run takes at its peak."""
+        """Return the memory that a run takes at its peak."""
         needed = memory.estimate(self._source.memory(OBJECTIVE, spec), _demand(spec, settings), self._overhead)
         if self._optimiser_is_elsewhere(settings):
             needed = dataclasses.replace(needed, optimiser=0)
@@ -42,14 +42,14 @@ class MemoryCheck:
         return self._with_style(needed, spec, painting)
 
     def free(self) -> int | None:
-        """Return the bytes that are free where the provider computes; None where that, or what it takes, is unknown."""
+        """Return the free bytes of the provider's memory; None if they or the needs of a run there are not known."""
         return memory.available() if self._provider.on_host else self._provider.free_memory()
 
     def check(self, spec: GraphSpec, settings: Settings, painting: Painting) -> None:
-        """Refuse a run that does not fit.
+        """Check that a run fits.
 
         Raises:
-            ImpastoError: it does not fit.
+            ImpastoError: the run does not fit.
         """
         free = self._known_free()
         if free is not None:
@@ -59,21 +59,21 @@ class MemoryCheck:
             memory.check(needed, _demand(spec, settings), free, narrower, kind=kind)
 
     def fits(self, spec: GraphSpec, settings: Settings, painting: Painting, reserved: int = 0) -> bool:
-        """Return whether a run fits next to those that have their memory already."""
+        """Return whether a run fits next to the runs that have allocated their memory."""
         free = self._known_free()
         return free is None or self.estimate(spec, settings, painting).total + reserved <= free
 
     def has_room(
         self, spec: GraphSpec, settings: Settings, painting: Painting, *, own_optimiser: bool, reserved: int = 0
     ) -> bool:
-        """Return whether a run fits into a session that is there: its style's targets and its optimiser.
+        """Return whether a run can join an existing session: whether its style's targets and its optimiser fit.
 
         Args:
-            spec: of the run by itself.
-            settings: of the run.
+            spec: specification of the run alone.
+            settings: settings of the run.
             painting: its style image.
-            own_optimiser: whether the run brings an optimiser of its own, and not a place in a loop that is there.
-            reserved: as for all methods.
+            own_optimiser: whether the run needs an optimiser of its own, because it does not join a loop on the device.
+            reserved: bytes that other runs will still allocate.
         """
         free = self._known_free()
         if free is None:
@@ -82,13 +82,13 @@ class MemoryCheck:
         return self._with_style(needed, spec, painting).total + reserved <= free
 
     def of_optimiser(self, spec: GraphSpec, settings: Settings) -> int:
-        """Return the bytes of a run's optimiser; 0 where that is not in the memory that counts."""
+        """Return the bytes of a run's optimiser; 0 if it is not in the provider's memory."""
         return 0 if self._optimiser_is_elsewhere(settings) else _demand(spec, settings).optimiser_bytes
 
     def places_that_fit(
         self, spec: GraphSpec, settings: Settings, painting: Painting, most: int, reserved: int = 0
     ) -> int:
-        """Return how many such runs fit into one evaluation, at least 1 and at most `most`."""
+        """Return how many runs of this kind fit into one evaluation, at least 1 and at most `most`."""
         fitting = (
             places
             for places in range(most, 1, -1)
@@ -97,7 +97,7 @@ class MemoryCheck:
         return next(fitting, 1)
 
     def of_style(self, spec: GraphSpec) -> MemoryEstimate:
-        """Return what the targets of a style image take at their peak.
+        """Return the memory that the targets of a style image take at their peak.
 
         Raises:
             ImpastoError: the image is too small.
@@ -105,10 +105,10 @@ class MemoryCheck:
         return memory.estimate(self._source.memory(TARGETS, spec), _style_demand(spec))
 
     def check_style(self, spec: GraphSpec) -> None:
-        """Refuse targets of a style image that do not fit.
+        """Check that the targets of a style image fit.
 
         Raises:
-            ImpastoError: they do not fit, or the image is too small.
+            ImpastoError: the targets do not fit, or the image is too small.
         """
         if self._enabled and self._provider.on_host:
             memory.check(self.of_style(spec), _style_demand(spec), memory.available())
@@ -117,7 +117,7 @@ class MemoryCheck:
         return self.free() if self._enabled else None
 
     def _narrower(self, spec: GraphSpec, settings: Settings, painting: Painting) -> tuple[str, MemoryEstimate] | None:
-        """Return float16 and what a run takes in it, if that is narrower than what the provider runs in."""
+        """Return float16 and the memory of a run in it, if the provider's precision is wider; otherwise None."""
         if not self._provider.typed or self._provider.precision in ("fp16", "bf16"):
             return None
         provider = dataclasses.replace(self._provider, precision="fp16")
@@ -131,7 +131,7 @@ class MemoryCheck:
         return memory.with_style(needed, targets, self._overhead)
 
     def _optimiser_is_elsewhere(self, settings: Settings) -> bool:
-        """Return whether a run's optimiser is in another memory than its evaluations."""
+        """Return whether a run's optimiser and its evaluations are in different memories."""
         on_device = self._placement.may_be_on_device(settings.optimizer, self._provider)
         return not self._provider.on_host and not on_device
 

@@ -1,6 +1,6 @@
-"""Which network was asked for, and its features model.
+"""Networks: finding the one that the user named, and reading its features model.
 
-Differs from Gatys et al.: where VGG-19 is not installed, "auto" takes vgg19-slim, which was trained to imitate it.
+Differs from Gatys et al.: if VGG-19 is not installed, "auto" takes vgg19-slim, which was trained to imitate it.
 """
 
 import threading
@@ -22,19 +22,19 @@ WEIGHT_FILES = (".safetensors", ".pth", ".npz")
 
 
 class Network:
-    """A features model and where it comes from. Its graph is read when it is first needed.
+    """A features model and its origin. Its graph is read when it is first needed.
 
     Attributes:
-        name: in the cache, or the file's name.
-        path: its file.
-        choice: what "auto" took and how to get the other, in one sentence; "" where the network was named.
-        facts: what is known without the graph.
-        sha256: the hash of the file.
-        metadata: what the file says of itself: preprocessing, licence, attribution.
+        name: name in the cache, or the name of the file.
+        path: path of the file.
+        choice: a sentence on the network that "auto" chose and on the alternative; "" if the user named the network.
+        facts: properties that are known without the graph.
+        sha256: hash of the file.
+        metadata: texts in the file: preprocessing, licence, attribution.
     """
 
     def __init__(self, path: Path, choice: str = "") -> None:
-        """Find out the facts, from an earlier run or from the file.
+        """Load the facts from the cache or read them from the file.
 
         Raises:
             ImpastoError: the file cannot be read.
@@ -48,7 +48,7 @@ class Network:
         self.sha256, self.metadata = self.facts.sha256, self.facts.metadata
 
     def misfit(self, pool: str) -> str:
-        """Return what there is to say of a pooling that the network was not distilled with; "" where there is nothing.
+        """Return a warning if the network was not distilled with a pooling; "" if it was.
 
         Args:
             pool: as in `Settings`.
@@ -79,7 +79,7 @@ class Network:
         """Return the network's own name for a tap; `conv4_2` is the paper's name for `relu4_2`.
 
         Raises:
-            ImpastoError: it has no such tap; where vgg19 has it, that is said.
+            ImpastoError: the network has no such tap; the message says whether vgg19 has it.
         """
         try:
             return find_tap(self.facts.taps, name, self.name)
@@ -90,7 +90,7 @@ class Network:
             raise ImpastoError(f"{error}; {FULL} has it: {way}") from error
 
     def _learned(self) -> NetworkFacts:
-        """Read the file for its facts, and remember them."""
+        """Read the facts from the file, and keep them in the cache."""
         from impasto.export.tap_graph import available_taps
 
         with ThreadPoolExecutor(1) as background:
@@ -110,18 +110,18 @@ def load_network(model: str | Path = "auto") -> Network:
     """Load a network by name or path.
 
     Args:
-        model: "auto" (vgg19 where the cache has it, else the embedded vgg19-slim), a name that `impasto weights list`
-            shows, a features model (.onnx), or a weights file (.safetensors, .pth, .npz), which is turned into a tap
-            model once and then found in the cache.
+        model: "auto" (vgg19 if the cache has it, otherwise the embedded vgg19-slim); a name that `impasto weights list`
+            shows; a features model (.onnx); or a weights file (.safetensors, .pth, .npz), which is converted once and
+            then kept in the cache.
 
     Raises:
-        ImpastoError: there is no such network, or the file cannot be read.
+        ImpastoError: the network does not exist, or the file cannot be read.
     """
     return Network(*_chosen()) if str(model) == "auto" else Network(_resolve(model))
 
 
 def _read(path: Path) -> tuple["ir.Model", bool]:
-    """Return the graph of a features model, its weights as float32 and in memory; and whether it is in one file."""
+    """Return the graph of a features model, with float32 weights in memory, and whether it is in a single file."""
     import onnx_ir as ir
 
     from impasto.export.half_storage import widen
@@ -164,7 +164,7 @@ def _resolve(model: str | Path) -> Path:
 
 
 def _converted(path: Path) -> Path:
-    """Return the tap model of a weights file, made at first use and kept under the file's own hash."""
+    """Return the tap model of a weights file. It is made once and cached under the file's hash."""
     name = network_name(f"{path.stem}-{sha256_of(path)[:8]}")
     if name in list_networks():
         return network_path(name)

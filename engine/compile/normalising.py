@@ -39,19 +39,20 @@ def normalise_network(
     """Write a network whose filters have mean activation 1 over the pictures and their positions.
 
     Args:
-        model: as `impasto.engine.compile.network.load_network` takes it.
-        pictures: image files, or folders of them; larger ones are brought to 512 px.
+        model: as for `impasto.engine.compile.network.load_network`.
+        pictures: image files, or folders of them; larger pictures are reduced to 512 px.
         output: a file that ends in .onnx, or a name for the cache.
-        pool: pooling of the runs that it is for, avg or max: it decides the means.
-        provider: of the means; None is the CPU provider in fp32.
-        threads: of the CPU; 0 is one per core.
+        pool: pooling of the runs that will use the network, avg or max; the means depend on it.
+        provider: provider that computes the means; None is the CPU provider in fp32.
+        threads: number of CPU threads; 0 is one per core.
 
     Returns:
-        The file, the number of pictures, and the number of filters that none of them activates, which stay as they are.
+        The file, the number of pictures, and the number of filters that no picture activates. These filters are not
+        changed.
 
     Raises:
-        ImpastoError: no pictures, a file cannot be read or written, the network cannot be normalised, or it does not
-            run on the provider.
+        ImpastoError: there are no pictures, a file cannot be read or written, the network cannot be normalised, or it
+            does not run on the provider.
     """
     cpu_info.check_threads(threads)
     provider = provider or choose("cpu", "fp32")
@@ -71,13 +72,13 @@ def normalise_network(
 def mean_activations(
     model: ir.Model, files: Sequence[Path], *, provider: Provider | None = None, threads: int = 0
 ) -> dict[str, np.ndarray]:
-    """Return {tap: mean over pictures and positions, (channels,), float64}; every position counts alike.
+    """Return {tap: mean over pictures and positions, (channels,), float64}. All positions have the same weight.
 
     Args:
         model: a features model; it is not changed.
-        files: of the pictures; one session serves those of one size that follow each other.
+        files: files of the pictures; successive pictures of the same size use one session.
         provider: as for `normalise_network`.
-        threads: likewise.
+        threads: as for `normalise_network`.
 
     Raises:
         ImpastoError: a picture cannot be read or is too small, or the model does not run on the provider.
@@ -107,7 +108,7 @@ def _read(file: Path) -> images.Picture:
 
 
 def conditions(count: int, pool: str, provider: Provider) -> str:
-    """Say what the means are of; float32 goes without saying."""
+    """Describe the conditions of the means; the precision is named unless it is float32."""
     narrow = "" if provider.precision == "fp32" else f", in {provider.precision}"
     return f"mean activation 1 over {count} pictures, {pool} pooling{narrow}"
 

@@ -1,4 +1,4 @@
-"""Loss and gradient of one image as a function, for optimisers of others."""
+"""Loss and gradient of one image as a function, for use with other optimisers."""
 
 import time
 
@@ -7,16 +7,16 @@ from impasto.engine.runtime.evaluator import Evaluator
 
 
 class Objective:
-    """The function that a transfer minimises, for targets and weights that stay the same.
+    """The function that a transfer minimises, with fixed targets and weights.
 
     Attributes:
         image_shape: channels, height and width of the image.
-        evaluator: of a batch of 1, loaded.
-        seconds: spent in all calls so far.
+        evaluator: a loaded evaluator with one sample.
+        seconds: time spent in all calls so far.
     """
 
     def __init__(self, evaluator: Evaluator, image_shape: tuple[int, int, int]) -> None:
-        """Take over a loaded evaluator."""
+        """Wrap a loaded evaluator."""
         self.evaluator, self.image_shape, self.seconds = evaluator, image_shape, 0.0
 
     def __call__(self, x: Vector) -> Score:

@@ -1,4 +1,4 @@
-"""How the optimiser of a run works."""
+"""The optimiser's settings for a run."""
 
 from impasto.engine.optimisers.adam import AdamSettings
 from impasto.engine.optimisers.initial_inverse import PRIOR_PAIRS
@@ -12,13 +12,13 @@ PIXEL_RANGE = (0.0, 1.0)
 def lbfgs_settings(
     settings: Settings, image_shape: tuple[int, int, int], loss_noise: float, *, from_noise: bool = False
 ) -> LbfgsSettings:
-    """Return how L-BFGS works for a run.
+    """Return the settings of L-BFGS for a run.
 
     Args:
-        settings: of the run.
+        settings: settings of the run.
         image_shape: channels, height and width.
-        loss_noise: the loss's relative error.
-        from_noise: whether it starts from noise.
+        loss_noise: relative rounding error of the loss.
+        from_noise: whether the run starts from noise.
     """
     spectral = settings.optimizer == "lbfgs"
     reconstructs = from_noise and settings.active_content_taps and not settings.active_style_taps
@@ -32,7 +32,7 @@ def lbfgs_settings(
 
 
 def adam_settings(settings: Settings) -> AdamSettings:
-    """Return how Adam works for a run."""
+    """Return the settings of Adam for a run."""
     return AdamSettings(learning_rate=settings.learning_rate * GREY_LEVEL, bounds=_bounds(settings))
 
 

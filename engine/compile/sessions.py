@@ -1,4 +1,4 @@
-"""Sessions by spec: from the graphs that earlier runs left, or newly built and left for the next run."""
+"""Sessions by spec. Their graphs come from the cache, or are built and then kept in the cache."""
 
 import dataclasses
 import json
@@ -39,19 +39,20 @@ Opened = tuple[Session, tuple[Term, ...]]
 class SessionSource:
     """Opens sessions for one network on one provider.
 
-    The CPU's graphs are kept as ONNX Runtime optimised them, which depends on the processor; those of other providers
-    as they were built. A network in several files is never kept: its hash does not stand for all of it.
+    The cache holds the CPU provider's graphs as ONNX Runtime optimised them, which depends on the processor. It holds
+    the graphs of other providers as they were built. Graphs of a network in several files are not kept, because the
+    hash of the first file does not cover the others.
 
     Attributes:
-        network: whose graphs.
-        provider: where they run.
-        threads: of the CPU; 0 is one per core.
+        network: the network of the graphs.
+        provider: the provider of the sessions.
+        threads: number of CPU threads; 0 is one per core.
     """
 
     def __init__(self, network: Network, provider: Provider, threads: int) -> None:
-        """Take over what is the same for all sessions; nothing is opened yet."""
+        """Create a source; nothing is opened yet."""
         self.network, self.provider, self.threads = network, provider, threads
-        # What runs once gains nothing from a captured graph, and while a GPU captures no other thread may allocate.
+        # A graph that runs once gains nothing from capture, and no other thread may allocate while a GPU captures.
         self._once = provider.uncaptured() or provider
         self._keeps = enabled() and network.facts.whole
         self._keeps_optimised = provider.ort_name == CPU_ORT_NAME and bool(cpu_info.flags())
@@ -67,7 +68,7 @@ class SessionSource:
 
         Args:
             kind: `OBJECTIVE`, loss terms and image gradient; or `TARGETS`, an image's features and Gram matrices.
-            spec: of the graph.
+            spec: specification of the graph.
 
         Raises:
             ImpastoError: the image is too small, or the session does not run on the provider.
@@ -80,11 +81,11 @@ class SessionSource:
         return self._built(key, provider, *self._take_lowered(kind, spec))
 
     def memory(self, kind: str, spec: GraphSpec) -> GraphMemory:
-        """Return what a graph takes; it is built where no earlier run has looked.
+        """Return the memory that a graph takes. The graph is built unless the cache has the number.
 
         Args:
             kind: as for `open`.
-            spec: likewise.
+            spec: as for `open`.
 
         Raises:
             ImpastoError: the image is too small.
@@ -107,7 +108,7 @@ class SessionSource:
         return found
 
     def _take_lowered(self, kind: str, spec: GraphSpec) -> "tuple[ir.Model, tuple[Term, ...]]":
-        """Return a graph as the provider wants it: the one that was weighed, if it is that one."""
+        """Return the lowered graph; if `memory` has built the same graph, return that one."""
         kept, self._lowered = self._lowered, None
         if kind == OBJECTIVE and kept is not None and kept[0] == spec:
             return kept[1:]
@@ -115,31 +116,31 @@ class SessionSource:
         return lowering.lower(model, self.provider), terms
 
     def key(self, kind: str, spec: GraphSpec) -> str | None:
-        """Return a name for all that a graph depends on; None where nothing is kept."""
+        """Return a hash of everything that a graph depends on; None if the graph is not kept."""
         if not self._keeps:
             return None
         return key_of(kind, dataclasses.asdict(spec), self.network.sha256, self._surroundings)
 
     def later(self, task: Callable[[], None]) -> None:
-        """Take on a task that keeps something for the next run; `keep` starts it."""
+        """Add a task that writes to the cache; `keep` starts it."""
         self._waiting.append(task)
 
     def keep(self) -> None:
-        """Do the tasks taken on so far beside whatever goes on, one after another."""
+        """Run the added tasks one after another in a background thread."""
         if self._waiting and self._keeper is None:
             self._keeper = ThreadPoolExecutor(1)
         while self._waiting and self._keeper is not None:
             self._keeper.submit(self._waiting.pop(0))
 
     def finish(self) -> None:
-        """Do the tasks and wait for them."""
+        """Run the added tasks, and wait until they have ended."""
         self.keep()
         if self._keeper is not None:
             self._keeper.shutdown()
         self._keeper = None
 
     def _reopened(self, key: str, provider: Provider) -> Opened | None:
-        """Return a session of a kept graph; None where there is none that opens."""
+        """Return a session of a cached graph; None if no cached graph can be opened."""
         kept = graphs.find(key)
         if kept is not None:
             path, terms = kept
@@ -150,7 +151,7 @@ class SessionSource:
         return None
 
     def _built(self, key: str | None, provider: Provider, model: "ir.Model", terms: tuple[Term, ...]) -> Opened:
-        """Return a session of a new graph, and keep that graph."""
+        """Return a session of a newly built graph, and keep the graph in the cache."""
         from impasto.export import serialised
 
         cpu = provider.ort_name == CPU_ORT_NAME
@@ -164,7 +165,7 @@ class SessionSource:
         return session or Session(graph, provider, self.threads), terms
 
     def _written(self, key: str, graph: Graph, terms: tuple[Term, ...]) -> Session | None:
-        """Return a session whose optimised graph is being kept; None where that fails, as on a full disk."""
+        """Return a session that also writes its optimised graph to the cache; None if that fails, as on a full disk."""
         folder = graphs.new_folder()
         if folder is None:
             return None
@@ -176,7 +177,7 @@ class SessionSource:
 
 
 def _put_and_remove(key: str, folder: Path, terms: tuple[Term, ...], *, whole: bool) -> None:
-    """Keep the graph of a temporary folder if it is whole, and delete the folder."""
+    """Put the graph of a temporary folder into the cache if it is complete, and delete the folder."""
     try:
         if whole:
             graphs.put(key, folder / _OPTIMISED, terms)
@@ -197,7 +198,7 @@ def _build(network: Network, kind: str, spec: GraphSpec) -> tuple["ir.Model", tu
 
 
 def _surroundings(provider: Provider) -> tuple[object, ...]:
-    """Return what graphs depend on besides network and spec: code, versions, provider and processor."""
+    """Return everything that graphs depend on apart from network and spec: code, versions, provider, processor."""
     here = Path(__file__)
     sources = [here, Path(lowering.__file__), *sorted(Path(shared_weights.__file__).parent.rglob("*.py"))]
     return (

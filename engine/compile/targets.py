@@ -1,4 +1,4 @@
-"""The targets of pictures: from earlier runs, or newly computed and left for the next run."""
+"""The targets of pictures. They come from the cache, or are computed and then kept in the cache."""
 
 import hashlib
 import os
@@ -19,14 +19,15 @@ Targets = dict[str, np.ndarray]
 
 
 def prepare_targets(source: SessionSource, spec: GraphSpec, picture: Picture) -> Callable[[], Targets]:
-    """Return what gives the targets of one picture, once, by the names of the objective's inputs.
+    """Return a function that returns the targets of one picture, by the names of the objective's inputs. Call it once.
 
-    They are those of an earlier run with the same pixels; or the graph is compiled now, and run when it is called.
+    If the cache has the targets of the same pixels, it returns those. Otherwise the graph is compiled now, and the
+    function runs it.
 
     Args:
-        source: of the session.
-        spec: of the graph, from `GraphSpec.content_targets` or `style_targets`.
-        picture: at the size that it is to have.
+        source: opens the session.
+        spec: specification of the graph, from `GraphSpec.content_targets` or `style_targets`.
+        picture: the picture, at its final size.
     """
     if not spec.content_taps and not spec.style_taps:
         return dict

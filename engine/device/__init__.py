@@ -1,1 +1,1 @@
-"""L-BFGS in the memory of the device that evaluates."""
+"""L-BFGS in the memory of the device that evaluates the loss."""

@@ -30,11 +30,11 @@ def device_lbfgs(
         terms: their names, in the order of the log's columns.
         point: fetches the latest accepted image, flat.
         state: fetches all that the device needs to continue.
-        every: evaluations between two looks of the host.
-        evaluations: at most; None is no limit.
-        done: the iteration that the place has come to already; -1 is none.
-        counted: evaluations that the place has had already.
-        provider: its name, for errors.
+        every: number of evaluations after which the host reads the log.
+        evaluations: maximum number of evaluations; None is no limit.
+        done: latest iteration of the place so far; -1 before the first.
+        counted: evaluations of the place so far.
+        provider: name of the provider, for errors.
 
     Raises:
         ImpastoError: the device's steps have no effect.

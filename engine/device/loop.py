@@ -1,4 +1,4 @@
-"""Evaluation and step of the optimiser in turn, on images and histories that never leave the provider's memory."""
+"""The loop on the device. It alternates evaluations and optimiser steps on data in the provider's memory."""
 
 from typing import Any
 
@@ -20,20 +20,21 @@ _X, _LOG, _POINT, _SCALARS = "x", "log", "point", "scalars"
 class DeviceLoop:
     """Two sessions that share their memory: the objective, and a step of L-BFGS for all its samples.
 
-    A sample is a place, empty at first, which images `enter` one after another while the other places go on.
+    Each sample is a place, which is empty at first. Images `enter` a place one after another while the other places
+    continue.
 
-    The vectors of the state are there twice, because a step reads one and writes the other; so there are two bindings
-    that take turns. The history is there once: a step writes one row of it before it reads.
+    The loop holds two copies of the state's vectors, because a step reads one copy and writes the other. Two bindings
+    therefore take turns. It holds one copy of the history, because a step writes one row of it before it reads.
     """
 
     def __init__(self, evaluation: Session, provider: Provider, form: StepForm, threads: int = 0) -> None:
         """Compile the step and bind it to the evaluation's inputs and outputs.
 
         Args:
-            evaluation: the objective; its targets and weights are set, or will be.
-            provider: for the step: float32 on the evaluation's own device.
-            form: of the step, with the evaluation's batch, image and terms.
-            threads: for one operator; 0 lets the runtime use every core.
+            evaluation: the objective; its targets and weights may be set later.
+            provider: provider of the step: float32 on the evaluation's own device.
+            form: form of the step, with the evaluation's batch, image and terms.
+            threads: number of threads for one operator; 0 lets the runtime use every core.
 
         Raises:
             ImpastoError: the step does not run on the provider, or its history does not fit there.
@@ -60,20 +61,21 @@ class DeviceLoop:
     def enter(
         self, sample: int, x: Vector, limit: float, coefficients: NDArray[np.float32], state: State | None = None
     ) -> None:
-        """Begin with an image in one place, whatever was there before; the others are not affected.
+        """Put an image into one place, and replace the image that was there. The other places are not affected.
 
-        Vectors of all samples go to the host and back for that, which costs little beside the targets of a new image.
+        The vectors of all samples go to the host and back, which takes little time compared with the targets of a new
+        image.
 
         Args:
-            sample: the place, from 0; its targets are loaded, and the evaluation's weights may be out of step.
-            x: the image to start from, flat; it is brought between the bounds.
-            limit: iterations.
-            coefficients: of the terms, [T].
-            state: from `state`, to continue where that was taken; x does not count then.
+            sample: number of the place, from 0. Its targets are loaded; the evaluation's weights may be outdated.
+            x: the image to start from, flat; it is clipped to the bounds.
+            limit: maximum number of iterations.
+            coefficients: coefficients of the terms, [T].
+            state: a state from `state` to continue from; x is then ignored.
 
         Raises:
             ImpastoError: the provider fails.
-            StateError: the state is of another form of loop.
+            StateError: the state is of another kind of loop.
         """
         if state is not None:
             self._check(state)
@@ -96,10 +98,11 @@ class DeviceLoop:
         self._evaluation.set(WEIGHTS, weights * factors)
 
     def run(self, count: int) -> NDArray[np.float32]:
-        """Evaluate and step so many times, at most as often as the log has rows.
+        """Evaluate and step `count` times; the number of rows of the log is the maximum.
 
         Returns:
-            A row for each, in order: [count, N, columns], as `impasto.export.optimiser.REPORTED` and then the terms.
+            A row for each step, in order: [count, N, columns], with the columns `impasto.export.optimiser.REPORTED` and
+            then the terms.
 
         Raises:
             ImpastoError: the provider fails.
@@ -125,7 +128,7 @@ class DeviceLoop:
             return np.array(self._sides[self._turn % 2][_X].numpy()[sample], np.float32)
 
     def state(self, sample: int) -> State:
-        """Return all that a sample needs to continue elsewhere in a loop of the same form, as arrays by name.
+        """Return the arrays, by name, with which a sample can continue in another loop of the same form.
 
         Raises:
             ImpastoError: the provider fails.
@@ -136,7 +139,7 @@ class DeviceLoop:
             return {**found, _POINT: np.array(self._evaluation.value(IMAGE).numpy()[sample])}
 
     def _check(self, state: State) -> None:
-        """Refuse a state whose arrays are not those of this loop."""
+        """Check that the arrays of a state are those of this loop."""
         expected = {item.name: np.zeros_like(item.initial[0]) for item in self._state if item.is_state}
         expected[_POINT] = np.zeros(self._form.shape, np.float32)
         for name, array in expected.items():
@@ -168,7 +171,7 @@ class DeviceLoop:
 
 
 def _under_way(scalars: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the scalars of a run that has done its iterations as those of one that has more to do."""
+    """Return the scalars of a run that has reached its limit, changed so that the run can continue."""
     code = SCALARS.index("code")
     if scalars[code] != Code.ITERATIONS_DONE:
         return scalars

@@ -1,4 +1,4 @@
-"""Where the optimiser's loop runs: on the host, in NumPy, or in the memory of the device that evaluates."""
+"""The place where the optimiser's loop runs: on the host in NumPy, or in the memory of the device that evaluates."""
 
 from dataclasses import dataclass
 
@@ -16,17 +16,17 @@ GPU_REPORT_EVERY, LONGEST_REPORT = 10, 1000  # the device keeps a row of the log
 
 @dataclass(frozen=True)
 class OnDevice:
-    """What it takes to minimise without the host (`impasto.engine.device.lbfgs`).
+    """The inputs of a loop on the device (`impasto.engine.device.lbfgs`).
 
     Attributes:
-        session: of the objective, with a place for each sample.
-        provider: of the session.
-        threads: of the CPU; 0 is one per core.
-        terms: their names.
-        coefficients: their weights, [N, T].
-        scaled: whether there is float16 inside, whose cotangents need a factor.
-        every: evaluations between two looks of the host.
-        demanded: whether the user named the device, so that a failure there is an error.
+        session: session of the objective, with a place for each sample.
+        provider: provider of the session.
+        threads: number of CPU threads; 0 is one per core.
+        terms: names of the terms.
+        coefficients: weights of the terms, [N, T].
+        scaled: whether the graph computes in float16, whose cotangents need a factor.
+        every: number of evaluations after which the host reads the log.
+        demanded: whether the user demanded the device, so that a failure there is an error.
     """
 
     session: Session
@@ -41,15 +41,15 @@ class OnDevice:
 
 @dataclass(frozen=True)
 class LoopPlacement:
-    """Where the user wants the loop.
+    """The user's choice of the place of the loop.
 
-    "auto" is the host where the device is the processor, whose memory both share: NumPy's Fourier transforms are
-    faster there than matrix products (bench/results/loop-cpu.json).
+    On providers of the CPU "auto" is the host, because NumPy's Fourier transforms are faster there than matrix products
+    (bench/results/loop-cpu.json).
 
     Attributes:
-        loop: of `LOOPS`.
-        report_every: evaluations between two looks of the host at a loop on the device; None is what suits the
-            provider.
+        loop: one of `LOOPS`.
+        report_every: number of evaluations after which the host reads the log of a loop on the device; None is the
+            provider's default.
 
     Raises:
         ImpastoError: a value is out of range.
@@ -65,13 +65,13 @@ class LoopPlacement:
             raise ImpastoError(f"bad report_every {self.report_every}: allowed are 1 to {LONGEST_REPORT} evaluations")
 
     def check(self, provider: Provider) -> None:
-        """Refuse a loop on the device where the provider is known to have no memory for it, before anything runs.
+        """Check before any run that the provider can have a loop on the device, if the user demanded it.
 
         Args:
-            provider: of the runs to come.
+            provider: provider of the runs.
 
         Raises:
-            ImpastoError: the device is asked for by name, and the provider copies its inputs.
+            ImpastoError: the user demanded the device, and the provider copies its inputs.
         """
         if self.loop == "device" and not provider.shares_memory:
             raise _no_loop(provider)
@@ -81,15 +81,15 @@ class LoopPlacement:
         return optimizer != "adam" and (self.loop == "device" or (self.loop == "auto" and not provider.on_host))
 
     def on_device(self, evaluator: Evaluator, provider: Provider, threads: int) -> OnDevice | None:
-        """Return what a loop on the device needs; None where the host is to run it.
+        """Return the inputs of a loop on the device; None if the loop runs on the host.
 
         Args:
-            evaluator: of one image, loaded; or of several, loaded one by one while the others go on.
-            provider: of its session.
-            threads: of the CPU; 0 is one per core.
+            evaluator: a loaded evaluator of one image, or one of several images, which may be loaded later.
+            provider: provider of the evaluator's session.
+            threads: number of CPU threads; 0 is one per core.
 
         Raises:
-            ImpastoError: the device is asked for by name, and has memory of its own that cannot be shared.
+            ImpastoError: the user demanded the device, and its memory cannot be shared between sessions.
         """
         session = evaluator.session
         host_memory = provider.on_host

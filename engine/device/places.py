@@ -1,4 +1,4 @@
-"""A loop on the device with a place for each sample of a session, which jobs enter and leave one by one."""
+"""The places of a loop on the device, one for each sample of a session. Jobs enter and leave them one by one."""
 
 import threading
 from collections.abc import Iterable
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 Rows = NDArray[np.float32]
-"""What the device logged: a row an evaluation, [count, columns], as `impasto.export.optimiser.REPORTED`, then terms."""
+"""The device's log, a row per evaluation: [count, columns], with `impasto.export.optimiser.REPORTED`, then terms."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """A request: evaluate and step on the device, at least once and at most this often."""
+    """A request to evaluate and step on the device, at least once and at most `most` times."""
 
     most: int
 
@@ -31,14 +31,14 @@ class Steps:
 class LoopPlaces:
     """The places of one loop.
 
-    A loop that has failed, or was stopped, gives its memory on the device back. From then on it raises the reason; the
-    images that it came to remain. Any thread may ask for an image or a state.
+    When the loop fails or is stopped, it frees its memory on the device and keeps its latest images. From then on its
+    methods raise the reason. Any thread may read an image or a state.
 
     Attributes:
-        demanded: whether the user named the device, so that jobs may not continue on the host.
-        every: evaluations between two looks of the host.
-        terms: their names.
-        provider: its name.
+        demanded: whether the user demanded the device, so that jobs must not continue on the host.
+        every: number of evaluations after which the host reads the log.
+        terms: names of the terms.
+        provider: name of the provider.
         lock: held while images change.
     """
 
@@ -46,8 +46,8 @@ class LoopPlaces:
         """Compile the step; all places are empty.
 
         Args:
-            on_device: of all samples.
-            settings: of the optimiser of all samples.
+            on_device: inputs of the loop, for all samples.
+            settings: settings of L-BFGS, the same for all samples.
             image_shape: channels, height and width.
 
         Raises:
@@ -65,13 +65,13 @@ class LoopPlaces:
 
     @property
     def stopped(self) -> bool:
-        """Whether it is of no more use."""
+        """Whether the loop has failed or was stopped or closed."""
         return self._loop is None
 
     def enter(
         self, sample: int, x: Vector, limit: float, coefficients: NDArray[np.float32], state: State | None = None
     ) -> None:
-        """Begin with an image in one place; see `impasto.engine.device.loop.DeviceLoop.enter`."""
+        """Put an image into one place; see `impasto.engine.device.loop.DeviceLoop.enter`."""
         with self.lock:
             try:
                 self._running().enter(sample, x, limit, coefficients, state)
@@ -84,8 +84,8 @@ class LoopPlaces:
         """Evaluate and step all images, at least once.
 
         Args:
-            samples: the places that are taken.
-            most: evaluations at most.
+            samples: the occupied places.
+            most: maximum number of evaluations.
 
         Returns:
             The rows of each of those places.
@@ -105,13 +105,13 @@ class LoopPlaces:
         """Return a copy of a place's last accepted image, flat.
 
         Raises:
-            ImpastoError: the provider fails, or failed before the image could be had.
+            ImpastoError: the provider fails, or failed before the image could be fetched.
         """
         with self.lock:
             return self._last[sample] if sample in self._last else self._running().x(sample)
 
     def state(self, sample: int) -> State:
-        """Return all that a place needs to continue in another loop of the same form.
+        """Return the state with which a place can continue in another loop of the same form.
 
         Raises:
             ImpastoError: the provider fails, or has failed.
@@ -120,7 +120,7 @@ class LoopPlaces:
             return self._running().state(sample)
 
     def stop(self, reason: str) -> None:
-        """Keep the images and give the memory back; from here on the reason is raised."""
+        """Keep the images and free the memory. From now on the methods raise the reason."""
         with self.lock:
             if self._loop is None:
                 return
@@ -132,7 +132,7 @@ class LoopPlaces:
             self._loop = None
 
     def close(self) -> None:
-        """Give the memory back, images and all."""
+        """Free the memory, including that of the images."""
         with self.lock:
             self._reason = self._reason or "the loop on the device was closed"
             self._loop = None

@@ -1,4 +1,4 @@
-"""A loop on the device: its step from the settings of L-BFGS."""
+"""Construction of a loop on the device from the settings of L-BFGS."""
 
 from impasto.engine.device.loop import DeviceLoop
 from impasto.engine.device.placement import OnDevice
@@ -13,8 +13,8 @@ def device_loop(on_device: OnDevice, settings: LbfgsSettings, image_shape: tuple
     """Return a loop for all samples of a session, with empty places.
 
     Args:
-        on_device: where it runs.
-        settings: as for `device_lbfgs`; of all samples.
+        on_device: inputs of the loop.
+        settings: settings of L-BFGS, the same for all samples.
         image_shape: channels, height and width.
 
     Raises:
@@ -25,7 +25,7 @@ def device_loop(on_device: OnDevice, settings: LbfgsSettings, image_shape: tuple
 
 
 def step_form(settings: LbfgsSettings, image_shape: tuple[int, int, int], on_device: OnDevice) -> StepForm:
-    """Return what decides the graph of a step."""
+    """Return the form of a step, which decides its graph."""
     scale = (
         loss_scaling.WANTED_EXPONENT,
         loss_scaling.TOLERATED,

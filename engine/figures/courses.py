@@ -48,7 +48,7 @@ class Courses:
         write_atomically(self._path(cell), json.dumps(course).encode())
 
     def read(self, cell: Cell, entry: Mapping[str, Any]) -> Course:
-        """Return a finished cell's course; empty where there is none, or where it is that of another run.
+        """Return a finished cell's course; empty if there is none, or where it is that of another run.
 
         Args:
             cell: of the figure.

@@ -63,7 +63,7 @@ def make_figure(
         cancel: asked before every evaluation; cells that it stops are not kept.
 
     Returns:
-        Whether the figure is whole; False where it was cancelled.
+        Whether the figure is whole; False if it was cancelled.
 
     Raises:
         ImpastoError: as `Engine.transfer` and `Engine.transfer_many`; the folder holds another figure, another process

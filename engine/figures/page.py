@@ -79,7 +79,7 @@ class _Finished:
 
 
 def _widths_px(figure: Figure, cells_px: list[int]) -> dict[str, int]:
-    """Return the widths of titles, 0 where the rows have none, and of the table of equal columns, least and most."""
+    """Return the widths of titles, 0 if the rows have none, and of the table of equal columns, least and most."""
     count = max(cell.column for cell in figure.cells) + 1 + any(figure.originals)
     widest_px = min(MOST_PX, max(cells_px, default=0))
     titles_px = TITLE_PX if any(figure.rows) else 0

@@ -143,7 +143,7 @@ def _named(path: Path) -> str:
 
 
 def _unweighted(kind: str, result: Result) -> float | None:
-    """Return L_content (equation 1) or L_style (equation 5), without alpha and beta; None where there is none."""
+    """Return L_content (equation 1) or L_style (equation 5), without alpha and beta; None if there is none."""
     weight = {"content": result.settings.content_weight, "style": result.settings.style_weight}[kind]
     return sum(value for name, value in result.terms.items() if name.startswith(kind)) / weight if weight else None
 

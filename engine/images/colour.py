@@ -48,7 +48,7 @@ def _as_srgb(samples: Samples) -> FloatArray:
 
 
 def _convert(samples: Samples) -> FloatArray | None:
-    """Apply the profile; None where it does not fit or changes nothing."""
+    """Apply the profile; None if it does not fit or changes nothing."""
     profile = parse_matrix_profile(samples.profile or b"")
     if profile is None:
         return _convert_with_lcms(samples)

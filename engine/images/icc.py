@@ -36,7 +36,7 @@ class MatrixProfile:
 
 
 def parse_matrix_profile(profile: bytes) -> MatrixProfile | None:
-    """Return the curves and matrix of a profile, or None where it is broken or of another kind."""
+    """Return the curves and matrix of a profile, or None if it is broken or of another kind."""
     try:
         space, tags = profile[16:20], _tags(profile)
         if any(tag in tags for tag in _TABLE_TAGS):

@@ -1,1 +1,1 @@
-"""From files to the arrays that a run begins with."""
+"""Inputs of runs: pictures, saved styles, manifests and checkpoints, read from files."""

@@ -1,6 +1,6 @@
 """`.safetensors` files of this project: arrays by name, and one metadata entry, "impasto", with a JSON object.
 
-The object's "kind" says what the file is.
+The object's "kind" names the kind of file.
 """
 
 import json
@@ -20,12 +20,12 @@ CHECKPOINT, STYLE = "checkpoint", "style"
 
 
 class DamagedFileError(ValueError):
-    """A file that is cut off, changed, or not complete; the message says how."""
+    """A file that is truncated, changed or incomplete. The message says how."""
 
 
 @contextmanager
 def damage_explained() -> Iterator[None]:
-    """Turn what is raised at a damaged file into a `DamagedFileError` of one line."""
+    """Turn an exception about a damaged file into a `DamagedFileError` of one line."""
     from safetensors import SafetensorError
 
     try:
@@ -35,11 +35,11 @@ def damage_explained() -> Iterator[None]:
 
 
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the object in a file; an empty one where impasto did not write it.
+    """Return the JSON object in a file; an empty one if impasto did not write the file.
 
     Raises:
-        ImpastoError: there is no such file.
-        DamagedFileError: it is no such file, or not all of one.
+        ImpastoError: the file does not exist.
+        DamagedFileError: the file is not a `.safetensors` file, or is incomplete.
     """
     from safetensors import safe_open
 
@@ -56,7 +56,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Return the arrays in a file by name.
 
     Raises:
-        DamagedFileError: it is no such file, or not all of one.
+        DamagedFileError: the file is not a `.safetensors` file, or is incomplete.
     """
     from safetensors import safe_open
 

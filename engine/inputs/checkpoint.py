@@ -1,9 +1,9 @@
-"""The file form of a run's state.
+"""The file format of a run's state.
 
 A `.safetensors` file: the optimiser's arrays as "optimiser.NAME", the content image as "content" (float32 H x W x 3,
 RGB, 0..1) and its "content.alpha", the style image as "style", or a saved style's matrices as "style.NAME". The
-metadata entry "impasto" is a JSON object with the rest, and "checksum" is the CRC-32 of it all. A run continues from
-this file and the network alone.
+metadata entry "impasto" is a JSON object with everything else, and "checksum" is the CRC-32 of the whole. A run
+continues from this file and the network alone.
 """
 
 import dataclasses
@@ -47,11 +47,11 @@ _WRITES = "`impasto transfer --checkpoint` writes one"
 
 
 def check_checkpoint_path(path: str | os.PathLike[str]) -> None:
-    """Refuse before the run a place where no checkpoint can be written, or should not be.
+    """Check before the run that a checkpoint can be written to a path without replacing another kind of file.
 
     Raises:
-        ImpastoError: the file is not named .safetensors, no file can be made there, or one is there that is something
-            else, such as a saved style or a network.
+        ImpastoError: the path does not end in .safetensors, the file cannot be made, or a file that is not a checkpoint
+            exists there, such as a saved style or a network.
     """
     _check_name(path)
     check_place(Path(path))
@@ -60,15 +60,15 @@ def check_checkpoint_path(path: str | os.PathLike[str]) -> None:
 
 
 def save_checkpoint(state: RunState, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:
-    """Write a run's state; a reader finds the file as it was before, or whole, even after a power cut.
+    """Write a run's state. The file is always complete, the old one or the new one, even after a power cut.
 
     Args:
-        state: of the run.
-        path: .safetensors.
-        extra: plain values to keep with it.
+        state: the state of the run.
+        path: path of the file, .safetensors.
+        extra: plain values to store with the state.
 
     Raises:
-        ImpastoError: the file is not named .safetensors, or cannot be written.
+        ImpastoError: the path does not end in .safetensors, or the file cannot be written.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
@@ -85,10 +85,10 @@ def save_checkpoint(state: RunState, path: str | os.PathLike[str], extra: Mappin
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> tuple[RunState, dict[str, Any]]:
-    """Return the state of a file that `save_checkpoint` wrote, and the plain values kept with it.
+    """Return the state in a file that `save_checkpoint` wrote, and the plain values stored with it.
 
     Raises:
-        ImpastoError: there is no such file, it is damaged, or it holds something else.
+        ImpastoError: the file does not exist, is damaged, or is not a checkpoint.
     """
     try:
         record = read_record(path)
@@ -149,8 +149,8 @@ def _read(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> RunState:
     """Return the state that a file holds.
 
     Raises:
-        ValueError: something in it is not as it was written, or is of the wrong form.
-        LookupError: something is missing.
+        ValueError: a value was changed or has the wrong form.
+        LookupError: a value is missing.
     """
     if record.pop(_SUM) != _checksum(record, arrays):
         raise ValueError("its checksum is another")

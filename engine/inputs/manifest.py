@@ -16,7 +16,7 @@ from impasto.models.errors import ImpastoError
 
 IMAGES, OUTPUT = ("content", "style"), "output"
 SETTINGS = tuple(item.name for item in dataclasses.fields(Settings) if item.name != "canvas")
-"""What a row may set beside its images: every setting of a transfer with a content image."""
+"""The settings that a row may have next to its images: all those of a transfer with a content image."""
 
 COLUMNS = (*IMAGES, OUTPUT, *SETTINGS)
 TRUE, FALSE = ("yes", "true", "1"), ("no", "false", "0")
@@ -36,8 +36,8 @@ class Row:
         number: its line as editors and spreadsheets count them, from 1; a CSV file's header is 1.
         content: the content image.
         style: the style image.
-        settings: what to do.
-        output: the file to write.
+        settings: the settings of the transfer.
+        output: the file of the result.
     """
 
     number: int
@@ -48,20 +48,20 @@ class Row:
 
 
 def read_manifest(path: Path, folder: Path, common: Iterable[str] = ()) -> tuple[Row, ...]:
-    """Read a manifest and check all of it, but for whether its images are there.
+    """Read a manifest and check all of it, except whether its images exist.
 
-    Relative paths of images are relative to the manifest, those of outputs to the folder. Empty cells and nulls count
-    as not there. Cells of text are as on the command line: taps are separated by blanks, switches are yes or no.
+    Paths of images are relative to the manifest; paths of outputs are relative to the folder. Empty cells and nulls
+    count as missing. Text in cells is written as on the command line: spaces separate taps, and switches are yes or no.
 
     Args:
-        path: .csv or .jsonl.
-        folder: of the outputs, which lie in it; one that has no name is CONTENT-STYLE.png, with a number from the
-            second of that name on.
-        common: NAME=VALUE, settings of rows that do not give them.
+        path: path of the manifest, .csv or .jsonl.
+        folder: folder of the outputs. An output without a name is CONTENT-STYLE.png, with a number if an earlier row
+            has that name.
+        common: settings for rows that lack them, each NAME=VALUE.
 
     Raises:
-        ImpastoError: with the row and the column: a name that is unknown, a value that is not allowed, an image that is
-            not named, two outputs in one place; or there are no rows, or no such file.
+        ImpastoError: a name is unknown, a value is not allowed, an image is missing, or two rows have the same output;
+            the message then names the row and the column. Or the file does not exist or has no rows.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -82,7 +82,7 @@ def read_manifest(path: Path, folder: Path, common: Iterable[str] = ()) -> tuple
 
 @dataclass(frozen=True)
 class _Place:
-    """Where in a manifest something is wrong."""
+    """The place of an error in a manifest."""
 
     path: Path
     row: int
@@ -106,7 +106,7 @@ class _Places:
         """Return the output of that name.
 
         Raises:
-            ImpastoError: it is another row's, or not in the folder.
+            ImpastoError: another row has that output, or it is not in the folder.
         """
         output = self._folder / name
         if not output.resolve().is_relative_to(self._folder.resolve()):
@@ -145,7 +145,7 @@ def _image(place: _Place, name: str, value: object) -> Path:
 
 
 def _setting(place: _Place, name: str, value: object) -> Any:
-    """Return a setting's value, checked by itself, so that what is wrong has a column."""
+    """Return a setting's value. It is checked alone, so that an error can name its column."""
     try:
         parsed = parse_setting(name, value)
         if name == "init" and parsed not in STARTS:
@@ -157,14 +157,14 @@ def _setting(place: _Place, name: str, value: object) -> Any:
 
 
 def parse_setting(name: str, value: object) -> Any:
-    """Return the value of a setting from what a manifest holds.
+    """Return the value of a setting from the value in a manifest.
 
     Args:
         name: one of `SETTINGS`.
         value: text as on the command line; or a value as `Settings.as_dict` gives it.
 
     Raises:
-        ImpastoError: it is of another kind.
+        ImpastoError: the value has the wrong type.
     """
     kinds = _kinds(name)
     if tuple in kinds:
@@ -224,7 +224,7 @@ def _column(name: str) -> str:
 
 
 def _known(place: _Place, names: Iterable[str]) -> None:
-    """Refuse columns that mean nothing."""
+    """Check that every column is known."""
     for name in names:
         if name == REFINE:
             raise place.error(_NO_REFINEMENT, name)

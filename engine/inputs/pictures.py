@@ -1,4 +1,4 @@
-"""Pictures brought to the sizes of a run, and the image that it starts from."""
+"""The pictures of a run, resized to the sizes of the run, and its start image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,28 +13,30 @@ from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
 
 # White noise with the mean and standard deviation of photographs (those of ImageNet), RGB, 0..1, normally distributed.
-# Differs from Gatys et al.: the paper says "a white noise image" and not of which distribution.
+# Differs from Gatys et al.: the paper says "a white noise image" and does not name the distribution.
 NOISE_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 NOISE_DEVIATION = np.float32(0.227)
 
 
 Style = Source | SavedStyle
-"""What may be given for a style image; a path that ends in .safetensors is that of a saved style."""
+"""A style argument. A path that ends in .safetensors is the path of a saved style."""
 
 Painting = Picture | SavedStyle
-"""The style image of a run, or what was kept of it."""
+"""The style image of a run, or a saved style."""
 
 
 def read_pictures(content: Source | None, style: Style | None, settings: Settings) -> tuple[Picture, Painting]:
-    """Read content and style and bring them to the sizes that the settings ask for.
+    """Read the content and style images, and resize them as the settings say.
 
     Args:
-        content: None where there are no content terms: a blank picture without a name then has the result's size.
-        style: None where there are no style terms: likewise. A saved style comes back as what it is.
-        settings: of the run.
+        content: the content image. It may be None if there are no content terms; a blank picture of the result's size
+            without a name is then returned.
+        style: the style image. It may be None if there are no style terms; a blank picture is then returned. A saved
+            style is returned without changes.
+        settings: settings of the run.
 
     Raises:
-        ImpastoError: an image cannot be read, is too small, or is missing; or a saved style is of another size.
+        ImpastoError: an image cannot be read, is too small, or is missing; or a saved style has another size.
     """
     _check_given("content", content, settings.active_content_taps)
     _check_given("style", style, settings.active_style_taps)
@@ -60,17 +62,17 @@ def read_pictures(content: Source | None, style: Style | None, settings: Setting
 
 
 def outline(painting: Painting) -> Painting:
-    """Return a picture of the same size that holds no pixels of its own; a saved style as it is."""
+    """Return a picture of the same size without pixels in memory; a saved style is returned without changes."""
     if isinstance(painting, SavedStyle):
         return painting
     return Picture(np.broadcast_to(np.float32(0), painting.pixels.shape), None, painting.name)
 
 
 def read_style(style: Source, settings: Settings) -> Picture:
-    """Read a style image alone, at the size that it has beside a content image of any proportions.
+    """Read a style image without a content image, at the size that it has in a transfer.
 
     Raises:
-        ImpastoError: it cannot be read, or is too small.
+        ImpastoError: the image cannot be read or is too small.
     """
     long_side_px = settings.size if settings.style_size is None else settings.style_size
     return _brought_to(_read(style, "style image"), long_side_px, settings)
@@ -94,12 +96,12 @@ def _brought_to(painting: Picture, long_side_px: int, settings: Settings) -> Pic
 
 
 def read_scored(image: Source, scene: Picture, settings: Settings) -> Picture:
-    """Read an image that is to be scored, and bring it to the content's size unless all are taken as they are.
+    """Read an image to be evaluated, and resize it to the content image's size unless the size setting is 0.
 
-    Where no size is asked for, a seamless run brings both to sides that tile, in the same way.
+    If the size setting is 0 and the run is seamless, both are resized to sides that tile.
 
     Raises:
-        ImpastoError: the image cannot be read; or its size is not the content's and none is asked for.
+        ImpastoError: the image cannot be read; or the size setting is 0 and the two images differ in size.
     """
     scored = images.read_image(image)
     if settings.size == 0:
@@ -116,13 +118,13 @@ def initial_image(settings: Settings, scene: Picture, painting: Painting, given:
     """Return the image to start from, float32 [3 H W], planes of R, G and B, 0..1.
 
     Args:
-        settings: whose `init` says which, unless one is given.
+        settings: settings of the run; `init` names the start unless `given` is an image.
         scene: the content image, at the size of the result.
         painting: the style image.
-        given: the image itself, of any size.
+        given: the start image, of any size; None is `init`.
 
     Raises:
-        ImpastoError: a file to start from cannot be read.
+        ImpastoError: the file of the start image cannot be read.
     """
     if given is not None:
         return as_vector(given.resized(scene.height, scene.width).pixels)
@@ -144,12 +146,12 @@ def initial_image(settings: Settings, scene: Picture, painting: Painting, given:
 
 
 def as_vector(pixels: np.ndarray) -> np.ndarray:
-    """Return H x W x 3 as a flat vector of planes, which is the order of the graph's [1, 3, H, W]."""
+    """Return pixels H x W x 3 as a flat vector of planes, the order of the graph's [1, 3, H, W]."""
     return images.to_nchw(pixels).reshape(-1)
 
 
 def as_pixels(vector: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return a flat vector of planes as a copy of form H x W x 3."""
+    """Return a flat vector of planes as a new array H x W x 3."""
     return images.from_nchw(vector.reshape(1, 3, height, width))
 
 
@@ -162,7 +164,7 @@ def _check_given(kind: str, source: Style | None, taps: Sequence[Tap]) -> None:
 
 
 def _blank(painting: Painting | None, settings: Settings) -> Picture:
-    """Return a picture of the result's size that stands for no content image."""
+    """Return a blank picture of the result's size, in place of a content image."""
     if settings.canvas is not None:
         width, height = settings.canvas
     elif painting is not None:
@@ -173,7 +175,7 @@ def _blank(painting: Painting | None, settings: Settings) -> Picture:
 
 
 def _tileable(picture: Picture, settings: Settings) -> Picture:
-    """Return the picture with sides that a seamless network takes, if that is wanted; halves are rounded up."""
+    """Return the picture; for a seamless run, with sides rounded to multiples that tile (halves up)."""
     if not settings.seamless:
         return picture
     step = SEAMLESS_STEP_PX

@@ -1,4 +1,4 @@
-"""The images of a run, read and brought to their sizes."""
+"""The images of a run, read and resized."""
 
 import time
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ from impasto.engine.settings import Settings
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run begins with.
+    """The settings and images that a run begins with.
 
     Attributes:
-        settings: of the run.
+        settings: settings of the run.
         scene: the content image, at the size of the result.
         painting: the style image, at its own size, or a saved style.
         x: the image to start from, flat float32.
-        from_noise: whether that is noise.
-        called_s: when the run was asked for, by `time.perf_counter`.
+        from_noise: whether the start image is noise.
+        called_s: time of the request of the run, by `time.perf_counter`.
     """
 
     settings: Settings
@@ -47,12 +47,12 @@ def prepare(
     Args:
         content: as for `read_pictures`.
         style: as for `read_pictures`.
-        settings: of the run.
+        settings: settings of the run.
         start: the image to start from in place of ``settings.init``.
-        called_s: when the run was asked for, by `time.perf_counter`; None is now.
+        called_s: time of the request of the run, by `time.perf_counter`; None is now.
 
     Raises:
-        ImpastoError: as `read_pictures` and `initial_image`.
+        ImpastoError: as for `read_pictures` and `initial_image`.
     """
     called_s = time.perf_counter() if called_s is None else called_s
     scene, painting = read_pictures(content, style, settings)
@@ -64,10 +64,10 @@ def prepare_again(state: RunState, settings: Settings, precision: str, *, called
     """Return the images of a run that continues.
 
     Args:
-        state: of the run.
-        settings: of the rest of the run; its limits count from the start.
-        precision: of the rest; the run keeps the targets of a saved style, whatever precision they are of.
-        called_s: when the rest was asked for, by `time.perf_counter`.
+        state: state of the run.
+        settings: settings of the rest of the run; its limits count from the start.
+        precision: precision of the rest of the run. The run keeps the targets of a saved style in any precision.
+        called_s: time of the request to continue, by `time.perf_counter`.
     """
     x = np.ascontiguousarray(state.optimiser["x"], np.float32)
     painting = state.painting.taken_for(precision) if isinstance(state.painting, SavedStyle) else state.painting

@@ -1,4 +1,4 @@
-"""A run as data: all that another process or machine needs to continue it."""
+"""The state of a run as data, with which another process or machine can continue it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -14,12 +14,12 @@ LIMITS = ("iterations", "evaluations", "timeout_s")
 
 @dataclass(frozen=True, eq=False)
 class RunState:
-    """A run at its latest step. A run that continues from it ends at the pixels of one that never stopped.
+    """A run at its latest step. A run that continues from it ends at the pixels of a run that never stopped.
 
-    That holds on the CPU provider of one machine, with the same versions.
+    This holds on the CPU provider of one machine, with the same versions.
 
     Attributes:
-        settings: of the run; its limits count from the start of the run.
+        settings: settings of the run; its limits count from the start of the run.
         scene: the content image, at the size of the result.
         painting: the style image at its own size, or the saved style.
         from_noise: whether the run started from noise.
@@ -27,14 +27,14 @@ class RunState:
         loop: "host" or "device": where the optimiser works.
         iteration: accepted steps so far.
         evaluations: runs of loss and gradient so far.
-        optimiser_from: iterations and evaluations that were done before the optimiser at hand began.
-        loss: at the image.
-        terms: every weighted term by name.
+        optimiser_from: iterations and evaluations of the run before the current optimiser began.
+        loss: the total at the image.
+        terms: every weighted term at the image, by name.
         initial_terms: every weighted term at the start of the run.
-        seconds: since the run was asked for.
+        seconds: seconds since the run was requested.
         model: the network's name.
-        model_sha256: of the network's file.
-        precision: of the convolutions.
+        model_sha256: hash of the network's file.
+        precision: precision of the convolutions.
     """
 
     settings: Settings
@@ -55,19 +55,19 @@ class RunState:
     precision: str
 
     def optimiser_for(self, loop: str, precision: str) -> State | None:
-        """Return the optimiser's arrays, if they are of use there; None where a run continues from its image alone.
+        """Return the optimiser's arrays if the new loop and precision can use them; None if only the image is used.
 
-        The host and the device have other arrays, and losses of two precisions do not compare.
+        The host and the device have different arrays, and losses in different precisions cannot be compared.
         """
         usable = (self.loop, self.precision) == (loop, precision) and len(self.optimiser) > 1
         return self.optimiser if usable else None
 
 
 def check_only_limits_differ(before: Settings, after: Settings) -> None:
-    """Refuse settings that a run cannot continue with.
+    """Check that a run can continue with new settings.
 
     Raises:
-        ImpastoError: another setting than a limit differs.
+        ImpastoError: a setting that is not a limit differs.
     """
     for item in fields(Settings):
         one, other = getattr(before, item.name), getattr(after, item.name)

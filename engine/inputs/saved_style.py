@@ -1,4 +1,4 @@
-"""What a run needs of a style image, kept in a file: the Gram matrices of its taps, and what they belong to.
+"""Saved styles: the Gram matrices of a style image in a file, with everything they depend on.
 
 A `.safetensors` file: float32 [1, C, C] by target name, such as gram_relu1_1, and one metadata entry, "impasto", a JSON
 object with the fields of `StyleOrigin`.
@@ -33,20 +33,20 @@ _AGAIN = "make it with `impasto style save`"
 
 @dataclass(frozen=True)
 class StyleOrigin:
-    """What Gram matrices depend on.
+    """The origin of Gram matrices: everything they depend on.
 
     Attributes:
         model: the network's name.
-        model_sha256: of its file.
-        taps: that there are.
+        model_sha256: hash of the network's file.
+        taps: the taps with a matrix.
         pool: "avg" or "max".
-        seamless: whether the image counted as repeated without end.
-        precision: of the convolutions.
-        height: of the image, px, at the size that it was brought to.
-        width: likewise.
+        seamless: whether every padding wrapped, as for an image that tiles.
+        precision: precision of the convolutions.
+        height: height of the resized image, px.
+        width: width of the resized image, px.
         image: the image's name.
-        image_sha256: of its file; None where it was no file.
-        version: of this package.
+        image_sha256: hash of the image's file; None if it was not a file.
+        version: version of this package.
     """
 
     model: str
@@ -67,9 +67,9 @@ class SavedStyle:
     """A style image's targets.
 
     Attributes:
-        grams: float32 [1, C, C] over the number of positions, by target name.
-        origin: what they depend on.
-        name: what to call it in a message.
+        grams: the matrices divided by the number of positions, float32 [1, C, C], by target name.
+        origin: everything the matrices depend on.
+        name: name for messages.
     """
 
     grams: Mapping[str, np.ndarray]
@@ -78,24 +78,24 @@ class SavedStyle:
 
     @property
     def height(self) -> int:
-        """Of the image, px."""
+        """Height of the image, px."""
         return self.origin.height
 
     @property
     def width(self) -> int:
-        """Of the image, px."""
+        """Width of the image, px."""
         return self.origin.width
 
     @property
     def is_complete(self) -> bool:
-        """Whether there is a matrix for each tap, and no other."""
+        """Whether there is exactly one matrix for each tap."""
         return set(self.grams) == {_target(tap) for tap in self.origin.taps}
 
     def save(self, path: str | Path) -> None:
         """Write the file; the same style gives the same bytes.
 
         Raises:
-            ImpastoError: it is not named .safetensors, or cannot be written.
+            ImpastoError: the path does not end in .safetensors, or the file cannot be written.
         """
         from safetensors.numpy import save
 
@@ -109,7 +109,7 @@ class SavedStyle:
         """Read a file that `save` wrote.
 
         Raises:
-            ImpastoError: there is no such file, it is damaged, or it holds something else.
+            ImpastoError: the file does not exist, is damaged, or is not a saved style.
         """
         try:
             record = read_record(path)
@@ -129,17 +129,17 @@ class SavedStyle:
         return saved
 
     def taken_for(self, precision: str) -> "SavedStyle":
-        """Return the same targets as if they were of another precision.
+        """Return the same targets, labelled with another precision.
 
-        That is for comparisons of evaluations, and for a run that has begun with these targets.
+        This is for comparisons of evaluations, and for a run that has begun with these targets.
         """
         return dataclasses.replace(self, origin=dataclasses.replace(self.origin, precision=precision))
 
     def check_size(self, style_size: int | None) -> None:
-        """Refuse a size that was asked for and is not the saved one.
+        """Check that a style size, if it is given, is that of the saved style.
 
         Raises:
-            ImpastoError: it is another.
+            ImpastoError: the size differs.
         """
         if style_size is not None and style_size != max(self.height, self.width):
             raise ImpastoError(
@@ -153,15 +153,15 @@ class SavedStyle:
         """Return a run's targets by name.
 
         Args:
-            taps: that are wanted, as the network calls them.
-            model_sha256: of the run's network.
-            precisions: that will do. Near the end of a run, targets of another precision than the objective's would
-                leave mostly the difference of their rounding.
-            pool: of the run.
-            seamless: of the run.
+            taps: the taps of the run, as the network calls them.
+            model_sha256: hash of the run's network.
+            precisions: precisions that the run accepts. In another precision than the objective's, the difference in
+                rounding would dominate the loss near the end of a run.
+            pool: pooling of the run.
+            seamless: whether the run is seamless.
 
         Raises:
-            ImpastoError: the style was saved for a run of another kind.
+            ImpastoError: the style was saved for another kind of run.
         """
         origin = self.origin
         if origin.model_sha256 != model_sha256:
@@ -186,15 +186,15 @@ class SavedStyle:
 
 
 def is_saved_style(source: object) -> TypeGuard[str | os.PathLike[str]]:
-    """Tell by its name whether a source is a saved style's path."""
+    """Return whether a source is the path of a saved style, judged by its extension."""
     return isinstance(source, str | os.PathLike) and Path(source).suffix.lower() == SUFFIX
 
 
 def check_style_output(path: str | Path) -> None:
-    """Refuse before the work what `SavedStyle.save` would refuse after it.
+    """Check before the computation that `SavedStyle.save` can write the file.
 
     Raises:
-        ImpastoError: it is not named .safetensors, or no file can be made there.
+        ImpastoError: the path does not end in .safetensors, or the file cannot be made.
     """
     if Path(path).suffix.lower() != SUFFIX:
         raise ImpastoError(f"cannot write {path}: a saved style is a {SUFFIX} file; name it so")

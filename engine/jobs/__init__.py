@@ -1,1 +1,1 @@
-"""Transfers: single, in batches, refined, from a manifest."""
+"""Jobs: single transfers, batches, refinements and the rows of a manifest."""

@@ -1,4 +1,4 @@
-"""A job under way."""
+"""A running job."""
 
 from dataclasses import dataclass, field
 
@@ -11,16 +11,17 @@ from impasto.engine.runtime.providers import Provider
 
 @dataclass(eq=False)
 class Active:
-    """A job under way.
+    """A running job.
 
     Attributes:
-        handle: whom to tell.
-        prepared: its images.
-        run: its minimisation.
-        provider: that it is evaluated on.
-        turns: when its next evaluation is due: 1 / weight after its latest one. Who has least is next.
-        sample: of its group's evaluator that holds its targets; None where none does at the moment.
-        contents: its targets while no sample holds them.
+        handle: receives the job's events and its end.
+        prepared: the job's images.
+        run: the job's minimisation.
+        provider: evaluates the job.
+        turns: virtual time of the next evaluation. Each evaluation adds 1 / weight. The job with the lowest value is
+            evaluated next.
+        sample: index of the sample of the group's evaluator that holds the job's targets; None while no sample does.
+        contents: the job's targets while no sample holds them.
     """
 
     handle: Handle

@@ -1,4 +1,4 @@
-"""What a batch would do, told without doing it."""
+"""The plan of a batch, made without running it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ class RowPlan:
     """A row that has not been run.
 
     Attributes:
-        row: of the manifest.
-        status: `TO_DO`, or `SKIPPED` where its result is there, or `FAILED` where it could not begin.
-        plan: what it would do, its memory that of all places of its evaluation; None but for `TO_DO`.
-        error: why it could not begin.
+        row: the row of the manifest.
+        status: `TO_DO`; `SKIPPED` if its result exists already; `FAILED` if it cannot begin.
+        plan: the plan of its run, with the memory of all places of its evaluation; None unless the status is `TO_DO`.
+        error: why it cannot begin; None if it can.
     """
 
     row: Row
@@ -33,14 +33,14 @@ class RowPlan:
     error: ImpastoError | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
+        """Return the row as plain values for JSON."""
         values: dict[str, Any] = {"status": self.status}
         if self.plan is not None:
             values |= {"batch": self.plan.places, **self.plan.as_dict()}
         return values | ({"error": str(self.error)} if self.error is not None else {})
 
     def describe(self) -> str:
-        """Return it as a line for people."""
+        """Return the row as a readable line."""
         if self.plan is None:
             return f"{self.row.output}: {self.status}" + (f", {self.error}" if self.error is not None else "")
         scene, settings = self.plan.scene, self.plan.settings
@@ -49,12 +49,12 @@ class RowPlan:
 
 
 def plan_rows(engine: Engine, rows: Sequence[Row], finished: Sequence[Row], *, batch: int | None) -> list[RowPlan]:
-    """Return what would become of every row, in their order.
+    """Return the plan of every row, in the order of the rows.
 
     Args:
-        engine: that would run them.
-        rows: of a manifest.
-        finished: those of them whose results are there.
+        engine: the engine that will run the rows.
+        rows: the rows of a manifest.
+        finished: the rows whose results exist already.
         batch: as for `Engine.transfer_many`.
 
     Raises:
@@ -67,7 +67,7 @@ def plan_rows(engine: Engine, rows: Sequence[Row], finished: Sequence[Row], *, b
 
 
 def conclusion(plans: Sequence[RowPlan]) -> tuple[dict[str, int | None], str]:
-    """Return how many rows there are of each kind and the memory that the largest takes; and both in two lines."""
+    """Return the number of rows of each status and the memory of the largest row, as values and as two lines."""
     counts: dict[str, int | None] = dict.fromkeys((TO_DO, SKIPPED, FAILED), 0)
     counts |= Counter(item.status for item in plans)
     lines = [", ".join(f"{count} {status}" for status, count in counts.items())]

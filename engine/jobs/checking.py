@@ -1,4 +1,4 @@
-"""How far a provider and a precision are from float32 on the CPU provider, for one's own network and images."""
+"""Comparison of a provider and a precision with float32 on the CPU provider, for the user's network and images."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from impasto.engine.settings import Settings
 
 @dataclass(frozen=True)
 class Limits:
-    """What passes.
+    """The largest errors that pass the check.
 
     Attributes:
         loss: relative error of the total.
-        term: of each term, relative to the term itself.
+        term: error of each term, relative to the term itself.
         gradient: |g - g32| / |g32|.
-        cosine: of the angle between the gradients, at least.
+        cosine: smallest cosine of the angle between the gradients.
     """
 
     loss: float
@@ -49,16 +49,16 @@ class Check:
     """One evaluation, compared.
 
     Attributes:
-        provider: that was checked.
-        precision: that was checked.
-        loss: in float32 on the CPU provider.
-        terms: likewise.
-        loss_error: relative, of the total.
-        term_errors: of each term, relative to that term; to the loss where the term is 0.
+        provider: the provider that was checked.
+        precision: the precision that was checked.
+        loss: the total in float32 on the CPU provider.
+        terms: the weighted terms in float32 on the CPU provider.
+        loss_error: relative error of the total.
+        term_errors: error of each term, relative to that term; relative to the loss if the term is 0.
         gradient_error: |g - g32| / |g32|, Euclidean norms.
-        gradient_cosine: of the angle between the gradients.
-        evaluation_s: seconds of one evaluation, the first; by provider and precision that were checked.
-        reference_s: likewise of the reference.
+        gradient_cosine: cosine of the angle between the gradients.
+        evaluation_s: seconds of the first evaluation, on the provider that was checked.
+        reference_s: seconds of the first evaluation in float32 on the CPU provider.
     """
 
     provider: str
@@ -74,7 +74,7 @@ class Check:
 
     @property
     def complaints(self) -> tuple[str, ...]:
-        """What is too far off, one clause each; empty where all is well."""
+        """The errors that are too large, one clause each; empty if all pass."""
         limits = LIMITS[self.precision]
         errors = {"loss": self.loss_error, **self.term_errors, "gradient": self.gradient_error}
         allowed = {"loss": limits.loss, "gradient": limits.gradient}
@@ -106,20 +106,20 @@ def check(
 ) -> Check:
     """Evaluate one image on a provider, and in float32 on the CPU provider, and compare.
 
-    Targets are computed on each side in its own way, as in a run; those of a saved style are the same on both.
+    Each provider computes its own targets, as in a run. A saved style has the same targets on both.
 
     Args:
         model: as for `Engine`.
-        image: where to evaluate.
+        image: the image to evaluate.
         content: the content image.
-        style: the style image, or a saved style of the precision that is checked.
+        style: the style image, or a saved style in the precision that is checked.
         settings: as for `Engine.evaluate`.
         provider: as for `Engine`.
         precision: as for `Engine`.
         threads: as for `Engine`.
         build_engines: as for `Engine`.
         checks_memory: as for `Engine`.
-        tell: called with what "auto" took, of networks and of providers; "" where it was not asked.
+        tell: called with a sentence on the network that "auto" chose and then on the provider; "" if it was named.
 
     Raises:
         ImpastoError: as `Engine` and `Engine.evaluate`.
@@ -140,13 +140,13 @@ def check(
 
 
 def compare(provider: str, precision: str, found: Evaluation, reference: Evaluation) -> Check:
-    """Return how far one evaluation is from another.
+    """Return the errors of one evaluation against another.
 
     Args:
-        provider: that the first ran on.
-        precision: that it ran in.
-        found: the first.
-        reference: the second, taken for true.
+        provider: the provider of the first evaluation.
+        precision: the precision of the first evaluation.
+        found: the first evaluation.
+        reference: the second evaluation, which counts as exact.
     """
     g, g32 = (np.asarray(item.gradient, np.float64).reshape(-1) for item in (found, reference))
     length, true_length = float(np.linalg.norm(g)), float(np.linalg.norm(g32))

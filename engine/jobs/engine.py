@@ -1,4 +1,4 @@
-"""The engine as its users see it: two pictures and settings in, one picture out."""
+"""The public engine. It takes two pictures and settings, and returns one picture."""
 
 import dataclasses
 import os
@@ -44,36 +44,37 @@ GPU_BATCH, LARGEST_BATCH = 4, 64
 
 
 class Engine:
-    """A network on a provider, ready for one transfer after another, or for many at the same time.
+    """A network on a provider. It runs transfers, one after another or many at the same time.
 
-    A context manager. `submit`, `transfer`, `transfer_many` and `resume` may be called from several threads; all jobs
-    share one thread that evaluates them. The compiled objective of the latest run is kept, so that another run of the
-    same size, taps and pooling starts sooner.
+    The engine is a context manager. `submit`, `transfer`, `transfer_many` and `resume` may be called from several
+    threads. One thread of the engine evaluates all jobs. The engine keeps the compiled objective of the latest run, so
+    another run of the same size, taps and pooling starts sooner.
 
     Args:
         model: as `impasto.engine.compile.network.load_network` takes it.
         provider: "auto"; a name that `impasto doctor` shows, with options as in "cuda:1,nhwc,memory=8000"; or a
             `Provider`.
-        precision: of the convolutions: "auto" (the fastest that keeps float32's range), or as
-            `impasto.engine.runtime.precision.NAMES` says.
-        threads: of the CPU; 0 is one per core.
-        build_engines: TensorRT may build engines that its cache lacks, which takes minutes.
-        loop: where L-BFGS runs: "host", "device" (in the memory of what evaluates), or "auto", which is the device on
-            GPUs. There the host looks at the run only every few evaluations: `report_every`.
-        report_every: evaluations between two looks at a loop on the device; None is 10 on GPUs, else 1. With 1 each
-            event's snapshot is that very iteration's.
-        concurrency: single jobs or batches under way at the same time at most, 1 or more; they take turns, evaluation
-            by evaluation.
-        checks_memory: runs that take more memory than is free are refused, and the message names what would fit; False
-            lets them try.
+        precision: of the convolutions: "auto" (the fastest that keeps float32's range), or a name in
+            `impasto.engine.runtime.precision.NAMES`.
+        threads: number of CPU threads; 0 is one per core.
+        build_engines: whether TensorRT may build engines that its cache lacks, which takes minutes.
+        loop: where L-BFGS runs: "host", "device" (in the provider's memory), or "auto", which is the device on GPUs
+            and the host elsewhere. From a loop on the device, the host reads the progress only every `report_every`
+            evaluations.
+        report_every: number of evaluations after which the host reads the progress of a loop on the device; None is 10
+            on GPUs, otherwise 1. With 1, the snapshot of an event is always the image of that iteration.
+        concurrency: maximum number of single jobs or batches that run at the same time, 1 or more; they take turns,
+            evaluation by evaluation.
+        checks_memory: whether the engine refuses runs that need more memory than is free. The message of such a
+            refusal names a size that would fit.
 
     Attributes:
-        provider: in use; another one after a change to a safer precision.
-        network: in use.
+        provider: the provider in use; it changes when the engine changes to a safer precision.
+        network: the network in use.
 
     Raises:
-        ImpastoError: no such network or provider, a precision that the provider does not have here, a loop on the
-            device of a provider that copies its inputs, or a concurrency out of range.
+        ImpastoError: the network or provider does not exist, the provider does not have the precision on this machine,
+            a loop on the device was requested on a provider that copies its inputs, or the concurrency is out of range.
     """
 
     def __init__(
@@ -99,16 +100,16 @@ class Engine:
         placement.check(provider)
         self._workshop = Workshop(network, provider, threads, placement, checks_memory=checks_memory)
         self._scheduler = Scheduler(self._workshop, concurrency)
-        self._telling: set[int] = set()
+        self._threads_in_callbacks: set[int] = set()
 
     @property
     def provider(self) -> providers.Provider:
-        """In use; another one after a change to a safer precision."""
+        """The provider in use; it changes when the engine changes to a safer precision."""
         return self._workshop.provider
 
     @property
     def network(self) -> Network:
-        """In use."""
+        """The network in use."""
         return self._workshop.network
 
     def transfer(
@@ -122,26 +123,28 @@ class Engine:
         cancel: Callable[[], bool] | None = None,
         keep_state: bool = False,
     ) -> Result:
-        """Paint a content image in the style of another; or reconstruct one of them from its features alone.
+        """Paint a content image in the style of another image, or reconstruct one of the two from its features.
 
-        With a style_weight of 0 only content terms are left, with a content_weight of 0 only style terms: the graph
-        holds no others and ends at the deepest tap in use (`impasto.engine.jobs.reconstruction` has such settings).
+        With a style_weight of 0 only content terms are left; with a content_weight of 0 only style terms are left. The
+        graph then holds only those terms and ends at the deepest tap in use. `impasto.engine.jobs.reconstruction` has
+        such settings.
 
         Args:
-            content: a path, a PIL image or an array, as `impasto.engine.images.read_image` takes them; or None where
-                the content_weight is 0.
-            style: the same; or the path of a saved style (.safetensors), or one itself; or None where the style_weight
-                is 0.
-            settings: what to do; None is the defaults.
+            content: a path, a PIL image or an array, as `impasto.engine.images.read_image` takes them; None is allowed
+                if the content_weight is 0.
+            style: an image as for `content`, the path of a saved style (.safetensors), or a `SavedStyle`; None is
+                allowed if the style_weight is 0.
+            settings: the settings of the transfer; None is the defaults.
             start: the image to start from in place of ``settings.init``, such as the picture of an earlier result.
-            on_event: called in this thread, and waited for, with `Started`, then with every `Iteration`, and with
-                `PrecisionChanged` where a value was not finite; the engine then stays with the safer precision.
-            cancel: called before every evaluation; True ends the run with the image so far.
-            keep_state: whether the result holds the state at the end, for `resume`; it takes the optimiser's memory.
+            on_event: called in this thread with `Started`, then with every `Iteration`. If a value was not finite, it
+                is called with `PrecisionChanged`, and the engine keeps the safer precision. The engine waits until
+                the function returns.
+            cancel: called before every evaluation; True ends the run with the latest image.
+            keep_state: whether the result holds the final state, for `resume`; it takes the optimiser's memory.
 
         Raises:
-            ImpastoError: an image cannot be read or is too small, the network lacks a tap, or the objective is not
-                finite at the start.
+            ImpastoError: an image cannot be read or is too small, the network lacks a tap, or the loss is not finite at
+                the start.
         """
         events = self.steps(content, style, settings, start=start, cancel=cancel, keep_state=keep_state)
         return self._finish(events, on_event)
@@ -156,26 +159,26 @@ class Engine:
         cancel: Callable[[], bool] | None = None,
         keep_state: bool = False,
     ) -> Generator[Event, None, Result]:
-        """Step a transfer from outside: the engine waits after each event until the next one is asked for.
+        """Run a transfer as a generator. After each event the engine waits until the caller requests the next one.
 
-        Leaving the loop, or closing the generator, cancels the run.
+        Closing the generator cancels the run.
 
         Args:
-            content: as for `transfer`, as are the others.
-            style: the style image.
-            settings: what to do.
-            start: the image to start from.
-            cancel: called before every evaluation.
-            keep_state: whether the result holds the state at the end.
+            content: as for `transfer`.
+            style: as for `transfer`.
+            settings: as for `transfer`.
+            start: as for `transfer`.
+            cancel: as for `transfer`.
+            keep_state: as for `transfer`.
 
         Yields:
-            What `transfer` tells `on_event`.
+            The events that `transfer` passes to `on_event`.
 
         Returns:
             The result.
 
         Raises:
-            ImpastoError: as `transfer`.
+            ImpastoError: as for `transfer`.
         """
         return self._events(Job(content, style, settings or Settings(), start, keep_state=keep_state), cancel)
 
@@ -188,18 +191,19 @@ class Engine:
         cancel: Callable[[], bool] | None = None,
         keep_state: bool = False,
     ) -> Result:
-        """Continue a run from a state of it, here or on another machine.
+        """Continue a run from a saved state, on this or another machine.
 
         Args:
             state: from `Iteration.state`, `Result.state`, `Handle.run_state` or a checkpoint file.
-            settings: those of the run, with other limits, which count from its start; None is those of the run.
+            settings: the settings of the run; only the limits may differ, and they count from the start of the run.
+                None is the same settings.
             on_event: as for `transfer`; iterations, evaluations and seconds count from the start of the run.
             cancel: as for `transfer`.
             keep_state: as for `transfer`.
 
         Raises:
-            ImpastoError: the state is of another network, or is damaged; the settings differ in more than limits; or as
-                `transfer`.
+            ImpastoError: the state belongs to another network or is damaged, the settings differ in more than the
+                limits, or as for `transfer`.
         """
         job = dataclasses.replace(self.continued(state, settings), keep_state=keep_state)
         return self._finish(self._events(job, cancel), on_event)
@@ -208,7 +212,7 @@ class Engine:
         """Return the job that continues a run; see `resume`.
 
         Raises:
-            ImpastoError: the state is of another network, or the settings differ in more than limits.
+            ImpastoError: the state belongs to another network, or the settings differ in more than the limits.
         """
         check_only_limits_differ(state.settings, settings or state.settings)
         if state.model_sha256 != self.network.sha256:
@@ -219,15 +223,15 @@ class Engine:
         return Job(None, None, settings or state.settings, state=state)
 
     def submit(self, job: Job, *, batch: int | None = None, cancel: Callable[[], bool] | None = None) -> Handle:
-        """Take a job in and return at once; it runs as soon as there is room.
+        """Add a job to the queue and return at once. The job runs as soon as there is room.
 
         Args:
-            job: what to do.
-            batch: jobs per evaluation at most, as for `transfer_many`. A group that starts with one job grows to 2, 4,
-                8 ... while others arrive: an evaluation costs the same whether its places are taken or not, so at
-                least half of them are used. It grows only where a member has more than 20 iterations left, because a
-                larger session has to be compiled.
-            cancel: called before every evaluation; True cancels.
+            job: the job to run.
+            batch: maximum number of jobs per evaluation, as for `transfer_many`. A batch that starts with one job
+                grows to 2, 4, 8 ... places while other jobs arrive. An evaluation costs the same whether its places
+                are in use or not, so growth keeps at least half of them in use. A batch grows only if one of its jobs
+                has more than 20 iterations left, because a larger session has to be compiled.
+            cancel: called before every evaluation; True cancels the job.
 
         Raises:
             ImpastoError: the batch is out of range.
@@ -245,31 +249,33 @@ class Engine:
         on_event: OnJobEvent | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Iterator[Finished]:
-        """Run many transfers, several of one size in each evaluation, and yield each as soon as it has finished.
+        """Run many transfers, several of one size in each evaluation, and yield each as soon as it has ended.
 
-        Every job keeps its own targets, weights, seed, budget and stopping, and its result is that of a single run
-        within the precision's rounding. A job that ends makes room for the next that can share evaluations with those
-        under way: the same size, taps, pooling and seamlessness, both with or both without total variation and, with
-        the loop on the device, the same history, bounds and initial inverse. The others have their turn afterwards. A
-        job that fails does not affect the others. One whose values are not finite waits until the others under way
-        have ended, and continues in a safer precision.
+        Every job keeps its own targets, weights, seed and limits. Its result equals that of a single run within the
+        rounding of the precision. When a job ends, the next job that can share evaluations with the running jobs takes
+        its place. Such a job has the same size, taps, pooling and seamlessness, and has a total variation term if the
+        others have one. With the loop on the device it also has the same history, bounds and initial inverse. The
+        remaining jobs run afterwards. A failing job does not affect the others. A job whose values are not finite waits
+        until the other running jobs have ended, and continues in a safer precision.
 
         Args:
-            jobs: taken as they are needed, `impasto.engine.jobs.queue.LOOK_AHEAD` ahead at most, in a thread of their
-                own: an iterable that waits blocks nobody.
-            batch: jobs per evaluation at most; None is 1 on processors, which gain nothing from more, and `GPU_BATCH`
-                elsewhere, or as many as fit into its memory. All places cost the same, whether they are taken or not.
-            on_event: called in the thread that iterates, and waited for, with a job's number from 0, the job, and what
-                `transfer` would tell of it. While that thread has a result in its hands nobody waits for it: it is told
-                of the events of that time when it asks for the next result, and snapshots are of the latest image.
-            cancel: called before every evaluation, or every look at a loop on the device; True ends those that run
-                with the image so far, and begins no other.
+            jobs: a thread of its own reads the iterable as jobs are needed, at most
+                `impasto.engine.jobs.queue.LOOK_AHEAD` ahead. Running jobs continue while the iterable waits.
+            batch: maximum number of jobs per evaluation. None is 1 on CPUs, where larger batches are not faster, and on
+                GPUs `GPU_BATCH` or as many as fit into memory. An evaluation costs the same whether its places are in
+                use or not.
+            on_event: called in the iterating thread with the job's number from 0, the job, and an event as for
+                `transfer`. The engine waits until the function returns. The engine does not wait while the iterating
+                thread processes a result. That thread receives the events of that time when it requests the next
+                result, and their snapshots are of the latest image.
+            cancel: called before every evaluation; with a loop on the device, every `report_every` evaluations. True
+                ends the running jobs with their latest images, and no other job begins.
 
         Raises:
             ImpastoError: the batch is out of range.
         """
         most = self._places(batch)
-        self._check_not_telling()
+        self._check_not_in_callback()
         told = None if on_event is None else self._guarded(on_event)
         return stream(
             self._scheduler,
@@ -281,7 +287,7 @@ class Engine:
         )
 
     def plan(self, content: Source | None, style: Style | None, settings: Settings | None = None) -> Plan:
-        """Say what `transfer` would do, and what memory it would take; nothing is computed.
+        """Return the plan of a transfer and an estimate of its memory, without running it.
 
         Args:
             content: as for `transfer`.
@@ -289,7 +295,7 @@ class Engine:
             settings: as for `transfer`.
 
         Raises:
-            ImpastoError: an image cannot be read or is too small, the network lacks a tap, or jobs are under way.
+            ImpastoError: an image cannot be read or is too small, the network lacks a tap, or jobs are running.
         """
         (found,) = self.plan_many([Job(content, style, settings or Settings())])
         if isinstance(found, ImpastoError):
@@ -297,21 +303,21 @@ class Engine:
         return found
 
     def plan_many(self, jobs: Sequence[Job], *, batch: int | None = None) -> list[Plan | ImpastoError]:
-        """Say what `transfer_many` would do with each job, or why the job could not begin; nothing is computed.
+        """Return the plan of each job of a `transfer_many`, or the error that keeps the job from starting.
 
         Args:
             jobs: in order.
             batch: as for `transfer_many`.
 
         Raises:
-            ImpastoError: the batch is out of range, or jobs are under way.
+            ImpastoError: the batch is out of range, or jobs are running.
         """
         most = self._places(batch)
         with self._exclusive() as workshop:
             return plan_jobs(workshop, jobs, most, batch_is_given=batch is not None)
 
     def check(self, content: Source | None, style: Style | None, settings: Settings | None = None) -> None:
-        """Refuse what `transfer` would refuse before it computes.
+        """Check the arguments of a transfer as `transfer` does before it computes.
 
         Args:
             content: as for `transfer`.
@@ -320,7 +326,7 @@ class Engine:
 
         Raises:
             ImpastoError: an image cannot be read or is too small, the network lacks a tap, the run does not fit into
-                memory, or jobs are under way.
+                memory, or jobs are running.
         """
         settings = settings or Settings()
         scene, painting = read_pictures(content, style, settings)
@@ -330,7 +336,7 @@ class Engine:
     def warm_up(
         self, content: Source | None, style: Style | None, settings: Settings | None = None, *, batch: int = 1
     ) -> Score:
-        """Compile what runs of this size need, and evaluate the content image once.
+        """Compile the graphs for runs of this size, and evaluate the content image once.
 
         Args:
             content: as for `transfer`.
@@ -339,7 +345,7 @@ class Engine:
             batch: jobs in one evaluation.
 
         Raises:
-            ImpastoError: as `transfer`, the batch is out of range, or jobs are under way.
+            ImpastoError: as for `transfer`, the batch is out of range, or jobs are running.
         """
         settings = settings or Settings()
         scene, painting = read_pictures(content, style, settings)
@@ -355,17 +361,17 @@ class Engine:
     def evaluate(
         self, image: Source, content: Source | None, style: Style | None, settings: Settings | None = None
     ) -> Evaluation:
-        """Score an image under the objective, and return the gradient as well.
+        """Compute the loss of an image and its gradient.
 
         Args:
-            image: what to score; a `.npy` file is H x W x 3, 0..255.
+            image: the image to evaluate; a `.npy` file is H x W x 3, 0..255.
             content: the content image.
             style: the style image.
-            settings: of these, size, weights, taps and pooling; size 0 takes all three images as they are.
+            settings: size, weights, taps and pooling are used; size 0 keeps the sizes of all three images.
 
         Raises:
-            ImpastoError: as `transfer`; the image and the content differ in size when they are taken as they are; or
-                jobs are under way.
+            ImpastoError: as for `transfer`; with size 0, the image and the content image differ in size; or jobs are
+                running.
         """
         settings = settings or Settings()
         scene, painting = read_pictures(content, style, settings)
@@ -379,9 +385,9 @@ class Engine:
     def objective(
         self, content: Source | None, style: Style | None, settings: Settings | None = None
     ) -> tuple[Objective, Vector]:
-        """Return the function that `transfer` minimises and the image that it starts from, for other optimisers.
+        """Return the function that `transfer` minimises and its start image, for use with other optimisers.
 
-        The function belongs to the engine: it is valid until the next call of any of these methods.
+        The function belongs to the engine. It is valid until the next call of a method of the engine.
 
         Args:
             content: as for `transfer`.
@@ -389,10 +395,11 @@ class Engine:
             settings: as for `transfer`.
 
         Returns:
-            A function from a flat float32 vector (planes of R, G and B, 0..1) to its `Score`, and such a vector.
+            The function, from a flat float32 vector (planes of R, G and B, 0..1) to its `Score`; and the start image as
+            such a vector.
 
         Raises:
-            ImpastoError: as `transfer`, or jobs are under way.
+            ImpastoError: as for `transfer`, or jobs are running.
         """
         settings = settings or Settings()
         scene, painting = read_pictures(content, style, settings)
@@ -401,21 +408,21 @@ class Engine:
         return objective, initial_image(settings, scene, painting)
 
     def save_style(self, style: Source, output: str | Path, settings: Settings | None = None) -> SavedStyle:
-        """Keep what runs need of a style image in a file that can be given in its place, with the same result.
+        """Save the targets of a style image to a file. Runs take the file in place of the image, with the same result.
 
-        `plan_style` says what memory that takes.
+        `plan_style` estimates the memory that this takes.
 
         Args:
-            style: the image.
-            output: .safetensors.
-            settings: of these, style taps, pooling, seamlessness, and the long side: style_size, or else size.
+            style: the style image.
+            output: path of the file, .safetensors.
+            settings: style taps, pooling and seamlessness are used; so is style_size, or size if style_size is None.
 
         Returns:
-            The same as the file holds.
+            The saved style, as it is in the file.
 
         Raises:
             ImpastoError: the image cannot be read or is too small, the network lacks a tap, the file cannot be
-                written, or jobs are under way.
+                written, or jobs are running.
         """
         settings = settings or Settings()
         check_style_output(output)
@@ -427,14 +434,14 @@ class Engine:
         return saved
 
     def plan_style(self, style: Source, settings: Settings | None = None) -> tuple[Picture, MemoryEstimate]:
-        """Return the image that `save_style` would take, at its size, and the memory; nothing is computed.
+        """Return the style image at the size that `save_style` uses, and an estimate of the memory that it takes.
 
         Args:
             style: as for `save_style`.
             settings: as for `save_style`.
 
         Raises:
-            ImpastoError: the image cannot be read or is too small, the network lacks a tap, or jobs are under way.
+            ImpastoError: the image cannot be read or is too small, the network lacks a tap, or jobs are running.
         """
         settings = settings or Settings()
         painting = read_style(style, settings)
@@ -443,12 +450,12 @@ class Engine:
             return painting, compiler.memory.of_style(compiler.style_spec(settings, painting))
 
     def close(self) -> None:
-        """Cancel the jobs that have not ended, and give the sessions' memory back.
+        """Cancel the jobs that have not ended, and free the memory of the sessions.
 
         Raises:
-            ImpastoError: it is called from within `on_event`.
+            ImpastoError: the method is called from `on_event`.
         """
-        self._check_not_telling()
+        self._check_not_in_callback()
         self._scheduler.stop()
         with self._exclusive() as workshop:
             workshop.compiler.close()
@@ -462,8 +469,8 @@ class Engine:
         self.close()
 
     def _events(self, job: Job, cancel: Callable[[], bool] | None) -> Generator[Event, None, Result]:
-        """Submit a job, yield its events while the engine waits, and return its result."""
-        self._check_not_telling()
+        """Submit a job, yield its events, and return its result. The engine waits while an event is handled."""
+        self._check_not_in_callback()
         following = Following(events=True)
         handle = Handle(job, cancelled=cancel, listener=following)
         self._scheduler.submit([handle], self._places(None), batch_is_given=False)
@@ -478,7 +485,7 @@ class Engine:
         return handle.result()
 
     def _finish(self, events: Generator[Event, None, Result], on_event: OnEvent | None) -> Result:
-        """Tell of events until the result is there."""
+        """Pass each event to `on_event`, and return the result."""
         with closing(events):
             while True:
                 try:
@@ -487,11 +494,11 @@ class Engine:
                     result: Result = end.value
                     return result
                 if on_event is not None:
-                    with self._telling_here():
+                    with self._in_callback():
                         on_event(event)
 
     def _places(self, batch: int | None) -> int:
-        """Return how many jobs share an evaluation at most.
+        """Return the maximum number of jobs that share an evaluation.
 
         Raises:
             ImpastoError: the batch is out of range.
@@ -504,37 +511,37 @@ class Engine:
 
     @contextmanager
     def _exclusive(self) -> Iterator[Workshop]:
-        self._check_not_telling()
+        self._check_not_in_callback()
         with self._scheduler.exclusive() as workshop:
             yield workshop
 
     def _guarded(self, on_event: OnJobEvent) -> OnJobEvent:
         def tell(number: int, job: Job, event: Event) -> None:
-            with self._telling_here():
+            with self._in_callback():
                 on_event(number, job, event)
 
         return tell
 
     @contextmanager
-    def _telling_here(self) -> Iterator[None]:
-        """Note that this thread is in a function of the caller, which the engine waits for."""
+    def _in_callback(self) -> Iterator[None]:
+        """Record that this thread runs a callback of the caller, for which the engine waits."""
         here = threading.get_ident()
-        self._telling.add(here)
+        self._threads_in_callbacks.add(here)
         try:
             yield
         finally:
-            self._telling.discard(here)
+            self._threads_in_callbacks.discard(here)
 
-    def _check_not_telling(self) -> None:
-        if threading.get_ident() in self._telling:
+    def _check_not_in_callback(self) -> None:
+        if threading.get_ident() in self._threads_in_callbacks:
             raise ImpastoError(
-                "the engine waits for this function, which it told of an event: call `submit`, which returns at once, "
-                "or use another Engine"
+                "this method would wait for ever: it was called from on_event, and the engine waits for on_event to "
+                "return; call `submit`, which returns at once, or use another Engine"
             )
 
 
 def workshop_of(engine: Engine) -> Workshop:
-    """Return what an engine's jobs are made with, for benchmarks and tests; use it while no jobs are under way."""
+    """Return an engine's workshop, for benchmarks and tests. Use it only while no jobs are running."""
     return engine._workshop
 
 

@@ -1,4 +1,4 @@
-"""Jobs that are evaluated together: on one evaluator with a sample for each, or taking turns on one sample."""
+"""Groups of jobs that share an evaluator. Each job has a sample of its own, or the jobs take turns on one sample."""
 
 import dataclasses
 import os
@@ -20,24 +20,24 @@ from impasto.engine.runtime.evaluator import Evaluator
 from impasto.models.errors import ImpastoError
 
 LEAST_GROWTH_ITERATIONS = 20
-"""A batch grows only where a member has more iterations left than this: a new session has to pay for itself."""
+"""A batch grows only if a member has more iterations left than this, because a new session has to be compiled."""
 
 
 class Group:
-    """Jobs of one batch key under way.
+    """Running jobs with the same batch key.
 
-    Where the evaluator has one sample and the optimisers are on the host, any number of jobs can be members: they take
-    turns on the sample. Else there are at most as many members as samples.
+    If the evaluator has one sample and the optimisers run on the host, any number of jobs can be members; they take
+    turns on the sample. Otherwise each member needs a sample of its own.
 
     Attributes:
-        key: what the members have in common.
-        places: samples of the evaluator.
-        most: samples that it may grow to.
-        asked_most: jobs in one evaluation that the members' owner asked for at most.
-        evaluator: of the members' losses.
-        loop: on the device, with a place for each sample; None where the optimisers are on the host.
-        members: in the order in which they came.
-        evaluated: whether an evaluation was made, so that its memory is taken.
+        key: the batch key of all members.
+        places: number of samples of the evaluator.
+        most: number of samples that the group may grow to.
+        asked_most: maximum number of jobs in one evaluation, as the caller chose it.
+        evaluator: computes the losses of the members.
+        loop: the loop on the device, with a place for each sample; None if the optimisers run on the host.
+        members: in the order in which they joined.
+        evaluated: whether an evaluation was made; only then is the evaluator's memory allocated.
         weighed: jobs whose memory was checked before the group was opened.
     """
 
@@ -53,14 +53,14 @@ class Group:
         """Take over an evaluator.
 
         Args:
-            compiler: that it came from.
-            key: of the members to come.
-            evaluator: with a sample for each place.
-            places: samples.
-            asked_most: jobs in one evaluation that the members' owner asked for at most.
+            compiler: opened the evaluator, and takes it back.
+            key: the batch key of the future members.
+            evaluator: has a sample for each place.
+            places: number of samples.
+            asked_most: maximum number of jobs in one evaluation, as the caller chose it.
 
         Raises:
-            ImpastoError: the user named a loop on the device, and it does not run there.
+            ImpastoError: the user demanded a loop on the device, and the loop does not run there.
         """
         self.key, self.places, self.most, self.asked_most = key, places, asked_most, asked_most
         self.members: list[Active] = []
@@ -84,22 +84,22 @@ class Group:
 
     @property
     def _has_failed(self) -> bool:
-        """Whether its members end with an error, so that jobs to come need another group."""
+        """Whether the members will end with an error; new jobs need another group."""
         return self._failure is not None or (self.loop is not None and self.loop.demanded and self.loop.stopped)
 
     @property
     def is_open(self) -> bool:
-        """Whether another job can join, perhaps after growth, without more groups or single jobs under way."""
+        """Whether another job can join, perhaps after growth, without adding to the jobs and batches that run."""
         return bool(self.members) and not self.takes_turns and (self.has_place or self.may_grow)
 
     @property
     def spec(self) -> GraphSpec:
-        """Of the evaluator's graph."""
+        """The specification of the evaluator's graph."""
         return dataclasses.replace(self.key.spec, batch=self.places)
 
     @property
     def may_grow(self) -> bool:
-        """Whether a larger batch is allowed, and would be used for long enough."""
+        """Whether a larger batch is allowed and would be in use for long enough to pay for its compilation."""
         left = (member.run.iterations_left for member in self.members)
         return not self._has_failed and self.places < self.most and max(left, default=0) > LEAST_GROWTH_ITERATIONS
 
@@ -109,7 +109,10 @@ class Group:
         return min(2 * self.places, self.most)
 
     def free_sample(self) -> int:
-        """Return a sample that no member needs now; where members take turns, its targets are put aside."""
+        """Return a sample that no member needs now.
+
+        If the members take turns, the targets of the member that used the sample are kept in its `contents`.
+        """
         taken = {member.sample: member for member in self.members if member.sample is not None}
         free = next((sample for sample in range(self.places) if sample not in taken), None)
         if free is not None:
@@ -121,20 +124,20 @@ class Group:
     def enter(
         self, sample: int, x: Vector, limit: int, surroundings: Surroundings, state: State | None = None
     ) -> Surroundings:
-        """Bring an image into the loop on the device, if there is one.
+        """Put an image into the loop on the device, if the group has one.
 
         Args:
-            sample: loaded with the run's targets.
+            sample: index of the sample that holds the run's targets.
             x: the image to start from, flat.
-            limit: iterations at most, counted from where the optimiser at hand began.
-            surroundings: of a run on the host.
-            state: of a loop on the device, to continue from.
+            limit: maximum number of iterations, counted from the start of this optimiser.
+            surroundings: the surroundings of the run on the host.
+            state: the state of a loop on the device to continue from.
 
         Returns:
-            The surroundings of the run, on the device or, where the loop fails, on the host.
+            The surroundings of the run: on the device, or on the host if the loop fails.
 
         Raises:
-            ImpastoError: the user named the device, and it fails; or the state is of another form of loop.
+            ImpastoError: the user demanded the device and the loop fails, or the state is of another kind of loop.
         """
         if self.loop is None:
             return surroundings
@@ -149,15 +152,15 @@ class Group:
         return dataclasses.replace(surroundings, sample=sample, places=self.loop)
 
     def take_turn(self, chosen: Active) -> Sequence[Active]:
-        """Let a member, and those that share its evaluation, make one evaluation, or some steps on the device.
+        """Make one evaluation, or some steps on the device, for a member and those that share its evaluations.
 
-        The limits of all members have been checked.
+        The caller has checked the limits of all members.
 
         Returns:
             The members that took part.
 
         Raises:
-            ImpastoError: the group did not survive its growth.
+            ImpastoError: the group could not be reopened after it grew.
         """
         if self._failure is not None:
             raise self._failure
@@ -199,12 +202,12 @@ class Group:
                 self._reenter(member, sample, state)
 
     def leave(self, member: Active) -> None:
-        """Let a member go; its sample is free."""
+        """Remove a member, which frees its sample."""
         self.members.remove(member)
         member.sample = member.contents = None
 
     def close(self) -> None:
-        """Give up the loop on the device and its memory, and the threads; the evaluator goes back to the compiler."""
+        """Free the memory of the loop on the device, end the threads, and give the evaluator back to the compiler."""
         if self.loop is not None:
             self.loop.close()
         if self._pool is not None:
@@ -215,13 +218,13 @@ class Group:
             self.evaluator.session.close()
 
     def _loop_of_all(self) -> LoopPlaces | None:
-        """Return the loop on the device; None where it was stopped, or where a member continues on the host."""
+        """Return the loop on the device; None if it was stopped or if a member continues on the host."""
         if self.loop is None or self.loop.stopped:
             return None
         return self.loop if all(member.run.surroundings.places is self.loop for member in self.members) else None
 
     def _reopen(self, *, with_loop: bool) -> None:
-        """Open what evaluates the members in the next size, or else in the size so far.
+        """Open an evaluator of the next size. If that fails, open one of the present size again.
 
         Raises:
             ImpastoError: neither can be opened.
@@ -237,10 +240,10 @@ class Group:
             self.loop = self._open_loop() if with_loop else None
 
     def _open_loop(self, *, or_fail: bool = False) -> LoopPlaces | None:
-        """Return the loop on the device; None where the host is to run the optimisers, or has to.
+        """Open the loop on the device; return None if the optimisers run on the host.
 
         Raises:
-            ImpastoError: the loop does not run there, and the user named the device or it is to fail then.
+            ImpastoError: the loop does not run on the device, and `or_fail` is set or the user demanded the device.
         """
         lbfgs, spec = self.key.lbfgs, self.key.spec
         wanted = None if lbfgs is None else self._compiler.on_device(self.evaluator)
@@ -255,25 +258,25 @@ class Group:
             return None
 
     def _reenter(self, member: Active, sample: int, state: State | None) -> None:
-        """Let a run on the device continue in another loop, or on the host where there is none."""
+        """Let a run on the device continue in another loop, or on the host if there is none."""
         run = member.run
         around = dataclasses.replace(run.surroundings, places=None)
         try:
             run.move(self.enter(sample, run.x, run.iterations_limit, around, state))
-        except ImpastoError as error:  # the user named the device
+        except ImpastoError as error:  # the user demanded the device
             run.fail(error)
 
     def _step(self, loop: LoopPlaces, steps: dict[Active, Steps], *, alone: bool) -> None:
-        """Let the images in the loop take steps.
+        """Let the images in the loop on the device take steps.
 
-        Evaluations for the host and those of the loop would overwrite each other's images. So all members continue on
-        the host where one has to.
+        The host's evaluations and those of the loop would overwrite each other's images. If one member has to continue
+        on the host, the loop therefore stops, and all members continue on the host.
         """
         if not alone:
             loop.stop("another transfer of the batch has to continue on the host; use --loop host")
         start = time.perf_counter()
         try:
-            with loop.lock:  # a state that another thread asks for is of one iteration
+            with loop.lock:  # a state that another thread reads must belong to a single iteration
                 rows = loop.run([member.sample or 0 for member in steps], min(item.most for item in steps.values()))
                 seconds, self.evaluated = time.perf_counter() - start, True
                 for member in steps:
@@ -282,7 +285,7 @@ class Group:
             for member in steps:
                 member.run.fail(ImpastoError(*error.args))
         if loop.stopped and not loop.demanded:
-            self.loop = None  # jobs to come begin on the host
+            self.loop = None  # later jobs begin on the host
 
     def _evaluate(self, points: dict[Active, Vector]) -> None:
         for member in points:
@@ -301,7 +304,7 @@ class Group:
         self._advance([(member, scores[member.sample or 0], seconds) for member in points])
 
     def _advance(self, answers: list[tuple[Active, Any, float]]) -> None:
-        """Let runs continue with their answers, several at the same time."""
+        """Give each run its answer; several runs continue at the same time, in threads."""
         self.evaluated = True
         if len(answers) == 1:
             member, answer, seconds = answers[0]

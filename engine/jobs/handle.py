@@ -1,4 +1,4 @@
-"""A submitted job as its owner sees it, from any thread."""
+"""Handles of submitted jobs. Their owners may use them from any thread."""
 
 import threading
 import time
@@ -22,25 +22,27 @@ REMEMBERED_EVENTS = 10_000
 
 
 class Listener(Protocol):
-    """Somebody who follows a job more closely than `Handle.events` allows; called by the engine's thread."""
+    """Receives a job's events from the engine's thread, which may have to wait; `Handle.events` never makes it wait."""
 
     def tell(self, handle: "Handle", event: Event) -> None:
-        """Take one event over."""
+        """Receive one event."""
 
     def end(self, handle: "Handle") -> None:
-        """Take note that the job has ended."""
+        """Receive the end of the job."""
 
     def leave(self) -> None:
-        """Follow no more, so that the engine waits no more."""
+        """Stop listening; the engine's thread no longer waits for this listener."""
 
 
 @dataclass(eq=False)
 class Stream:
-    """Jobs that belong together: they begin in order, as many at a time as fit into one evaluation, one key at a time.
+    """Jobs from one call of `Engine.transfer_many`.
+
+    They begin in order. At most as many as share one evaluation run at the same time, all with the same batch key.
 
     Attributes:
-        running: the keys of those under way.
-        unclaimed: jobs that have ended, and whose results nobody has taken yet.
+        running: the batch key of each running job.
+        unclaimed: number of ended jobs whose results the owner has not taken yet.
     """
 
     running: list[BatchKey] = field(default_factory=list)
@@ -52,10 +54,10 @@ class Handle:
 
     Attributes:
         job: as it was submitted.
-        stream: that the job belongs to; None is none.
-        submitted_s: when, by `time.perf_counter`.
-        deadline: by `time.monotonic`; None is none. For a job of a stream, which is submitted ahead, it is set when the
-            job leaves the queue.
+        stream: the stream that the job belongs to; None for a job outside any stream.
+        submitted_s: time of the submission, by `time.perf_counter`.
+        deadline: by `time.monotonic`; None is no deadline. A stream submits its jobs early, so their deadlines are set
+            when they leave the queue.
         begun: whether the job has left the queue for its first evaluation.
     """
 
@@ -67,13 +69,13 @@ class Handle:
         listener: Listener | None = None,
         stream: Stream | None = None,
     ) -> None:
-        """Begin in state queued.
+        """Create a handle in state queued.
 
         Args:
-            job: what was submitted.
-            cancelled: called before each evaluation; True cancels.
-            listener: told of everything.
-            stream: that the job belongs to; None is none.
+            job: the submitted job.
+            cancelled: called before each evaluation; True cancels the job.
+            listener: receives every event and the end of the job.
+            stream: the stream that the job belongs to; None for a job outside any stream.
         """
         self.job, self.stream = job, stream
         self.submitted_s = time.perf_counter()
@@ -93,17 +95,17 @@ class Handle:
 
     @property
     def state(self) -> JobState:
-        """Where the job is."""
+        """The job's current state."""
         return self._state
 
     def result(self, timeout_s: float | None = None) -> Result:
-        """Wait for the result. That of a cancelled job has the picture so far.
+        """Wait for the result. The result of a cancelled job has the latest picture.
 
         Args:
-            timeout_s: how long to wait; None is without end.
+            timeout_s: how long to wait; None is no limit.
 
         Raises:
-            TimeoutError: the job has not ended by then.
+            TimeoutError: the job has not ended within that time.
             ImpastoError: the job failed, or was cancelled before its first evaluation.
         """
         with self._changed:
@@ -111,7 +113,7 @@ class Handle:
                 raise TimeoutError(f"the job is {self._state.value} after {timeout_s:g} s; wait longer, or cancel it")
         if self._error is not None:
             raise self._error
-        assert self._result is not None  # noqa: S101 - one of both is there at the end
+        assert self._result is not None  # noqa: S101 - an ended job has a result or an error
         return self._result
 
     def wait(self) -> None:
@@ -120,13 +122,13 @@ class Handle:
             self._changed.wait_for(lambda: self._state.ended)
 
     def cancel(self) -> None:
-        """End the job before its next evaluation; it keeps the picture so far. An ended job stays as it is."""
+        """End the job before its next evaluation and keep its latest picture. An ended job does not change."""
         self._cancel.set()
 
     def events(self) -> Iterator[Event]:
-        """Yield the job's events, from the first one that is remembered, until the job has ended.
+        """Yield the job's events until the job has ended. The latest `REMEMBERED_EVENTS` past events come first.
 
-        The engine does not wait for who iterates: a snapshot is the image at the time of the call.
+        The engine does not wait for the caller, so a snapshot is the image at the time when the caller takes it.
         """
         seen = 0
         while True:
@@ -139,12 +141,12 @@ class Handle:
                 return
 
     def run_state(self) -> RunState:
-        """Return all that is needed to continue the job elsewhere from its latest step.
+        """Return the state that continues the job elsewhere from its latest step.
 
         Raises:
             ImpastoError: the job has not made its first evaluation, or has ended.
         """
-        run = self._run  # the engine's thread takes it away at the end
+        run = self._run  # the engine's thread sets this to None at the end
         if run is None:
             raise ImpastoError(f"no state to continue from: the job is {self._state.value}")
         return run.state()
@@ -160,22 +162,22 @@ class Handle:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
     def is_cancelled(self) -> bool:
-        """Return whether the job is to end."""
+        """Return whether the job's owner has asked it to end."""
         return self._cancel.is_set() or (self._cancelled is not None and self._cancelled())
 
     def start_clock(self) -> None:
-        """Let the job's time limit begin now."""
+        """Start the job's time limit now."""
         timeout_s = self.job.settings.timeout_s
         used_s = 0.0 if self.job.state is None else self.job.state.seconds
         self.deadline = None if timeout_s is None else time.monotonic() + timeout_s - used_s
 
     def begin(self, run: Run) -> None:
-        """Go to state running; the engine's thread calls this."""
+        """Change to state running; the engine's thread calls this."""
         with self._changed:
             self._run, self._state, self.begun = run, JobState.RUNNING, True
 
     def tell(self, event: Event) -> None:
-        """Take over an event; the engine's thread calls this."""
+        """Store an event, and pass it to the listener; the engine's thread calls this."""
         with self._changed:
             self._events.append(event)
             self._told += 1
@@ -184,12 +186,12 @@ class Handle:
             self._listener.tell(self, event)
 
     def leave_listener(self) -> None:
-        """Wait no more for the listener, which may be where nobody calls it again."""
+        """Make the listener stop, so that the engine's thread does not wait for a caller who may never return."""
         if self._listener is not None:
             self._listener.leave()
 
     def end(self, result: Result | None, error: Exception | None, *, cancelled: bool = False) -> None:
-        """Go to the last state; the engine's thread calls this."""
+        """Change to the final state; the engine's thread calls this."""
         if result is None and error is None:
             error = ImpastoError(f"the run could not start: {Outcome.CANCELLED.message}")
         ended = JobState.FAILED if result is None else JobState.DONE
@@ -202,20 +204,20 @@ class Handle:
 
 
 class Following:
-    """Jobs followed from one thread, which is told of each event while the engine waits for it.
+    """Passes the events of jobs to one thread, the follower. The engine waits until it has handled each event.
 
-    So a snapshot taken there is that of the event. The engine does not wait while the follower is `elsewhere`, where it
-    may itself wait for the engine.
+    A snapshot that the follower takes while it handles an event is therefore the image of that event. The engine does
+    not wait while the follower is `elsewhere`, because the follower may then be waiting for the engine.
 
     Attributes:
-        left: whether the follower has left, or the engine was closed.
+        left: whether the follower has left or the engine was closed.
     """
 
     def __init__(self, *, events: bool) -> None:
-        """Follow nobody yet.
+        """Create a listener, to be given to the handles of the jobs.
 
         Args:
-            events: whether events are wanted; without, the engine waits for nobody.
+            events: whether the follower wants events. If not, the engine never waits.
         """
         self._messages: SimpleQueue[tuple[Handle | None, Event | None]] = SimpleQueue()
         self._changed = threading.Condition()
@@ -223,7 +225,7 @@ class Following:
         self._wants_events, self.left, self._elsewhere = events, False, False
 
     def tell(self, handle: Handle, event: Event) -> None:
-        """Wait until the follower has handled an event."""
+        """Pass an event to the follower, and wait until the follower has handled it."""
         with self._changed:
             if self._wants_events and not self.left:
                 self._messages.put((handle, event))
@@ -231,15 +233,15 @@ class Following:
                 self._changed.wait_for(lambda: self._handled >= number or self._elsewhere or self.left)
 
     def end(self, handle: Handle) -> None:
-        """Tell the follower of an end."""
+        """Tell the follower that a job has ended."""
         self._messages.put((handle, None))
 
     def wake(self) -> None:
-        """Let `next` return (None, None)."""
+        """Make `next` return (None, None)."""
         self._messages.put((None, None))
 
     def next(self) -> tuple[Handle | None, Event | None]:
-        """Wait for an event, or for the end of a job, which has None for the event. Call `handled` after an event."""
+        """Wait for a job's event, or for its end, which has None as the event. Call `handled` after each event."""
         return self._messages.get()
 
     def handled(self) -> None:
@@ -250,7 +252,7 @@ class Following:
 
     @contextmanager
     def elsewhere(self) -> Iterator[None]:
-        """Let the engine continue without waiting; the events of that time are there afterwards."""
+        """Let the engine continue without waiting. The follower receives the events of that time afterwards."""
         self._set_elsewhere(True)
         try:
             yield
@@ -258,7 +260,7 @@ class Following:
             self._set_elsewhere(False)
 
     def leave(self) -> None:
-        """Follow no more, so that the engine waits no more."""
+        """Stop following; the engine no longer waits for the follower."""
         with self._changed:
             self.left = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""A transfer to be done, and what became of it."""
+"""A transfer that an engine is to run, and its end."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,7 +17,7 @@ HIGHEST_PRIORITY = 8
 
 
 class JobState(Enum):
-    """Where a job is: from queued to running, and from there to one of the other three."""
+    """The state of a job: queued, then running, then done, cancelled or failed."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -27,7 +27,7 @@ class JobState(Enum):
 
     @property
     def ended(self) -> bool:
-        """Whether the job has its result or its error."""
+        """Whether the job has ended, with a result or an error."""
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
@@ -38,13 +38,13 @@ class Job:
     Attributes:
         content: as for `Engine.transfer`.
         style: as for `Engine.transfer`.
-        settings: what to do. ``timeout_s`` counts from when the job is submitted; for one of `Engine.transfer_many`,
-            which submits ahead, from when it begins.
+        settings: the settings of the transfer. ``timeout_s`` counts from the submission of the job. For a job of
+            `Engine.transfer_many`, which submits jobs early, it counts from the beginning of the job.
         start: the image to start from in place of ``settings.init``.
         priority: -8 to 8. Each step up doubles the job's share of the evaluations, and jobs of a higher priority begin
             first.
-        state: of an earlier run, to continue it; content, style and start do not count then.
-        keep_state: whether the result holds the state of the run at its end.
+        state: the state of an earlier run to continue; content, style and start are then ignored.
+        keep_state: whether the result holds the final state of the run.
 
     Raises:
         ImpastoError: the priority is out of range.
@@ -71,10 +71,10 @@ class Finished:
     """A job that has ended.
 
     Attributes:
-        index: the job's place in the order of all, from 0.
-        job: as it was given.
-        result: what came out; None where it failed.
-        error: why it failed; None where it did not.
+        index: number of the job in the order of the iterable, from 0.
+        job: the job.
+        result: its result; None if it failed.
+        error: why it failed; None if it did not fail.
     """
 
     index: int

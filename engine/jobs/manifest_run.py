@@ -1,4 +1,4 @@
-"""The rows of a manifest as pictures in a folder: what is there already is left alone."""
+"""Runs of the rows of a manifest. Rows whose results exist already are skipped."""
 
 import dataclasses
 import json
@@ -27,9 +27,9 @@ class Ended:
     """A row that was run.
 
     Attributes:
-        row: of the manifest.
-        result: what came out and was written; None where it failed.
-        error: why it failed; None where it did not.
+        row: the row of the manifest.
+        result: the result, which has been written; None if the row failed.
+        error: why the row failed; None if it did not fail.
     """
 
     row: Row
@@ -43,16 +43,16 @@ class Ended:
 
 
 def prepare_outputs(manifest: Path, rows: Sequence[Row], *, bits: int, make: bool = True) -> None:
-    """Make the folders of the outputs, and refuse before a long run what could not be written after it.
+    """Make the folders of the outputs, and check before a long run that every output can be written.
 
     Args:
-        manifest: to be named in an error.
-        rows: of it.
-        bits: per channel.
-        make: False makes no folders, and only asks whether that could be done.
+        manifest: path of the manifest, for messages.
+        rows: the rows of the manifest.
+        bits: bits per channel.
+        make: whether to make the folders; False only checks that they can be made.
 
     Raises:
-        ImpastoError: with the row: a place or a kind of file that cannot be written.
+        ImpastoError: an output cannot be written; the message names the row.
     """
     for row in rows:
         try:
@@ -67,14 +67,14 @@ def prepare_outputs(manifest: Path, rows: Sequence[Row], *, bits: int, make: boo
 
 
 def split_finished(engine: Engine, rows: Sequence[Row], *, bits: int) -> tuple[list[Row], list[Row]]:
-    """Return the rows whose outputs are there, of the same images, network and settings; and the others.
+    """Return the rows whose outputs exist, made from the same images, network and settings; and the remaining rows.
 
-    Provider and precision may be others. Outputs without room for settings (.npy) are made again.
+    Provider and precision may differ. Outputs that cannot hold settings (.npy) are made again.
 
     Args:
-        engine: its network counts.
-        rows: of a manifest.
-        bits: per channel, which count too.
+        engine: its network is compared with that of the outputs.
+        rows: the rows of a manifest.
+        bits: bits per channel, which are compared, too.
     """
     hashed = cache(sha256_of)
     finished = [row for row in rows if _is_finished(engine, row, bits, hashed)]
@@ -90,15 +90,15 @@ def run_rows(
     on_event: Callable[[Row, Event], None],
     cancel: Callable[[], bool],
 ) -> Iterator[Ended]:
-    """Run rows and write their outputs, each as soon as it is finished; a row that is cancelled leaves nothing.
+    """Run rows and write each output as soon as the row has ended. A cancelled row writes no output.
 
     Args:
-        engine: runs them.
-        rows: of a manifest.
-        bits: per channel.
+        engine: runs the rows.
+        rows: the rows of a manifest.
+        bits: bits per channel.
         batch: as for `Engine.transfer_many`.
-        on_event: called with a row and what `Engine.transfer` would tell of it.
-        cancel: asked before every evaluation; True ends all.
+        on_event: called with a row and one of its events.
+        cancel: called before every evaluation; True ends all rows.
 
     Raises:
         ImpastoError: the batch is out of range.
@@ -126,7 +126,7 @@ def _written(row: Row, found: Finished, bits: int, hashed: Callable[[Path], str]
 
 
 def _is_finished(engine: Engine, row: Row, bits: int, hashed: Callable[[Path], str]) -> bool:
-    """Tell whether a row's output is what a run would make, but for rounding."""
+    """Return whether a row's output exists and has the same images, network, settings and bits as the row."""
     if not row.output.is_file():
         return False
     with suppress(ImpastoError, OSError):
@@ -141,7 +141,7 @@ def _is_finished(engine: Engine, row: Row, bits: int, hashed: Callable[[Path], s
 
 
 def _origin(row: Row, bits: int, hashed: Callable[[Path], str]) -> Mapping[str, Any]:
-    """Return what a row's output says of its images.
+    """Return what a row's output records of its images.
 
     Raises:
         OSError: an image cannot be read.

@@ -1,4 +1,4 @@
-"""What runs would do, without doing it."""
+"""Plans of runs: their sizes, settings and memory, without running them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ class Plan:
 
     Attributes:
         scene: the content image, at the size of the result.
-        painting: the style image, at its own size, or what was saved of it.
+        painting: the style image, at its own size, or the saved style.
         model: the network's name.
-        provider: that it would run on.
-        settings: of the run.
-        memory: that it would take.
-        free_bytes: of memory; None where that is not known.
-        places: jobs in one evaluation; the memory is that of all of them.
+        provider: the provider of the run.
+        settings: the settings of the run.
+        memory: estimate of the memory that the run takes.
+        free_bytes: free memory; None if that is not known.
+        places: jobs in one evaluation; `memory` covers all of them.
     """
 
     scene: Picture
@@ -44,7 +44,7 @@ class Plan:
 
     @property
     def fits(self) -> bool | None:
-        """Whether there is as much memory; None where that is not known."""
+        """Whether the run fits into the free memory; None if that is not known."""
         return None if self.free_bytes is None else self.memory.total <= self.free_bytes
 
     def as_dict(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Plan:
         return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
 
     def _style(self) -> str:
-        """Say what there is of a style image."""
+        """Describe the style image, the saved style, or its absence."""
         if isinstance(self.painting, SavedStyle):
             return f"{self.painting.name}, saved"
         return f"{self.painting.width}x{self.painting.height} px" if self.settings.active_style_taps else "none"
@@ -87,11 +87,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class RefinedPlan:
-    """A run on one network that another is to finish.
+    """The plan of a run on one network and of its refinement on another network.
 
     Attributes:
-        draft: the first run.
-        refinement: the second, whose settings have its own limits.
+        draft: the plan of the first run.
+        refinement: the plan of the second run, whose settings have their own limits.
     """
 
     draft: Plan
@@ -99,11 +99,11 @@ class RefinedPlan:
 
     @property
     def larger(self) -> Plan:
-        """The run that takes more memory; they take it one after the other."""
+        """The run that takes more memory; the two are never in memory together."""
         return max(self.draft, self.refinement, key=lambda plan: plan.memory.total)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values for JSON; beside both plans stands what the whole takes."""
+        """Return both plans and the memory of the whole as plain values for JSON."""
         whole = {name: self.larger.as_dict()[name] for name in ("memory_bytes", "free_bytes", "fits")}
         return {"draft": self.draft.as_dict(), "refinement": self.refinement.as_dict(), **whole}
 
@@ -118,13 +118,13 @@ class RefinedPlan:
 
 
 def plan_jobs(workshop: Workshop, jobs: Sequence[Job], most: int, *, batch_is_given: bool) -> list[Plan | ImpastoError]:
-    """Return what each job would do, or why it could not begin.
+    """Return the plan of each job, or the error that keeps it from starting.
 
     Args:
-        workshop: that would run them.
+        workshop: the workshop of the engine that will run the jobs.
         jobs: in order.
-        most: jobs in one evaluation at most.
-        batch_is_given: whether the caller named that number; else no more than fit into memory.
+        most: maximum number of jobs in one evaluation.
+        batch_is_given: whether the caller chose that number. If not, the plan has no more jobs than fit into memory.
     """
     found = [_alone(workshop, job) for job in jobs]
     alike = Counter(item[1] for item in found if isinstance(item, tuple))
@@ -146,7 +146,7 @@ def _alone(workshop: Workshop, job: Job) -> tuple[Plan, BatchKey] | ImpastoError
 
 
 def _shared(workshop: Workshop, plan: Plan, key: BatchKey, places: int, batch_is_given: bool) -> Plan:
-    """Return a plan with the memory of all that share its evaluations."""
+    """Return a plan with the memory of all jobs that share its evaluations."""
     memory, settings, painting = workshop.compiler.memory, plan.settings, plan.painting
     if not batch_is_given:
         places = memory.places_that_fit(key.spec, settings, painting, places)

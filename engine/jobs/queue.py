@@ -1,4 +1,4 @@
-"""Jobs that have not begun, in the order in which they are to begin."""
+"""The queue of jobs that have not begun, in the order in which they will begin."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -10,17 +10,19 @@ from impasto.engine.jobs.handle import Handle
 from impasto.engine.settings import Settings
 
 LOOK_AHEAD = 64
-"""Jobs that are read ahead at most, to find out which can begin. Only their keys are kept, and no pixels."""
+"""Maximum number of queued jobs whose images are read to find one that can begin. No pixels are kept."""
 
 AGEING = 8
-"""A job that this many later ones overtook counts as one priority higher, so that none waits for ever."""
-
+"""A job gains one priority each time this many later jobs have overtaken it, so that no job waits for ever."""
 
 MOST_OVERTAKEN = 64
-"""Where a job that does not fit next to others was overtaken this often, no other begins before it."""
+"""After a job was overtaken this often because it does not fit next to others, no other job begins before it."""
 
 MOST_UNCLAIMED = 8
-"""Results of a stream that may wait for their owner: they hold memory. Twice as many as its batch has are allowed."""
+"""Maximum number of results of a stream that wait for their owner, because they hold memory.
+
+If twice the batch is more, that number is the maximum.
+"""
 
 
 @dataclass(eq=False)
@@ -28,14 +30,14 @@ class Queued:
     """A job that has not begun.
 
     Attributes:
-        handle: whom to tell.
-        most: jobs in one evaluation at most.
-        batch_is_given: whether the caller named that number, so that a batch that does not fit is an error.
-        number: of the submission.
-        key: of the job, once its images have been read.
-        painting: the style image without its pixels, or the saved style, to weigh the job with.
+        handle: receives the job's end.
+        most: maximum number of jobs in one evaluation.
+        batch_is_given: whether the caller chose that number. If so, a batch that does not fit is an error.
+        number: counts the submissions.
+        key: the job's batch key; None until its images have been read.
+        painting: the style image without its pixels, or the saved style, for estimates of memory.
         prepared: the images, while the job is about to begin.
-        overtaken: later jobs that began before it.
+        overtaken: number of later jobs that began before this one.
     """
 
     handle: Handle
@@ -49,7 +51,7 @@ class Queued:
 
     @property
     def must_wait(self) -> bool:
-        """Whether the job's stream has no room for it now."""
+        """Whether the job has to wait because its stream already has enough running jobs or unclaimed results."""
         stream = self.handle.stream
         if stream is None:
             return False
@@ -58,23 +60,23 @@ class Queued:
 
     @property
     def settings(self) -> Settings:
-        """Of the job."""
+        """The job's settings."""
         return self.handle.job.settings
 
     @property
     def weighed(self) -> Painting:
-        """The style image without its pixels, or the saved style; the job has been read."""
+        """The style image without its pixels, or the saved style. The job's images must have been read."""
         assert self.painting is not None  # noqa: S101
         return self.painting
 
     @property
     def rank(self) -> tuple[int, int]:
-        """The least begins first."""
+        """The sort key; the job with the lowest rank begins first."""
         return -(self.handle.job.priority + self.overtaken // AGEING), self.number
 
 
 class JobQueue:
-    """The jobs that wait, by priority and then by age."""
+    """The waiting jobs, ordered by priority and then by age."""
 
     def __init__(self) -> None:
         self._waiting: list[Queued] = []
@@ -84,19 +86,19 @@ class JobQueue:
         return len(self._waiting)
 
     def add(self, handle: Handle, most: int, *, batch_is_given: bool) -> None:
-        """Take a job in."""
+        """Add a job."""
         self._waiting.append(Queued(handle, most, batch_is_given, next(self._numbers)))
 
     def in_order(self) -> list[Queued]:
-        """Return the jobs, the next one first."""
+        """Return the jobs in the order in which they will begin."""
         return sorted(self._waiting, key=lambda item: item.rank)
 
     def remove(self, item: Queued) -> None:
-        """Take a job out that ends without having begun."""
+        """Remove a job that ends before it begins."""
         self._waiting.remove(item)
 
     def begin(self, item: Queued) -> None:
-        """Take a job out that begins; those that came before it were overtaken."""
+        """Remove a job that begins, and count it as overtaking the earlier jobs that still wait."""
         self._waiting.remove(item)
         for other in self._waiting:
             other.overtaken += other.number < item.number

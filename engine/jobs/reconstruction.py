@@ -1,7 +1,7 @@
 """Reconstructions: a transfer with terms left out (figure 1 of Gatys et al., arXiv:1508.06576).
 
-From white noise, an image is looked for that has the features of another at some tap (content: equation 1), or the
-same Gram matrices at a set of taps (style, which makes a texture: equations 4 and 5).
+The optimiser starts from white noise. It searches for an image that has the features of another image at a tap
+(content, equation 1), or the same Gram matrices at a set of taps (style, equations 4 and 5), which makes a texture.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ for 1.38e-3; style from all five taps at 192 px 8.9e-4 for 7.6e-4 (bench/results
 """
 
 CONTENT_PRECISION = "fp32"
-"""Of the convolutions, unless another is asked for: what is left of a content loss is small differences of features.
+"""Default precision of the convolutions. Near the end, a content loss consists of small differences of features.
 
 Neckarfront at 128 px from relu1_1, 500 evaluations: 0.1 grey levels off in fp32, and 6.4 in bf16.
 """
@@ -29,8 +29,8 @@ def content_reconstruction(taps: Sequence[Tap | str] = CONTENT_TAPS, **others: A
     """Return the settings of a content reconstruction: `Engine.transfer(IMAGE, None, settings)`.
 
     Args:
-        taps: whose features are to be met; the loss is 1/2 sum (F - P)^2.
-        others: of `Settings`; it starts from noise unless they say otherwise.
+        taps: the taps whose features the result should have; the loss is 1/2 sum (F - P)^2.
+        others: other values of `Settings`. The run starts from noise unless they contain another `init`.
 
     Raises:
         ImpastoError: as `Settings`.
@@ -44,8 +44,9 @@ def style_reconstruction(taps: Sequence[Tap | str] = STYLE_TAPS, **others: Any) 
     """Return the settings of a style reconstruction: `Engine.transfer(None, IMAGE, settings)`.
 
     Args:
-        taps: whose Gram matrices are to be met; the loss is sum w_l E_l with w_l = 1 / taps.
-        others: of `Settings`, such as `canvas` and `seamless`; it starts from noise unless they say otherwise.
+        taps: the taps whose Gram matrices the result should have; the loss is sum w_l E_l with w_l = 1 / taps.
+        others: other values of `Settings`, such as `canvas` and `seamless`. The run starts from noise unless they
+            contain another `init`.
 
     Raises:
         ImpastoError: as `Settings`.

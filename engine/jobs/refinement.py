@@ -1,4 +1,4 @@
-"""A draft by a fast network, finished by the full one."""
+"""Refinement: a fast network makes a draft, and the full network finishes it."""
 
 import dataclasses
 import time
@@ -14,14 +14,14 @@ from impasto.engine.result import Result
 from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
 
-SAME_WEIGHTS = "weights_sha256"  # what a network's file says of the weights that it was made from
+SAME_WEIGHTS = "weights_sha256"  # metadata of a network's file: hash of the weights that it was made from
 
 
 class RefinementError(ImpastoError):
-    """The draft is finished, and the full network could not go on from it.
+    """The draft is finished, but the full network failed to continue from it.
 
     Attributes:
-        draft: what there is.
+        draft: the result of the draft.
     """
 
     def __init__(self, message: str, draft: Result) -> None:
@@ -40,31 +40,31 @@ def transfer_refined(
     on_event: OnEvent | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> Result:
-    """Run a transfer on one network and go on from its result with another.
+    """Run a transfer on one network, and continue from its result on another network.
 
-    What can be known of the second run is checked before the first.
+    The arguments of both runs are checked before the first run.
 
     Args:
-        draft: does what the settings say; its sessions are closed afterwards, so that those of both networks are never
-            in memory together.
-        full: finishes.
+        draft: the engine of the first run. Its sessions are closed afterwards, so the sessions of both networks are
+            never in memory together.
+        full: the engine of the second run.
         content: as for `Engine.transfer`.
-        style: likewise, but no saved style: that belongs to one network.
-        settings: of the draft; None is the defaults. Its limits are the draft's alone, except for `timeout_s`, which is
-            for both.
-        evaluations: runs of loss and gradient of the full network at most, 1 or more.
-        on_event: as for `Engine.transfer`; the second `Started` begins the refinement, and all counts go on.
+        style: a style image. A saved style belongs to one network and is refused.
+        settings: the settings of the draft; None is the defaults. Its limits apply to the draft only, except for
+            `timeout_s`, which applies to both runs together.
+        evaluations: maximum number of runs of loss and gradient on the full network, 1 or more.
+        on_event: as for `Engine.transfer`. A second `Started` begins the refinement; all counts include the draft.
         cancel: as for `Engine.transfer`.
 
     Returns:
-        The full network's result; iterations, evaluations and seconds are those of both runs, `initial_terms` has
-        nothing, because the start was seen by the other network, and the provenance has "refine" and "draft". The
-        draft's own result where it took all the time that there was, or was cancelled; that one has neither.
+        The full network's result. Its iterations, evaluations and seconds are those of both runs. Its `initial_terms`
+        is empty, because the other network evaluated the start. Its provenance has "refine" and "draft". If the draft
+        used up `timeout_s` or was cancelled, the result is the draft's own, without these two entries.
 
     Raises:
-        RefinementError: the full network could not go on; it has the draft.
-        ImpastoError: as `Engine.transfer`; or the evaluations are not 1 or more, both networks are the same, or the
-            style is a saved one. Nothing was run.
+        RefinementError: the full network failed to continue; the error holds the draft.
+        ImpastoError: as for `Engine.transfer`, or the evaluations are below 1, both networks are the same, or the style
+            is a saved style. Nothing was run.
     """
     settings = settings or Settings()
     _check(draft, full, content, style, settings, evaluations)
@@ -116,10 +116,10 @@ def transfer_refined(
 def plan_refined(
     draft: Engine, full: Engine, content: Source | None, style: Style | None, settings: Settings, *, evaluations: int
 ) -> RefinedPlan:
-    """Say what `transfer_refined` would do; nothing is computed.
+    """Return the plan of a `transfer_refined` without running it.
 
     Raises:
-        ImpastoError: as `transfer_refined`, but for a run that does not fit into memory.
+        ImpastoError: as for `transfer_refined`, except that a run that does not fit into memory is not an error.
     """
     _check_kind(draft, full, style, evaluations)
     return RefinedPlan(
@@ -130,7 +130,7 @@ def plan_refined(
 def _check(
     draft: Engine, full: Engine, content: Source | None, style: Style | None, settings: Settings, evaluations: int
 ) -> None:
-    """Refuse before the draft what would fail after it: taps, sizes and memory of the second run, too."""
+    """Check the taps, sizes and memory of both runs before the draft begins."""
     _check_kind(draft, full, style, evaluations)
     for engine in (draft, full):
         engine.check(content, style, settings)
@@ -154,7 +154,7 @@ def _limited(settings: Settings, evaluations: int, left_s: float | None) -> Sett
 
 
 def _counted_on(event: Event, first: Result, before_s: float) -> Event:
-    """Return an event of the second run as one of both."""
+    """Return an event of the second run with the counts of both runs."""
     if isinstance(event, Started):
         return dataclasses.replace(event, setup_s=event.setup_s + before_s)
     if isinstance(event, Iteration):

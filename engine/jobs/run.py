@@ -1,4 +1,4 @@
-"""One run from its first image to its result, stepped from outside."""
+"""One run from its first image to its result. The scheduler steps it."""
 
 import dataclasses
 import threading
@@ -36,13 +36,13 @@ class SaferPrecision:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where a run is evaluated.
+    """The place where a run is evaluated.
 
     Attributes:
-        loss_noise: the loss's relative error.
-        provenance: what the result says of its origin.
-        sample: of the evaluator, where the run is in a loop on the device.
-        places: the loop on the device that the run's image has entered; None where the optimiser is on the host.
+        loss_noise: relative rounding error of the loss.
+        provenance: the origin that the result records.
+        sample: index of the sample of the evaluator, if the run is in a loop on the device.
+        places: the loop on the device that holds the run's image; None if the optimiser runs on the host.
     """
 
     loss_noise: float
@@ -63,19 +63,19 @@ class _Stopped(Exception):  # noqa: N818 - thrown into the run's generator, not 
 
 
 class Run:
-    """A minimisation that asks for what it needs, and its events.
+    """A minimisation that requests its evaluations from a driver, and records events.
 
-    A driver calls `ask`, does what is asked, and calls `advance` with the answer, until `ask` returns None. Where a
-    value is not finite the run continues from its last good image in a safer precision; where a loop on the device
-    fails, on the host.
+    The driver calls `ask`, fulfils the request, and calls `advance` with the answer, until `ask` returns None. If a
+    value is not finite, the run continues from its last good image in a safer precision. If a loop on the device
+    fails, the run continues on the host.
 
     Attributes:
-        events: that nobody was told of yet, oldest first.
-        result: what came out; None before the end and where the run failed.
-        error: why the run failed; None where it did not.
-        outcome: why the optimiser ended; None where it has not, or failed.
+        events: the events that have not been reported yet, oldest first.
+        result: the result; None before the end and if the run failed.
+        error: why the run failed; None if it has not failed.
+        outcome: why the optimiser ended; None if it has not ended or has failed.
         evaluations: runs of loss and gradient, in all precisions.
-        request: what the run waits for, see `ask`; None before the start and after the end.
+        request: the request that the run waits for, see `ask`; None before the start and after the end.
     """
 
     def __init__(
@@ -88,15 +88,15 @@ class Run:
         deadline: float | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        """Take over a run; `start` begins it.
+        """Create a run; `start` begins it.
 
         Args:
-            prepared: its images.
-            around: where it is evaluated.
-            state: of an earlier run, to continue from.
-            keep_state: whether the result is to hold the state at the end.
-            deadline: by `time.monotonic`; None is none.
-            cancelled: returns True to end the run with the image so far.
+            prepared: the images of the run.
+            around: the place where the run is evaluated.
+            state: the state of an earlier run to continue from; None begins a new run.
+            keep_state: whether the result holds the final state.
+            deadline: by `time.monotonic`; None is no deadline.
+            cancelled: returns True to end the run with its latest image.
         """
         self.events: deque[Event] = deque()
         self.result: Result | None = None
@@ -109,7 +109,7 @@ class Run:
         self._last = None if state is None else _step_of(state)
         self._initial_terms: Mapping[str, float] = {} if state is None else state.initial_terms
         self._before_s = 0.0 if state is None else state.seconds
-        self._from = (0, 0) if state is None else state.optimiser_from
+        self._optimiser_from = (0, 0) if state is None else state.optimiser_from
         self._evaluations_s = 0.0
         self._loop = HOST if state is None else state.loop
         self._began_at_noise = prepared.from_noise
@@ -119,21 +119,21 @@ class Run:
             deadline=deadline,
             cancelled=cancelled,
         )
-        self._lock = threading.RLock()  # held while the image changes: other threads may ask for it
+        self._lock = threading.RLock()  # held while the image changes, because other threads may read it
         self._setup_s = 0.0
         self.request: Request = None
         self._work = self._all_precisions(around)
 
     def start(self) -> None:
-        """Begin, up to the first request."""
+        """Begin the run, and proceed to its first request."""
         self._setup_s = time.perf_counter() - self._prepared.called_s
         self._proceed(lambda: next(self._work))
 
     def ask(self) -> Request:
-        """Return what the run needs next, once its limits are checked; None where it has ended.
+        """Check the limits of the run and return its next request; None if the run has ended.
 
-        A flat image is to be evaluated: answer with its `Score`. `Steps` are to be taken on the device: answer with
-        their rows. `SaferPrecision` is to be answered with other `Surroundings`, or None where there is no safer one.
+        The driver evaluates a flat image and answers with its `Score`. It takes `Steps` on the device and answers with
+        their rows. It answers `SaferPrecision` with other `Surroundings`, or with None if there is no safer precision.
         """
         if self.request is not None:
             try:
@@ -157,24 +157,24 @@ class Run:
         self._proceed(lambda: self._work.send(reply))
 
     def fail(self, error: Exception) -> None:
-        """Raise an error where the run waits; it may continue from there, or ends with the error."""
+        """Raise an error at the point where the run waits. The run handles the error and continues, or ends with it."""
         if self.ended:
             return
         self._proceed(lambda: self._work.throw(error))
 
     @property
     def surroundings(self) -> Surroundings:
-        """Where the run is evaluated."""
+        """The place where the run is evaluated."""
         return self._around
 
     @property
     def iterations_limit(self) -> int:
-        """Iterations that the optimiser at hand may make in all."""
-        return self._settings.iterations - self._from[0]
+        """Iterations that the current optimiser may make in total."""
+        return self._settings.iterations - self._optimiser_from[0]
 
     @property
     def iterations_left(self) -> int:
-        """Iterations that may follow."""
+        """Iterations that the run may still make."""
         return self._settings.iterations - self.iterations_done
 
     @property
@@ -189,7 +189,7 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether there is a result or an error."""
+        """Whether the run has a result or an error."""
         return self.result is not None or self.error is not None
 
     @property
@@ -198,30 +198,30 @@ class Run:
         return self._x if self._last is None else self._last.x
 
     def move(self, around: Surroundings) -> None:
-        """Continue at another place of a loop on the device, which has taken over the optimiser's state.
+        """Continue in another loop on the device, which has already received the optimiser's state.
 
-        Where the other surroundings have no loop, the run continues on the host.
+        If the new surroundings have no loop, the run continues on the host.
         """
-        with self._held_still():
+        with self._locked():
             if around.places is None:
                 self.fail(ImpastoError("the loop on the device does not take the image"))
             self._around = around
 
     def image(self) -> NDArray[np.float32]:
         """Return a copy of the latest image, float32 H x W x 3, RGB, 0..1, not clipped."""
-        with self._held_still():
+        with self._locked():
             if self.result is not None:
                 return self.result.picture.pixels.copy()
             x = self._x if self._last is None else self._last.x
             return as_pixels(x, self._prepared.scene.height, self._prepared.scene.width)
 
     def state(self) -> RunState:
-        """Return all that is needed to continue from the latest step.
+        """Return the state that continues the run from its latest step.
 
         Raises:
             ImpastoError: the run has not made its first evaluation, or has ended.
         """
-        with self._held_still():
+        with self._locked():
             step, prepared, origin = self._last, self._prepared, self._around.provenance
             if step is None:
                 raise ImpastoError("no state to continue from: the run has not begun or has ended")
@@ -234,7 +234,7 @@ class Run:
                 loop=self._loop,
                 iteration=step.iteration,
                 evaluations=self.evaluations if self._loop == DEVICE else step.evaluations,
-                optimiser_from=self._from,
+                optimiser_from=self._optimiser_from,
                 loss=step.loss,
                 terms=step.terms,
                 initial_terms=self._initial_terms,
@@ -245,19 +245,19 @@ class Run:
             )
 
     @contextmanager
-    def _held_still(self) -> Iterator[None]:
-        """Let no other thread change the image or ask for it; a loop on the device stands still first, then the run."""
+    def _locked(self) -> Iterator[None]:
+        """Lock the image against other threads: first the loop on the device, then the run itself."""
         places = self._around.places
         with nullcontext() if places is None else places.lock, self._lock:
             yield
 
     def release(self) -> None:
-        """Let go of the optimiser after the end; there is no `state` any more."""
-        with self._held_still():
+        """Free the optimiser's memory after the end; `state` is no longer available."""
+        with self._locked():
             self._last = None
 
     def _proceed(self, work: Callable[[], Request]) -> None:
-        with self._held_still():
+        with self._locked():
             try:
                 self.request = work()
             except StopIteration as end:
@@ -267,7 +267,7 @@ class Run:
 
     def _all_precisions(self, around: Surroundings) -> Work:
         if self._last is not None and not self._budget.allows_iteration_after(self._last.iteration):
-            return Outcome.ITERATIONS_DONE  # it was at its end when it was stopped
+            return Outcome.ITERATIONS_DONE  # the earlier run had already made all iterations
         while True:
             self._around = around
             outcome = yield from self._one_precision(around)
@@ -284,19 +284,19 @@ class Run:
 
     def _one_precision(self, around: Surroundings) -> Work:
         try:
-            return (yield from self._held(self._optimiser(around)))
+            return (yield from self._drive(self._optimiser(around)))
         except ImpastoError:
             if around.places is None or around.places.demanded:
                 raise
         self._keep_image()
         around = self._around = dataclasses.replace(around, places=None)
-        return (yield from self._held(self._optimiser(around)))
+        return (yield from self._drive(self._optimiser(around)))
 
     def _optimiser(self, around: Surroundings) -> Generator[Any, Any, Outcome]:
-        """Return the optimiser of the settings, at the image where the run is, or in the state that it continues from.
+        """Return the optimiser that the settings name, at the latest image or in the state that the run resumes.
 
         Raises:
-            ImpastoError: the state is not of such a run.
+            ImpastoError: the state does not belong to such a run.
         """
         settings, scene = self._settings, self._prepared.scene
         self._loop = HOST if around.places is None else DEVICE
@@ -304,7 +304,7 @@ class Run:
         state = None if resumed is None else resumed.optimiser_for(self._loop, around.provenance["precision"])
         self._began_at_noise = self._prepared.from_noise and (self._last is None or state is not None)
         if state is None:
-            self._from = (0 if self._last is None else self._last.iteration, self.evaluations)
+            self._optimiser_from = (0 if self._last is None else self._last.iteration, self.evaluations)
         if around.places is not None:
             return self._on_device(around.places, state)
         try:
@@ -319,7 +319,7 @@ class Run:
     def _on_device(self, places: LoopPlaces, state: State | None) -> Generator[Any, Any, Outcome]:
         from impasto.engine.device.lbfgs import device_lbfgs
 
-        iterations, evaluations = self._from
+        iterations, evaluations = self._optimiser_from
         limit = self._settings.evaluations
         return device_lbfgs(
             places.terms,
@@ -334,13 +334,13 @@ class Run:
 
     @property
     def _places(self) -> LoopPlaces:
-        """The loop on the device that the image is in: another one after `move`."""
+        """The loop on the device that holds the image; `move` replaces it."""
         if self._around.places is None:
             raise ImpastoError("the image is in no loop on the device")
         return self._around.places
 
-    def _held(self, optimiser: Generator[Any, Any, Outcome]) -> Work:
-        """Step an optimiser; its requests are the run's own, and its steps are taken note of."""
+    def _drive(self, optimiser: Generator[Any, Any, Outcome]) -> Work:
+        """Step an optimiser: pass its requests to the driver, and record its steps."""
         reply: Reply = None
         try:
             while True:
@@ -353,7 +353,7 @@ class Run:
                 if not isinstance(asked, Step):
                     reply = yield asked
                     self._count(reply)
-                elif not self._take(asked):
+                elif not self._record(asked):
                     return Outcome.ITERATIONS_DONE
         except _Stopped as stop:
             return stop.outcome
@@ -364,19 +364,21 @@ class Run:
         if isinstance(reply, np.ndarray):
             from impasto.engine.device.lbfgs import evaluations_in
 
-            self.evaluations = self._from[1] + evaluations_in(reply)
+            self.evaluations = self._optimiser_from[1] + evaluations_in(reply)
         else:
             self.evaluations += 1
 
-    def _take(self, step: Step) -> bool:
-        """Take note of a step, counted from the start of the run; return whether another iteration may follow."""
+    def _record(self, step: Step) -> bool:
+        """Record a step, counted from the start of the run. Return whether another iteration may follow."""
         continues = self._last is not None and step.iteration == 0
         self._last = dataclasses.replace(
-            step, iteration=step.iteration + self._from[0], evaluations=step.evaluations + self._from[1]
+            step,
+            iteration=step.iteration + self._optimiser_from[0],
+            evaluations=step.evaluations + self._optimiser_from[1],
         )
         if self._last.iteration == 0 and not continues:
             self._initial_terms = self._last.terms
-        elif not continues:  # else the image has been reported already
+        elif not continues:  # a run that continues has reported this image already
             last = self._last
             event = Iteration(
                 iteration=last.iteration,
@@ -391,7 +393,7 @@ class Run:
         return self._loop == DEVICE or self._budget.allows_iteration_after(self._last.iteration)
 
     def _keep_image(self) -> None:
-        """Copy the last image, and let go of the optimiser that held it."""
+        """Copy the latest image, so that the optimiser that held it can be freed."""
         if self._last is not None:
             kept = self._x = self._last.x.copy()
             self._last = dataclasses.replace(
@@ -432,11 +434,11 @@ class Run:
 
 
 def unfit_state(error: StateError) -> ImpastoError:
-    """Return what to tell a user whose state no run can continue from."""
+    """Return the error for a state that no run can continue from."""
     return ImpastoError(f"no run can continue from this state: {error}; begin the run again")
 
 
 def _step_of(state: RunState) -> Step:
-    """Return the step that a state was taken at."""
+    """Return the step at which a state was taken."""
     x: Vector = state.optimiser["x"]
     return Step(state.iteration, state.evaluations, state.loss, 0.0, state.terms, lambda: x, lambda: state.optimiser)

@@ -1,4 +1,4 @@
-"""The one driver of all runs: jobs begin, take turns and end between evaluations."""
+"""The scheduler drives every run of an engine. Jobs begin, take turns and end between evaluations."""
 
 import atexit
 import dataclasses
@@ -27,27 +27,28 @@ _POLL_S = 0.05
 
 
 class Scheduler:
-    """Runs the jobs of one engine in a thread that exists while there are any.
+    """Runs the jobs of one engine in a thread, which ends when no jobs are left.
 
-    Between two evaluations jobs begin, are cancelled, and end. Who has had the least of its share is next: a job's
-    weight is 2 to the power of its priority, so no job starves. Jobs of one batch key share evaluations where a batch
-    gains. Others take turns.
+    Jobs begin, are cancelled and end only between two evaluations. The scheduler shares the evaluations among the
+    running jobs by weighted fair queueing. A job's weight is 2 to the power of its priority. The next evaluation goes
+    to the job that has received the smallest part of its share, so no job starves. Jobs with the same batch key share
+    evaluations if a batch is faster on the provider. All other jobs take turns.
 
-    Where a value is not finite and the provider has a safer precision, the job waits until the others under way have
-    ended, and none begins meanwhile. Then the engine changes to that precision, and the job continues there from its
-    last good image.
+    If a value of a job is not finite and the provider has a safer precision, the scheduler parks the job. No other job
+    begins until all running jobs have ended. Then the engine changes to the safer precision, and the parked job
+    continues from its last good image.
     """
 
     def __init__(self, workshop: Workshop, concurrency: int) -> None:
-        """Begin without jobs.
+        """Create a scheduler without jobs; `submit` starts its thread.
 
         Args:
-            workshop: makes what evaluates the jobs.
-            concurrency: single jobs or batches under way at the same time at most.
+            workshop: makes the evaluators of the jobs.
+            concurrency: maximum number of single jobs or batches that run at the same time.
         """
         self._workshop, self._concurrency = workshop, concurrency
         self._changed = threading.Condition()
-        self._at_work = threading.Lock()  # held by whoever uses the workshop
+        self._at_work = threading.Lock()  # held by the thread that uses the workshop
         self._thread: threading.Thread | None = None
         self._unfinished: set[Handle] = set()
         self._stopping = False
@@ -58,12 +59,12 @@ class Scheduler:
         self._turns = 0.0
 
     def submit(self, handles: Sequence[Handle], most: int, *, batch_is_given: bool) -> None:
-        """Take jobs in, and return at once.
+        """Add jobs to the queue, all at the same time, and return at once.
 
         Args:
-            handles: of jobs that the scheduler is to see at the same time.
-            most: jobs in one evaluation at most.
-            batch_is_given: whether the caller named that number.
+            handles: the jobs.
+            most: maximum number of jobs in one evaluation.
+            batch_is_given: whether the caller chose that number.
         """
         with self._changed:
             for handle in handles:
@@ -78,10 +79,10 @@ class Scheduler:
 
     @contextmanager
     def exclusive(self) -> Iterator[Workshop]:
-        """Use the workshop for something else than jobs.
+        """Lend the workshop to the caller while no jobs run.
 
         Raises:
-            ImpastoError: there are jobs that have not ended.
+            ImpastoError: some jobs have not ended.
         """
         with self._changed:
             if self._unfinished:
@@ -93,18 +94,18 @@ class Scheduler:
             yield self._workshop
 
     def claim(self, stream: Stream) -> None:
-        """Take note that the owner of a stream has taken a result, so that another of its jobs may begin."""
+        """Record that the owner of a stream has taken a result. Another job of the stream may then begin."""
         with self._changed:
             stream.unclaimed -= 1
             self._changed.notify_all()
 
     def wake(self) -> None:
-        """Let the thread look at the queue again."""
+        """Make the thread check the queue again."""
         with self._changed:
             self._changed.notify_all()
 
     def wait_for_end_of(self, handles: Sequence[Handle]) -> None:
-        """Wait until jobs have ended, and for the thread where there are no others."""
+        """Wait until the given jobs have ended. If no other jobs are left, also wait for the thread to end."""
         for handle in handles:
             handle.wait()
         while (thread := self._thread) is not None and not self._unfinished:
@@ -126,10 +127,10 @@ class Scheduler:
         with self._at_work:
             try:
                 while self._has_work():
-                    self._end_hopeless()
+                    self._end_cancelled_or_late()
                     self._admit()
                     self._close_empty()
-                    if self._end_spent():
+                    if self._end_stopped():
                         continue  # others may begin
                     if self._active:
                         self._take_turn()
@@ -142,7 +143,7 @@ class Scheduler:
                 raise
 
     def _has_work(self) -> bool:
-        """Return whether there are jobs; the thread ends where there are none."""
+        """Return whether any jobs are left. If none are, give up the thread, which then ends."""
         with self._changed:
             if self._active or self._parked or len(self._queue):
                 return True
@@ -151,13 +152,13 @@ class Scheduler:
             return False
 
     def _wait(self) -> None:
-        """Wait for a change: all jobs in the queue wait for the owner of a stream to take its results."""
+        """Wait for a change. Every queued job waits until the owner of its stream takes a result."""
         with self._changed:
             self._changed.wait(_POLL_S)
 
-    def _end_hopeless(self) -> None:
-        """End the jobs in the queue that were cancelled, or whose time is over."""
-        for item in self._queued():
+    def _end_cancelled_or_late(self) -> None:
+        """End the queued jobs that were cancelled or whose deadline has passed."""
+        for item in self._queue_in_order():
             handle = item.handle
             try:
                 cancelled = self._stopping or handle.is_cancelled()
@@ -166,24 +167,24 @@ class Scheduler:
                 continue
             if cancelled:
                 self._end_queued(item, None, cancelled=True)
-            elif handle.is_late and handle.job.state is None:  # a run that continues has a result at once
+            elif handle.is_late and handle.job.state is None:  # a resumed run has a result as soon as it begins
                 limit_s = handle.job.settings.timeout_s
                 self._end_queued(item, ImpastoError(f"the run could not start: {limit_s:g} s passed while it waited"))
 
-    def _end_spent(self) -> bool:
-        """End the jobs under way that were cancelled, or whose limits are reached; return whether there were any."""
+    def _end_stopped(self) -> bool:
+        """End the running jobs that were cancelled or have reached a limit. Return whether any ended."""
         ended = [active for active in (*self._active, *self._parked) if active.run.ask() is None]
         self._parked = [active for active in self._parked if not active.run.ended]
         for active in ended:
             self._settle(active)
         return bool(ended)
 
-    def _queued(self) -> list[Queued]:
+    def _queue_in_order(self) -> list[Queued]:
         with self._changed:
             return self._queue.in_order()
 
     def _admit(self) -> None:
-        """Let jobs begin while there is room for them."""
+        """Start queued jobs while there is room for them."""
         while not self._parked:
             item = self._next()
             if item is None:
@@ -196,12 +197,12 @@ class Scheduler:
                 self._finish(item.handle, error=error)
 
     def _next(self) -> Queued | None:
-        """Return the first job that can begin."""
-        full = self._units() >= self._concurrency
+        """Return the first queued job that can begin; None if no job can."""
+        full = self._running_units() >= self._concurrency
         if full and not any(group.is_open for group in self._groups):
             return None
         unread, held_back = LOOK_AHEAD, set[Stream | None]()
-        for item in self._queued():
+        for item in self._queue_in_order():
             stream = item.handle.stream
             if item.must_wait or stream in held_back or (item.key is None and not unread):
                 continue
@@ -215,12 +216,15 @@ class Scheduler:
                 held_back.add(stream)
         return None
 
-    def _units(self) -> int:
-        """Return how many single jobs or batches are under way."""
+    def _running_units(self) -> int:
+        """Return how many single jobs and batches are running."""
         return sum(len(group.members) if group.takes_turns else bool(group.members) for group in self._groups)
 
     def _read(self, item: Queued) -> bool:
-        """Read a job's images and find its key, once; return False where that fails, which ends the job."""
+        """Read a job's images and compute its batch key, if that was not done before.
+
+        If this fails, the job ends with the error, and the method returns False.
+        """
         if item.key is not None:
             return True
         try:
@@ -237,7 +241,7 @@ class Scheduler:
         if item.prepared is not None:
             return item.prepared
         job, called_s = item.handle.job, item.handle.submitted_s
-        if item.handle.stream is not None:  # submitted ahead of its time
+        if item.handle.stream is not None:  # the stream submitted it early, so its time counts from here
             called_s = time.perf_counter()
         if job.state is not None:
             precision = self._workshop.provider.precision
@@ -245,8 +249,11 @@ class Scheduler:
         return prepare(job.content, job.style, job.settings, job.start, called_s=called_s)
 
     def _can_begin(self, item: Queued, *, full: bool) -> bool:
-        """Return whether a job can begin now, in a group that is there or in one of its own; one that cannot, ends."""
-        assert item.key is not None  # noqa: S101 - the caller has read it
+        """Return whether a job can begin now, in an existing group or in a new one.
+
+        If the job can never begin, it ends with the error.
+        """
+        assert item.key is not None  # noqa: S101 - `_read` has set it
         running = item.handle.stream.running if item.handle.stream is not None else []
         if running and running[0] != item.key:
             return False
@@ -256,57 +263,60 @@ class Scheduler:
             if running or full:
                 return False
             memory = self._workshop.compiler.memory
-            return not self._active or memory.fits(item.key.spec, item.settings, item.weighed, self._promised())
+            return not self._active or memory.fits(item.key.spec, item.settings, item.weighed, self._pending_bytes())
         except ImpastoError as error:  # the image is too small for the network
             self._end_queued(item, error)
             return False
 
     def _place_for(self, item: Queued, key: BatchKey, *, full: bool) -> Group | None:
-        """Return a group that a job can join, which may have grown for it; None where there is none."""
+        """Return a group that a job can join; None if there is none. A full group may grow to make a place."""
         for group in self._groups:
             if (group.key, group.asked_most) != (key, item.most) or (full and not group.is_open):
                 continue
-            if (group.has_place or self._grown(group, item)) and self._has_room(group, item):
+            if (group.has_place or self._try_to_grow(group, item)) and self._has_room(group, item):
                 return group
         return None
 
     def _has_room(self, group: Group, item: Queued) -> bool:
-        """Return whether a job fits next to what is under way; the first members were weighed as a whole."""
+        """Return whether a job's memory fits next to the running jobs.
+
+        The jobs that a group was opened for need no check: their memory was checked together.
+        """
         return item.handle in group.weighed or self._workshop.compiler.memory.has_room(
             group.key.spec,
             item.settings,
             item.weighed,
             own_optimiser=group.loop is None,
-            reserved=self._promised(),
+            reserved=self._pending_bytes(),
         )
 
-    def _grown(self, group: Group, item: Queued) -> bool:
-        """Let a full group grow if that pays and fits; return whether it has."""
+    def _try_to_grow(self, group: Group, item: Queued) -> bool:
+        """Grow a full group if that is worth the compilation and fits into memory. Return whether it has a place."""
         if group.takes_turns or not group.may_grow:
             return False
         larger = dataclasses.replace(group.key.spec, batch=group.next_size)
-        if self._workshop.compiler.memory.fits(larger, item.settings, item.weighed, self._promised()):
+        if self._workshop.compiler.memory.fits(larger, item.settings, item.weighed, self._pending_bytes()):
             group.grow()
         return group.has_place
 
-    def _promised(self) -> int:
-        """Return the bytes that groups are about to take that have not made an evaluation yet."""
+    def _pending_bytes(self) -> int:
+        """Return the bytes that groups will allocate at their first evaluation, which is still to come."""
         memory = self._workshop.compiler.memory
         promised = 0
         for group in self._groups:
             runs = [] if group.evaluated else [member.prepared for member in group.members]
             promised += sum(memory.estimate(group.spec, run.settings, run.painting).total for run in runs[:1])
-            if group.takes_turns:  # else the first one's estimate has all places
+            if group.takes_turns:  # otherwise the estimate of the first member covers all samples
                 promised += sum(memory.of_optimiser(group.spec, run.settings) for run in runs[1:])
         return promised
 
     def _begin(self, item: Queued) -> None:
-        """Load a job into its group, and start it."""
+        """Load a job into a group, which may be a new one, and start its run."""
         handle, prepared = item.handle, self._prepared(item)
         if handle.stream is not None:
             handle.start_clock()
-        assert item.key is not None  # noqa: S101 - it has been read
-        group = self._place_for(item, item.key, full=self._units() >= self._concurrency)
+        assert item.key is not None  # noqa: S101 - `_read` has set it
+        group = self._place_for(item, item.key, full=self._running_units() >= self._concurrency)
         if group is not None:
             targets = self._workshop.compiler.targets(prepared.settings, prepared.scene, prepared.painting)
         else:
@@ -316,7 +326,7 @@ class Scheduler:
         if state is not None:
             arrays = state.optimiser_for(DEVICE, self._workshop.provider.precision)
             limit -= state.iteration if arrays is None else state.optimiser_from[0]
-        around, conversion = self._loaded(group, prepared, targets, prepared.x, limit, arrays)
+        around, conversion = self._load(group, prepared, targets, prepared.x, limit, arrays)
         run = Run(
             prepared,
             around,
@@ -330,20 +340,24 @@ class Scheduler:
             handle.stream.running.append(item.key)
         self._join(active, group)
         handle.begin(run)
-        handle.tell(self._started(prepared, around, conversion))
+        handle.tell(self._started_event(prepared, around, conversion))
         run.start()
         self._settle(active)
 
     def _open(self, item: Queued, key: BatchKey, prepared: Prepared) -> tuple[Group, Targets]:
-        """Open a group for a job and those in the queue that can join it at once; return the job's targets, too."""
+        """Open a group for a job and for the queued jobs that can join it at once.
+
+        Returns:
+            The group, and the targets of the first job.
+        """
         self._close_empty()
         compiler = self._workshop.compiler
         together = [item, *self._companions(item, key)]
         if not self._active:
-            together = self._refused(together, key)
+            together = self._drop_too_large(together, key)
         wanted = places = len(together)
         if self._active or not item.batch_is_given:
-            fit, promised = compiler.memory.places_that_fit, self._promised()
+            fit, promised = compiler.memory.places_that_fit, self._pending_bytes()
             places = min(fit(key.spec, one.settings, one.weighed, wanted, promised) for one in together)
         spec = dataclasses.replace(key.spec, batch=places)
         evaluator, targets = compiler.open_with_targets(spec, prepared.settings, prepared.scene, prepared.painting)
@@ -353,16 +367,16 @@ class Scheduler:
             compiler.put_back(spec, evaluator)
             raise
         if places < wanted:
-            group.most = places  # no more fit
+            group.most = places  # memory has no room for more
         group.weighed = {one.handle for one in together}
         self._groups.append(group)
         return group, targets
 
-    def _refused(self, together: list[Queued], key: BatchKey) -> list[Queued]:
-        """End the jobs that do not fit into memory, and return the others.
+    def _drop_too_large(self, together: list[Queued], key: BatchKey) -> list[Queued]:
+        """End the queued jobs that do not fit into memory, and return the other jobs.
 
         Raises:
-            ImpastoError: the first one, which has left the queue, does not fit.
+            ImpastoError: the first job does not fit. It has left the queue, so the caller has to end it.
         """
         first, *others = together
         spec = dataclasses.replace(key.spec, batch=len(together) if first.batch_is_given else 1)
@@ -377,19 +391,23 @@ class Scheduler:
         return fitting
 
     def _companions(self, item: Queued, key: BatchKey) -> list[Queued]:
-        """Return the jobs in the queue that can share a job's evaluations from the start."""
+        """Return the queued jobs that can share a job's evaluations from the start."""
         found: list[Queued] = []
-        for other in self._queued()[:LOOK_AHEAD] if item.most > 1 else ():
+        for other in self._queue_in_order()[:LOOK_AHEAD] if item.most > 1 else ():
             alike = (other.most, other.handle.stream) == (item.most, item.handle.stream)
             if len(found) < item.most - 1 and alike and self._read(other) and other.key == key:
                 other.prepared = self._prepared(other)
                 found.append(other)
         return found
 
-    def _loaded(
+    def _load(
         self, group: Group, prepared: Prepared, targets: Targets, x: Vector, limit: int, arrays: State | None
     ) -> tuple[Surroundings, str]:
-        """Load a run into a free sample of a group; return where it is evaluated, and its weights in words."""
+        """Load a run into a free sample of a group.
+
+        Returns:
+            The surroundings of the run, and a sentence that gives its weights in the paper's terms.
+        """
         workshop = self._workshop
         sample = group.free_sample()
         conversion = workshop.compiler.load(group.evaluator, sample, prepared.settings, targets)
@@ -397,7 +415,7 @@ class Scheduler:
         around = Surroundings(workshop.provider.numbers.loss_noise, origin, sample)
         return group.enter(sample, x, limit, around, arrays), conversion
 
-    def _started(self, prepared: Prepared, around: Surroundings, conversion: str) -> Started:
+    def _started_event(self, prepared: Prepared, around: Surroundings, conversion: str) -> Started:
         workshop = self._workshop
         return Started(
             height=prepared.scene.height,
@@ -416,7 +434,7 @@ class Scheduler:
         self._active[active] = group
 
     def _take_turn(self) -> None:
-        """Let the job that has had the least of its share make an evaluation, with those that share it."""
+        """Make one evaluation for the next job in turn, and for the jobs that share its evaluations."""
         chosen = min(self._active, key=lambda active: (active.turns, active.run.evaluations))
         self._turns = chosen.turns
         group = self._active[chosen]
@@ -431,7 +449,7 @@ class Scheduler:
             self._settle(member)
 
     def _settle(self, active: Active) -> None:
-        """Tell of a job's events, and end or park it where it does not continue."""
+        """Report the events of a job's run. End the job if the run has ended; park it if it needs a safer precision."""
         run = active.run
         while run.events:
             active.handle.tell(run.events.popleft())
@@ -455,7 +473,7 @@ class Scheduler:
             group.leave(active)
 
     def _continue_safer(self, active: Active) -> None:
-        """Continue a job in a safer precision, which the engine then keeps; where there is none, the job ends."""
+        """Continue a job in a safer precision, which the engine then keeps. If there is none, end the job."""
         workshop, run, prepared = self._workshop, active.run, active.prepared
         try:
             if not (workshop.provider != active.provider or workshop.make_safer()):
@@ -468,7 +486,7 @@ class Scheduler:
                 weighed = outline(prepared.painting)
                 item = Queued(active.handle, 1, True, 0, key=key, painting=weighed, prepared=prepared)
                 group, targets = self._open(item, key, prepared)
-                around, _ = self._loaded(group, prepared, targets, run.x, run.iterations_left, None)
+                around, _ = self._load(group, prepared, targets, run.x, run.iterations_left, None)
                 run.advance(around)
                 if not run.ended:
                     self._join(active, group)
@@ -477,7 +495,7 @@ class Scheduler:
         self._settle(active)
 
     def _close_empty(self) -> None:
-        """Give up the groups without members."""
+        """Close the groups that have no members."""
         for group in [group for group in self._groups if not group.members]:
             self._groups.remove(group)
             group.close()
@@ -497,7 +515,7 @@ class Scheduler:
         handle.end(result, error, cancelled=cancelled)
 
     def _end_all(self, error: BaseException) -> None:
-        """End everything after a mistake in this program, so that nobody waits for ever."""
+        """End all jobs with an error after a bug in this program, so that no caller waits for ever."""
         reason = error if isinstance(error, Exception) else ImpastoError("the engine's thread was ended")
         with self._changed:
             handles = list(self._unfinished)
@@ -513,6 +531,6 @@ _working: weakref.WeakSet[Scheduler] = weakref.WeakSet()
 
 @atexit.register
 def _stop_all() -> None:
-    """End what runs before the interpreter goes: the runtime must not be torn down under a thread that uses it."""
+    """Stop all schedulers before the interpreter exits; a thread must not use the runtime while it is torn down."""
     for scheduler in list(_working):
         scheduler.stop()

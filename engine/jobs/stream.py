@@ -1,4 +1,4 @@
-"""Many transfers from an iterable, without waiting for it: what `Engine.transfer_many` stands on."""
+"""Transfers from an iterable, which a thread of its own reads. `Engine.transfer_many` uses this module."""
 
 import itertools
 import threading
@@ -14,7 +14,7 @@ from impasto.models.errors import ImpastoError
 OnJobEvent = Callable[[int, Job, Event], None]
 
 _FIRST_JOBS_S = 0.1
-"""The jobs that an iterable gives within this time begin together."""
+"""The jobs that the iterable yields within this time begin together."""
 
 
 def stream(
@@ -26,15 +26,16 @@ def stream(
     on_event: OnJobEvent | None,
     cancel: Callable[[], bool],
 ) -> Iterator[Finished]:
-    """Run jobs, and yield each as soon as it has ended; those that were cancelled in the queue are left out.
+    """Run jobs, and yield each as soon as it has ended. Jobs that were cancelled in the queue are left out.
 
     Args:
-        scheduler: runs them.
-        jobs: taken one by one, `LOOK_AHEAD` ahead at most; each may take its time, and those under way continue.
-        most: jobs in one evaluation at most.
-        batch_is_given: whether the caller named that number.
-        on_event: called with a job's number from 0, the job, and its event; in the thread that iterates.
-        cancel: called before every evaluation; True ends those that run with the image so far, and begins no other.
+        scheduler: runs the jobs.
+        jobs: read one by one, at most `LOOK_AHEAD` ahead. Running jobs continue while the iterable waits.
+        most: maximum number of jobs in one evaluation.
+        batch_is_given: whether the caller chose that number.
+        on_event: called in the iterating thread, with the job's number from 0, the job, and the event.
+        cancel: called before every evaluation. True ends the running jobs with their latest images, and no other job
+            begins.
     """
     following = Following(events=on_event is not None)
     feeder = _Feeder(jobs, scheduler, following, most=most, batch_is_given=batch_is_given, cancel=cancel)
@@ -52,7 +53,7 @@ def stream(
                 if handle.begun or not handle.was_cancelled:
                     with following.elsewhere():
                         yield _finished(number, handle)
-                del handle  # and its picture
+                del handle  # frees the picture
     finally:
         following.leave()
         feeder.leave()
@@ -66,11 +67,12 @@ def _finished(number: int, handle: Handle) -> Finished:
 
 
 class _Feeder:
-    """Takes jobs from an iterable in a thread of its own, and submits them.
+    """Reads jobs from an iterable in a thread of its own, and submits them.
 
     Attributes:
-        numbers: of the jobs submitted whose results were not taken, from 0 in the order of the iterable, by handle.
-        exhausted: whether the iterable has ended, or no more jobs are wanted.
+        numbers: by handle, the numbers of the submitted jobs whose results have not been taken. Jobs are numbered from
+            0 in the order of the iterable.
+        exhausted: whether the iterable has ended or no more jobs are wanted.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class _Feeder:
         batch_is_given: bool,
         cancel: Callable[[], bool],
     ) -> None:
-        """Begin; see `stream`."""
+        """Start the thread, and submit the first jobs together; see `stream` for the arguments."""
         self.numbers: dict[Handle, int] = {}
         self._count = itertools.count()
         self.exhausted = False
@@ -103,17 +105,17 @@ class _Feeder:
             self._submit(first)
 
     def check(self) -> None:
-        """Note that the iterable has ended.
+        """Record that the iterable has ended.
 
         Raises:
-            BaseException: that of the iterable.
+            BaseException: the iterable raised it.
         """
         self.exhausted = True
         if self._error is not None:
             raise self._error
 
     def claim(self, handle: Handle) -> int:
-        """Note that the caller has taken a result, so that another job may be taken, and begin; return its number."""
+        """Record that the caller has taken a job's result, which makes room for another job. Return its number."""
         with self._lock:
             number = self.numbers.pop(handle)
         self._room.release()
@@ -121,7 +123,7 @@ class _Feeder:
         return number
 
     def leave(self) -> None:
-        """Take no more jobs, cancel those that were taken, and wait for their end."""
+        """Read no more jobs, cancel the submitted jobs, and wait until they have ended."""
         self._left = True
         self._room.release()
         with self._lock:
@@ -141,7 +143,7 @@ class _Feeder:
         self._following.wake()
 
     def _has_room(self) -> bool:
-        """Wait for room for another job; return False where no more are wanted."""
+        """Wait for room for another job; return False if no more jobs are wanted."""
         if not self._room.acquire(blocking=False):
             self._ready.set()
             self._room.acquire()

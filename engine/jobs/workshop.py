@@ -1,4 +1,4 @@
-"""A network on a provider: what every job of an engine is made with."""
+"""The workshop of an engine: the network, provider and compiler that all its jobs use."""
 
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -15,20 +15,20 @@ from impasto.models.version import VERSION
 
 
 class Workshop:
-    """The network, and the provider and compiler in use: others after a change to a safer precision.
+    """Holds the network, the provider and the compiler. A change to a safer precision replaces the last two.
 
     Attributes:
-        network: of all jobs.
-        provider: in use.
+        network: the network of all jobs.
+        provider: the provider in use.
         compiler: makes evaluators on that provider.
         placement: where optimisers run.
-        threads: of the CPU; 0 is one per core.
+        threads: number of CPU threads; 0 is one per core.
     """
 
     def __init__(
         self, network: Network, provider: Provider, threads: int, placement: LoopPlacement, *, checks_memory: bool
     ) -> None:
-        """Take over what is the same for all jobs; nothing is compiled yet."""
+        """Create a workshop; nothing is compiled yet."""
         self.network, self.provider, self.threads, self.placement = network, provider, threads, placement
         self._checks_memory = checks_memory
         self.compiler = self._compiler()
@@ -48,7 +48,7 @@ class Workshop:
         return True
 
     def provenance(self, scene: Picture, painting: Painting) -> Mapping[str, Any]:
-        """Return what a result says of its origin: nothing of time or place, so that equal runs give equal files."""
+        """Return the origin that a result records. It has no time or place, so that equal runs give equal files."""
         return {
             "impasto": VERSION,
             "model": self.network.name,

@@ -125,7 +125,7 @@ class Descent(ABC):
         )
 
     def _score(self, x: Vector) -> Scoring:
-        """Yield a point and return its score; the loss is infinite where it or the gradient is not finite.
+        """Yield a point and return its score; the loss is infinite if it or the gradient is not finite.
 
         Raises:
             ValueError: there is no score, or its gradient has not the type or shape of the point.

@@ -17,7 +17,7 @@ class Probe:
 
 
 Probing = Generator[Vector, Score | None, Probe | None]
-"""Yields the point at one step size; returns its values, or None where the step is too short to change x."""
+"""Yields the point at one step size; returns its values, or None if the step is too short to change x."""
 
 Search = Generator[Vector, Score | None, Probe | Outcome]
 

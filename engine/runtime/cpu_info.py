@@ -15,7 +15,7 @@ BF16_FLAGS = (BF16_TILES, "avx512_bf16")  # matrix tiles; vector dot products
 
 @functools.cache
 def flags() -> frozenset[str]:
-    """Return the instruction sets by Linux's names; empty where the system does not tell."""
+    """Return the instruction sets by Linux's names; empty if the system does not tell."""
     return frozenset(_field("flags").split())
 
 
@@ -26,7 +26,7 @@ def name() -> str:
 
 
 def bf16_flag() -> str | None:
-    """Return which instructions multiply bfloat16, the fastest first; None where there are none or none are known."""
+    """Return which instructions multiply bfloat16, the fastest first; None if there are none or none are known."""
     return next((flag for flag in BF16_FLAGS if flag in flags()), None)
 
 

@@ -19,7 +19,7 @@ class Contents:
     Attributes:
         targets: copies of one sample, [1, ...], by the names of the graph's target inputs.
         coefficients: of the terms, in their order.
-        scale: the factor that was found for float16's cotangents; None where there is none.
+        scale: the factor that was found for float16's cotangents; None if there is none.
     """
 
     targets: Mapping[str, np.ndarray]

@@ -11,7 +11,7 @@ class Precision:
     Attributes:
         name: as on the command line.
         loss_noise: relative error of the loss that the optimiser's line search takes for nothing.
-        safer: the format to go on with where a value is not finite; None where there is none.
+        safer: the format to go on with where a value is not finite; None if there is none.
     """
 
     name: str

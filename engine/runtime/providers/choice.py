@@ -23,7 +23,7 @@ class ProviderModule(Protocol):
         NAME: on the command line.
         probe: whether it works here; `build` says that TensorRT may build engines.
         best_precision: what "auto" stands for on the GPU of a number.
-        refusal: why it does not have a precision on the GPU of a number; None where it has it.
+        refusal: why it does not have a precision on the GPU of a number; None if it has it.
         provider: makes it, for a precision, the number of a GPU, and settings of its own.
     """
 
@@ -43,7 +43,7 @@ class Known:
         flags: words that a user may write after its name, and the settings that each stands for.
         numbers: words that a user may write with "=" and an integer from 0, and the setting of that value.
         numbered: whether its name may have the number of a GPU.
-        outdone: precision -> why "auto" skips the provider although it works; None where it does not.
+        outdone: precision -> why "auto" skips the provider although it works; None if it does not.
     """
 
     module: ProviderModule

@@ -16,7 +16,7 @@ def best_precision(device_index: int = 0) -> str:
 
 
 def refusal(precision: str, device_index: int = 0) -> str | None:
-    """Return why a precision cannot be used on this machine; None where it can."""
+    """Return why a precision cannot be used on this machine; None if it can."""
     return None if precision == "fp32" else "its kernels are float32"
 
 

@@ -47,7 +47,7 @@ def best_precision(device_index: int = 0) -> str:
 
 
 def refusal(precision: str, device_index: int = 0) -> str | None:
-    """Return why a precision cannot be used on a GPU of this machine; None where it can."""
+    """Return why a precision cannot be used on a GPU of this machine; None if it can."""
     if precision not in PRECISIONS:
         return f"it has {', '.join(PRECISIONS)}"
     if precision not in ("tf32", "bf16"):

@@ -37,7 +37,7 @@ class Gpu:
 
 @functools.cache
 def gpus() -> tuple[Gpu, ...]:
-    """Return the GPUs that the driver finds; none where there is no driver."""
+    """Return the GPUs that the driver finds; none if there is no driver."""
     driver, count = _driver(), ctypes.c_int(0)
     if driver is None:
         return ()
@@ -52,7 +52,7 @@ def no_gpu() -> str:
 
 
 def free_memory(index: int) -> int | None:
-    """Return the bytes of a GPU that no process has; None where the driver does not say.
+    """Return the bytes of a GPU that no process has; None if the driver does not say.
 
     The driver only says so inside a context. The one that all of CUDA shares is taken, and kept: ONNX Runtime needs it
     soon.
@@ -70,7 +70,7 @@ def free_memory(index: int) -> int | None:
 
 @functools.cache
 def load_failure(provider: str, ort_name: str, fix: str) -> str | None:
-    """Return why ONNX Runtime's library for a provider does not load; None where it does.
+    """Return why ONNX Runtime's library for a provider does not load; None if it does.
 
     Args:
         provider: "cuda" or "tensorrt", as in the library's file name.
@@ -96,7 +96,7 @@ def load_failure(provider: str, ort_name: str, fix: str) -> str | None:
 
 @functools.cache
 def no_cudnn(fix: str) -> str | None:
-    """Return why cuDNN does not load; None where it does.
+    """Return why cuDNN does not load; None if it does.
 
     ONNX Runtime loads it at the first convolution, and would only say so there. Ask `load_failure` first, which looks
     where pip puts it.

@@ -71,12 +71,12 @@ def best_precision(device_index: int = 0) -> str:
 
 
 def outdone(precision: str) -> str | None:
-    """Return why "auto" leaves this provider to the processor's own; None where it is the faster one."""
+    """Return why "auto" leaves this provider to the processor's own; None if it is the faster one."""
     return "its fp32 is no faster than cpu's and starts later" if precision == "fp32" else None
 
 
 def refusal(precision: str, device_index: int = 0) -> str | None:
-    """Return why a precision cannot be used on this machine; None where it can."""
+    """Return why a precision cannot be used on this machine; None if it can."""
     if precision not in PRECISIONS:
         return "float16 overflows on processors" if precision == "fp16" else "processors have no such format"
     if precision != "fp32" and "BF16" not in _capabilities():

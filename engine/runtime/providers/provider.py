@@ -122,7 +122,7 @@ class Provider:
             raise ImpastoError(failure_line(self.name, self.precision, doing, error)) from error
 
     def uncaptured(self) -> Self | None:
-        """Return the same without what is recorded at the first run and replayed later; None where nothing is."""
+        """Return the same without what is recorded at the first run and replayed later; None if nothing is."""
         if self.capture_option not in self.options:
             return None
         return replace(self, options={key: value for key, value in self.options.items() if key != self.capture_option})
@@ -137,7 +137,7 @@ class Provider:
         return True
 
     def free_memory(self) -> int | None:
-        """Return the bytes that are free on a GPU; None where that, or what a run takes there, is not known."""
+        """Return the bytes that are free on a GPU; None if that, or what a run takes there, is not known."""
         return None
 
     def _session(self, ort: Any, content: bytes | str, session_options: Any, threads: int) -> Any:

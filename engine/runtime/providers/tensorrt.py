@@ -62,7 +62,7 @@ def probe(*, build: bool = False) -> Availability:
 
 
 def refusal(precision: str, device_index: int = 0) -> str | None:
-    """Return why a precision cannot be used on a GPU of this machine; None where it can.
+    """Return why a precision cannot be used on a GPU of this machine; None if it can.
 
     The provider has no switch for TF32, which TensorRT uses wherever it may; NVIDIA's variable is the only one.
     """
@@ -140,7 +140,7 @@ def engines_dir() -> Path:
 
 @functools.cache
 def library_version() -> str | None:
-    """Return TensorRT's version as "10.13.2"; None where the library does not load."""
+    """Return TensorRT's version as "10.13.2"; None if the library does not load."""
     try:
         number = int(ctypes.CDLL(_LIBRARY).getInferLibVersion())
     except (OSError, AttributeError):

@@ -38,7 +38,7 @@ class PictureSize:
 
 
 def terminal_size(descriptor: int) -> TerminalSize | None:
-    """Return the size of the terminal behind a file descriptor; None where it does not tell."""
+    """Return the size of the terminal behind a file descriptor; None if it does not tell."""
     try:
         cells = os.get_terminal_size(descriptor)
     except OSError:
@@ -47,7 +47,7 @@ def terminal_size(descriptor: int) -> TerminalSize | None:
 
 
 def fit_picture(height: int, width: int, terminal: TerminalSize) -> PictureSize | None:
-    """Return the largest size with the picture's proportions; None where the terminal is too small.
+    """Return the largest size with the picture's proportions; None if the terminal is too small.
 
     Args:
         height: of the picture, px.
@@ -68,7 +68,7 @@ def fit_picture(height: int, width: int, terminal: TerminalSize) -> PictureSize 
 
 
 def _cell_px(descriptor: int) -> tuple[int, int] | None:
-    """Return width and height of a cell, px; None where the terminal does not tell."""
+    """Return width and height of a cell, px; None if the terminal does not tell."""
     try:
         import fcntl
         import termios

@@ -18,7 +18,7 @@ _TRUE_COLOUR_PROGRAMS = ("vscode", "Hyper", "ghostty")
 
 
 def detect(environ: Mapping[str, str]) -> str | None:
-    """Return one of `KINDS`; None where the terminal is not known to have even 256 colours.
+    """Return one of `KINDS`; None if the terminal is not known to have even 256 colours.
 
     Inside tmux and screen it is always blocks, because they do not pass pictures on.
     """

@@ -79,7 +79,7 @@ class Curve:
 
     @property
     def setup_s(self) -> float:
-        """Seconds before the first evaluation; 0 where no run has begun."""
+        """Seconds before the first evaluation; 0 if no run has begun."""
         return self.begun.setup_s if self.begun is not None else 0.0
 
     def points(self) -> list[Point]:

@@ -59,7 +59,7 @@ class Report:
 
         Args:
             path: .html or .htm.
-            content: as the run was given it; None where it had none.
+            content: as the run was given it; None if it had none.
             style: likewise.
             command: that makes the same picture from the present folder, quoted for a shell, or what tells it from the
                 run's beginning and its result; "" leaves it out.

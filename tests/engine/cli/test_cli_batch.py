@@ -179,7 +179,7 @@ def test_the_bar_counts_rows_and_iterations(files: Files, tmp_path: Path) -> Non
         assert (task.completed, task.fields["ended"]) == (3, 1)
         assert said == []
         bar.show(rows[2], PrecisionChanged("fp16", "bf16", 7))
-    assert said == ["row 4: values in fp16 are not finite; going on from iteration 7 in bf16"]
+    assert said == ["row 4: values in fp16 are not finite; continuing from iteration 7 in bf16"]
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(

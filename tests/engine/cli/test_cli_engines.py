@@ -36,7 +36,7 @@ def put_engine() -> Path:
 def test_an_empty_cache_says_how_to_fill_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert "impasto engines build" in run(capsys, "engines", "list").out
     assert run(capsys, "engines", "list", "--json").out == "[]\n"
-    assert run(capsys, "engines", "clear").out == "0 engines deleted, 0.0 MB given back\n"
+    assert run(capsys, "engines", "clear").out == "0 engines deleted, 0.0 MB freed\n"
 
 
 def test_engines_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +51,7 @@ def test_engines_are_deleted_with_their_timings(capsys: pytest.CaptureFixture[st
     folder = put_engine()
     other = cache / "networks"
     other.mkdir()
-    assert run(capsys, "engines", "clear").out == "1 engines deleted, 3.0 MB given back\n"
+    assert run(capsys, "engines", "clear").out == "1 engines deleted, 3.0 MB freed\n"
     assert not folder.exists()
     assert other.is_dir()
 
@@ -61,7 +61,7 @@ def test_building_without_a_gpu_is_one_line(capsys: pytest.CaptureFixture[str], 
     ended = run(capsys, "engines", "build", files.content, files.style, "--model", files.model)
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.startswith("error: provider tensorrt does not work here: no NVIDIA driver")
-    assert ended.err.endswith("; no other has engines, see `impasto doctor`\n")
+    assert ended.err.endswith("; see `impasto doctor`\n")
     assert ended.err.count("\n") == 1
     auto = run(capsys, "engines", "build", files.content, files.style, "--model", files.model, "--provider", "auto")
     assert auto == ended
@@ -72,8 +72,8 @@ def test_providers_without_engines_are_refused(capsys: pytest.CaptureFixture[str
     ended = run(capsys, "engines", "build", files.content, files.style, "--model", files.model, "--provider", provider)
     assert (ended.status, ended.out) == (2, "")
     assert ended.err == (
-        f"error: no engines for provider {provider}: allowed are tensorrt and auto; other providers need none, "
-        "run `impasto transfer` with it at once\n"
+        f"error: no engines for provider {provider}: allowed are tensorrt and auto; other providers need no engines, "
+        "so run `impasto transfer` directly\n"
     )
 
 

@@ -140,7 +140,7 @@ def test_a_state_that_python_saved_needs_an_output(capsys: Capture, files: Files
     state, kept = load_checkpoint(file)
     save_checkpoint(state, file, {"model": kept["model"]})
     ended = run(capsys, "resume", file)
-    assert (ended.status, ended.err) == (2, f"error: {file} does not say where its result goes: give -o\n")
+    assert (ended.status, ended.err) == (2, f"error: {file} does not name the file of the result: give -o\n")
     assert run(capsys, "resume", file, "-o", output, "--provider", "cpu", "--threads", 1).status == 0
     assert output.read_bytes() == whole
 
@@ -342,7 +342,7 @@ def test_checkpoints_that_are_refused(capsys: Capture, files: Files, output: Pat
         ((new, "--checkpoint-every", "nan"), f"bad checkpoint_every nan: {seconds}"),
         (
             (new, "--refine", 3),
-            "--checkpoint and --refine do not go together: a checkpoint is of one network; drop one",
+            "--checkpoint and --refine exclude each other: a checkpoint belongs to one network; drop one of them",
         ),
     ):
         assert refused(capsys, *transfer(files, "-o", output, "--checkpoint", *given)) == said

@@ -293,7 +293,7 @@ def test_bars_count_what_is_behind_and_not_what_was_found(inputs: Inputs) -> Non
     assert bars.completed == 300 + 12
     assert said == []
     bars.take(third, PrecisionChanged("fp16", "bf16", 7))
-    assert said == [f"cell {third.name}: values in fp16 are not finite; going on from iteration 7 in bf16"]
+    assert said == [f"cell {third.name}: values in fp16 are not finite; continuing from iteration 7 in bf16"]
 
 
 def test_another_process_in_the_folder_is_refused(capsys: pytest.CaptureFixture[str], inputs: Inputs) -> None:

@@ -116,7 +116,7 @@ def test_the_command_line_says_so(
     output = files.folder / "o.png"
     few = ("--model", files.model, "--size", 0, "--iterations", 2, *TAPS)
     ended = run(capsys, "transfer", files.content, files.style, "-o", output, *few)
-    assert (ended.status, ended.err) == (0, "values in bf16 are not finite; going on from iteration 0 in fp32\n")
+    assert (ended.status, ended.err) == (0, "values in bf16 are not finite; continuing from iteration 0 in fp32\n")
 
 
 def test_safer_precisions_are_those_that_the_provider_has() -> None:

@@ -315,8 +315,8 @@ def test_within_an_event_the_engine_takes_jobs_and_nothing_else(engine: Engine, 
         assert engine.transfer(one.content, one.style, one.settings, on_event=on_event).iterations == 2
     assert len(refused) == len(calls)
     assert set(refused) == {
-        "the engine waits for this function, which it told of an event: call `submit`, which returns at once, "
-        "or use another Engine"
+        "this method would wait for ever: it was called from on_event, and the engine waits for on_event to return; "
+        "call `submit`, which returns at once, or use another Engine"
     }
     assert handles[0].result(LONG_S).iterations == 1
 
