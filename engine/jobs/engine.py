@@ -28,7 +28,7 @@ from impasto.engine.inputs.pictures import (
 from impasto.engine.inputs.run_state import RunState, check_only_limits_differ
 from impasto.engine.inputs.saved_style import SavedStyle, check_style_output
 from impasto.engine.jobs.handle import Following, Handle
-from impasto.engine.jobs.job import Finished, Job
+from impasto.engine.jobs.job import Finished, Job, check_job
 from impasto.engine.jobs.plan import Plan, plan_jobs
 from impasto.engine.jobs.scheduler import Scheduler
 from impasto.engine.jobs.stream import OnJobEvent, stream
@@ -237,6 +237,7 @@ class Engine:
             ImpastoError: the batch is out of range.
         """
         most = self._places(batch)
+        check_job(job)
         handle = Handle(job, cancelled=cancel)
         self._scheduler.submit([handle], most, batch_is_given=batch is not None)
         return handle
@@ -471,7 +472,7 @@ class Engine:
     def _events(self, job: Job, cancel: Callable[[], bool] | None) -> Generator[Event, None, Result]:
         """Submit a job, yield its events, and return its result. The engine waits while an event is handled."""
         self._check_not_in_callback()
-        following = Following(events=True)
+        following = Following(events=True, changed=self._scheduler.wake)
         handle = Handle(job, cancelled=cancel, listener=following)
         self._scheduler.submit([handle], self._places(None), batch_is_given=False)
         try:

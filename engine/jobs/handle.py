@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +29,9 @@ class Listener(Protocol):
 
     def end(self, handle: "Handle") -> None:
         """Receive the end of the job."""
+
+    def is_behind(self, handle: "Handle") -> bool:
+        """Return whether the job has to wait, because the listener has not handled all of its events."""
 
     def leave(self) -> None:
         """Stop listening; the engine's thread no longer waits for this listener."""
@@ -185,6 +188,11 @@ class Handle:
         if self._listener is not None:
             self._listener.tell(self, event)
 
+    @property
+    def is_held_back(self) -> bool:
+        """Whether the job has to wait for its listener."""
+        return self._listener is not None and self._listener.is_behind(self)
+
     def leave_listener(self) -> None:
         """Make the listener stop, so that the engine's thread does not wait for a caller who may never return."""
         if self._listener is not None:
@@ -204,55 +212,60 @@ class Handle:
 
 
 class Following:
-    """Passes the events of jobs to one thread, the follower. The engine waits until it has handled each event.
+    """Jobs followed from one thread. Each job waits until the follower has handled the job's latest event.
 
-    A snapshot that the follower takes while it handles an event is therefore the image of that event. The engine does
-    not wait while the follower is `elsewhere`, because the follower may then be waiting for the engine.
+    So a snapshot taken there is that of the event. Other jobs do not wait, and no job waits while the follower is
+    `elsewhere`, where it may itself wait for the engine.
 
     Attributes:
-        left: whether the follower has left or the engine was closed.
+        left: whether the follower has left, or the engine was closed.
     """
 
-    def __init__(self, *, events: bool) -> None:
-        """Create a listener, to be given to the handles of the jobs.
+    def __init__(self, *, events: bool, changed: Callable[[], None]) -> None:
+        """Follow nobody yet.
 
         Args:
-            events: whether the follower wants events. If not, the engine never waits.
+            events: whether events are wanted; without, no job waits.
+            changed: tells the engine's thread that jobs may continue.
         """
         self._messages: SimpleQueue[tuple[Handle | None, Event | None]] = SimpleQueue()
-        self._changed = threading.Condition()
-        self._told = self._handled = 0
+        self._behind: Counter[Handle] = Counter()
+        self._latest: Handle | None = None
+        self._changed = changed
         self._wants_events, self.left, self._elsewhere = events, False, False
 
     def tell(self, handle: Handle, event: Event) -> None:
-        """Pass an event to the follower, and wait until the follower has handled it."""
-        with self._changed:
-            if self._wants_events and not self.left:
-                self._messages.put((handle, event))
-                self._told = number = self._told + 1
-                self._changed.wait_for(lambda: self._handled >= number or self._elsewhere or self.left)
+        """Pass an event to the follower."""
+        if self._wants_events and not self.left:
+            self._behind[handle] += 1
+            self._messages.put((handle, event))
 
     def end(self, handle: Handle) -> None:
-        """Tell the follower that a job has ended."""
+        """Tell the follower of an end."""
         self._messages.put((handle, None))
 
+    def is_behind(self, handle: Handle) -> bool:
+        """Return whether a job has events that the follower has not handled, and has to wait for that."""
+        return self._behind[handle] > 0 and not (self._elsewhere or self.left)
+
     def wake(self) -> None:
-        """Make `next` return (None, None)."""
+        """Let `next` return (None, None)."""
         self._messages.put((None, None))
 
     def next(self) -> tuple[Handle | None, Event | None]:
-        """Wait for a job's event, or for its end, which has None as the event. Call `handled` after each event."""
-        return self._messages.get()
+        """Wait for an event, or for the end of a job, which has None for the event. Call `handled` after an event."""
+        self._latest, event = self._messages.get()
+        return self._latest, event
 
     def handled(self) -> None:
-        """Let the engine continue."""
-        with self._changed:
-            self._handled += 1
-            self._changed.notify_all()
+        """Let the job of the latest event continue."""
+        if self._latest is not None:
+            self._behind[self._latest] -= 1
+        self._changed()
 
     @contextmanager
     def elsewhere(self) -> Iterator[None]:
-        """Let the engine continue without waiting. The follower receives the events of that time afterwards."""
+        """Let the jobs continue without waiting; the events of that time are there afterwards."""
         self._set_elsewhere(True)
         try:
             yield
@@ -260,12 +273,10 @@ class Following:
             self._set_elsewhere(False)
 
     def leave(self) -> None:
-        """Stop following; the engine no longer waits for the follower."""
-        with self._changed:
-            self.left = True
-            self._changed.notify_all()
+        """Stop following; no job waits any longer."""
+        self.left = True
+        self._changed()
 
     def _set_elsewhere(self, elsewhere: bool) -> None:
-        with self._changed:
-            self._elsewhere = elsewhere
-            self._changed.notify_all()
+        self._elsewhere = elsewhere
+        self._changed()

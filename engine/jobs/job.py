@@ -59,11 +59,25 @@ class Job:
     keep_state: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.settings, Settings):
+            raise ImpastoError(f"bad settings of a job: {type(self.settings).__name__}; give a Settings object")
+        if not isinstance(self.priority, int):
+            raise ImpastoError(f"bad priority {self.priority!r}: allowed are whole numbers")
         if not -HIGHEST_PRIORITY <= self.priority <= HIGHEST_PRIORITY:
             raise ImpastoError(
                 f"bad priority {self.priority}: allowed are whole numbers from {-HIGHEST_PRIORITY} "
                 f"to {HIGHEST_PRIORITY}"
             )
+
+
+def check_job(job: object) -> None:
+    """Refuse what is no job.
+
+    Raises:
+        ImpastoError: it is something else.
+    """
+    if not isinstance(job, Job):
+        raise ImpastoError(f"not a job: {type(job).__name__}; give impasto.engine.Job(content, style, settings)")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from impasto.engine.compile.optimiser_settings import adam_settings, lbfgs_setti
 from impasto.engine.device.places import LoopPlaces, Rows, Steps
 from impasto.engine.events import Event, Iteration
 from impasto.engine.images import Picture
-from impasto.engine.inputs.pictures import as_pixels
+from impasto.engine.inputs.pictures import as_pixels, outline
 from impasto.engine.inputs.prepared import Prepared
 from impasto.engine.inputs.run_state import RunState
 from impasto.engine.optimisers.adam import adam
@@ -247,14 +247,24 @@ class Run:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Lock the image against other threads: first the loop on the device, then the run itself."""
-        places = self._around.places
-        with nullcontext() if places is None else places.lock, self._lock:
-            yield
+        while True:
+            places = self._around.places
+            with nullcontext() if places is None else places.lock, self._lock:
+                if self._around.places is places:  # else the run moved to another loop in between
+                    yield
+                    return
 
     def release(self) -> None:
         """Free the optimiser's memory after the end; `state` is no longer available."""
         with self._locked():
-            self._last = None
+            if self.result is None and self._last is not None:
+                with suppress(ImpastoError):  # a loop on the device that has failed may have lost the image
+                    self._x = self._last.x.copy()
+            elif self.result is not None:
+                self._x = self._x[:0]
+            self._last, prepared = None, self._prepared
+            scene, painting = outline(prepared.scene), outline(prepared.painting)
+            self._prepared = dataclasses.replace(prepared, scene=scene, painting=painting, x=self._x)
 
     def _proceed(self, work: Callable[[], Request]) -> None:
         with self._locked():

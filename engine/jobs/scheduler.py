@@ -132,9 +132,9 @@ class Scheduler:
                     self._close_empty()
                     if self._end_stopped():
                         continue  # others may begin
-                    if self._active:
-                        self._take_turn()
-                    elif self._parked:
+                    if ready := self._ready():
+                        self._take_turn(ready)
+                    elif self._parked and not self._active:
                         self._continue_safer(self._parked.pop(0))
                     else:
                         self._wait()
@@ -152,9 +152,9 @@ class Scheduler:
             return False
 
     def _wait(self) -> None:
-        """Wait for a change. Every queued job waits until the owner of its stream takes a result."""
+        """Wait until a listener has handled an event, or the owner of a stream has taken a result."""
         with self._changed:
-            self._changed.wait(_POLL_S)
+            self._changed.wait_for(lambda: bool(self._ready()), _POLL_S)
 
     def _end_cancelled_or_late(self) -> None:
         """End the queued jobs that were cancelled or whose deadline has passed."""
@@ -174,7 +174,8 @@ class Scheduler:
     def _end_stopped(self) -> bool:
         """End the running jobs that were cancelled or have reached a limit. Return whether any ended."""
         ended = [active for active in (*self._active, *self._parked) if active.run.ask() is None]
-        self._parked = [active for active in self._parked if not active.run.ended]
+        ended = [active for active in ended if not active.handle.is_held_back]
+        self._parked = [active for active in self._parked if active not in ended]
         for active in ended:
             self._settle(active)
         return bool(ended)
@@ -316,6 +317,9 @@ class Scheduler:
         if handle.stream is not None:
             handle.start_clock()
         assert item.key is not None  # noqa: S101 - `_read` has set it
+        compiler = self._workshop.compiler
+        if compiler.batch_key(prepared.settings, prepared.scene, from_noise=prepared.from_noise) != item.key:
+            raise ImpastoError(f"{prepared.scene.name} changed its size while the job waited; submit the job again")
         group = self._place_for(item, item.key, full=self._running_units() >= self._concurrency)
         if group is not None:
             targets = self._workshop.compiler.targets(prepared.settings, prepared.scene, prepared.painting)
@@ -396,7 +400,11 @@ class Scheduler:
         for other in self._queue_in_order()[:LOOK_AHEAD] if item.most > 1 else ():
             alike = (other.most, other.handle.stream) == (item.most, item.handle.stream)
             if len(found) < item.most - 1 and alike and self._read(other) and other.key == key:
-                other.prepared = self._prepared(other)
+                try:
+                    other.prepared = self._prepared(other)
+                except ImpastoError as error:  # its file has changed since it was read
+                    self._end_queued(other, error)
+                    continue
                 found.append(other)
         return found
 
@@ -433,9 +441,20 @@ class Scheduler:
         group.members.append(active)
         self._active[active] = group
 
-    def _take_turn(self) -> None:
+    def _ready(self) -> list[Active]:
+        """Return the running jobs that can make an evaluation now.
+
+        A job cannot while its listener, or that of a job that shares its evaluations, has not handled an event.
+        """
+        held_back = {active for active in self._active if active.handle.is_held_back}
+        for group in self._groups:
+            if not group.takes_turns and held_back.intersection(group.members):
+                held_back.update(group.members)
+        return [active for active in self._active if active not in held_back and not active.run.ended]
+
+    def _take_turn(self, ready: list[Active]) -> None:
         """Make one evaluation for the next job in turn, and for the jobs that share its evaluations."""
-        chosen = min(self._active, key=lambda active: (active.turns, active.run.evaluations))
+        chosen = min(ready, key=lambda active: (active.turns, active.run.evaluations))
         self._turns = chosen.turns
         group = self._active[chosen]
         try:
@@ -453,6 +472,8 @@ class Scheduler:
         run = active.run
         while run.events:
             active.handle.tell(run.events.popleft())
+        if run.ended and active.handle.is_held_back:
+            return  # it ends once the listener, who may ask for its state, has handled the last event
         if run.ended:
             run.release()
             self._leave(active)

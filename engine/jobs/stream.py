@@ -3,13 +3,16 @@
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from impasto.engine.events import Event
 from impasto.engine.jobs.handle import Following, Handle, Stream
-from impasto.engine.jobs.job import Finished, Job
+from impasto.engine.jobs.job import Finished, Job, check_job
 from impasto.engine.jobs.queue import LOOK_AHEAD
 from impasto.engine.jobs.scheduler import Scheduler
-from impasto.models.errors import ImpastoError
+from impasto.models.errors import ImpastoError, one_line
+
+_NO_MORE: Any = object()
 
 OnJobEvent = Callable[[int, Job, Event], None]
 
@@ -37,7 +40,7 @@ def stream(
         cancel: called before every evaluation. True ends the running jobs with their latest images, and no other job
             begins.
     """
-    following = Following(events=on_event is not None)
+    following = Following(events=on_event is not None, changed=scheduler.wake)
     feeder = _Feeder(jobs, scheduler, following, most=most, batch_is_given=batch_is_given, cancel=cancel)
     try:
         while not feeder.exhausted or feeder.numbers:
@@ -64,6 +67,8 @@ def _finished(number: int, handle: Handle) -> Finished:
         return Finished(number, handle.job, handle.result())
     except ImpastoError as error:
         return Finished(number, handle.job, None, error)
+    except Exception as error:  # a bug, or a file that changed while it was read: the other jobs are not affected
+        return Finished(number, handle.job, None, ImpastoError(f"{type(error).__name__}: {one_line(error)}"))
 
 
 class _Feeder:
@@ -135,7 +140,7 @@ class _Feeder:
 
     def _take_all(self) -> None:
         try:
-            while self._has_room() and (job := next(self._jobs, None)) is not None:
+            while self._has_room() and (job := next(self._jobs, _NO_MORE)) is not _NO_MORE:
                 self._take(job)
         except BaseException as error:
             self._error = error
@@ -150,6 +155,7 @@ class _Feeder:
         return not (self._left or self._following.left or self._cancel())
 
     def _take(self, job: Job) -> None:
+        check_job(job)
         handle = Handle(job, cancelled=self._cancel, listener=self._following, stream=self._stream)
         with self._lock:
             self.numbers[handle] = next(self._count)

@@ -46,7 +46,7 @@ class Checkpoints:
         if not 0 <= every_s < float("inf"):
             raise ImpastoError(f"bad checkpoint_every {every_s:g}: allowed are seconds of 0 or more")
         self._path, self._every_s, self._extra = path, every_s, extra
-        self._written_s = time.monotonic()
+        self._written_s = -math.inf  # the first iteration is written at once
         self._is_first = True
 
     def take(self, event: Event) -> None:
