@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
@@ -59,6 +60,14 @@ def read_pictures(content: Source | None, style: Style | None, settings: Setting
     if long_side_px is None:
         long_side_px = settings.size and max(scene.height, scene.width)
     return scene, _brought_to(painting, long_side_px, settings)
+
+
+@overload
+def outline(painting: Picture) -> Picture: ...
+
+
+@overload
+def outline(painting: Painting) -> Painting: ...
 
 
 def outline(painting: Painting) -> Painting:

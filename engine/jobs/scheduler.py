@@ -72,6 +72,7 @@ class Scheduler:
                 if self._stopping:
                     handle.leave_listener()
             self._unfinished.update(handles)
+            self._changed.notify_all()
             if self._thread is None and handles:
                 self._thread = threading.Thread(target=self._work, name="impasto", daemon=True)
                 _working.add(self)
@@ -154,7 +155,7 @@ class Scheduler:
     def _wait(self) -> None:
         """Wait until a listener has handled an event, or the owner of a stream has taken a result."""
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._ready()), _POLL_S)
+            self._changed.wait_for(self._can_continue, _POLL_S)
 
     def _end_cancelled_or_late(self) -> None:
         """End the queued jobs that were cancelled or whose deadline has passed."""
@@ -440,6 +441,11 @@ class Scheduler:
         active.sample = active.run.surroundings.sample
         group.members.append(active)
         self._active[active] = group
+
+    def _can_continue(self) -> bool:
+        """Return whether a running job can make an evaluation, or has ended and no longer waits for its listener."""
+        ended = (active for active in self._active if active.run.ended)
+        return bool(self._ready()) or any(not active.handle.is_held_back for active in ended)
 
     def _ready(self) -> list[Active]:
         """Return the running jobs that can make an evaluation now.

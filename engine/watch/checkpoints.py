@@ -1,5 +1,6 @@
 """A run's state in a file, now and then and at the end, so that the run can continue after whatever ends it."""
 
+import math
 import shlex
 import time
 from collections.abc import Mapping
