@@ -137,8 +137,8 @@ class Engine:
             settings: the settings of the transfer; None is the defaults.
             start: the image to start from in place of ``settings.init``, such as the picture of an earlier result.
             on_event: called in this thread with `Started`, then with every `Iteration`. If a value was not finite, it
-                is called with `PrecisionChanged`, and the engine keeps the safer precision. The engine waits until
-                the function returns.
+                is called with `PrecisionChanged`, and the engine keeps the safer precision. The run waits until the
+                function returns; other jobs do not.
             cancel: called before every evaluation; True ends the run with the latest image.
             keep_state: whether the result holds the final state, for `resume`; it takes the optimiser's memory.
 
@@ -146,8 +146,8 @@ class Engine:
             ImpastoError: an image cannot be read or is too small, the network lacks a tap, or the loss is not finite at
                 the start.
         """
-        events = self.steps(content, style, settings, start=start, cancel=cancel, keep_state=keep_state)
-        return self._finish(events, on_event)
+        job = Job(content, style, settings or Settings(), start, keep_state=keep_state)
+        return self._finish(self._events(job, cancel, wanted=on_event is not None), on_event)
 
     def steps(
         self,
@@ -159,7 +159,7 @@ class Engine:
         cancel: Callable[[], bool] | None = None,
         keep_state: bool = False,
     ) -> Generator[Event, None, Result]:
-        """Run a transfer as a generator. After each event the engine waits until the caller requests the next one.
+        """Run a transfer as a generator. After each event the run waits until the caller requests the next one.
 
         Closing the generator cancels the run.
 
@@ -206,7 +206,7 @@ class Engine:
                 limits, or as for `transfer`.
         """
         job = dataclasses.replace(self.continued(state, settings), keep_state=keep_state)
-        return self._finish(self._events(job, cancel), on_event)
+        return self._finish(self._events(job, cancel, wanted=on_event is not None), on_event)
 
     def continued(self, state: RunState, settings: Settings | None = None) -> Job:
         """Return the job that continues a run; see `resume`.
@@ -469,10 +469,15 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _events(self, job: Job, cancel: Callable[[], bool] | None) -> Generator[Event, None, Result]:
-        """Submit a job, yield its events, and return its result. The engine waits while an event is handled."""
+    def _events(
+        self, job: Job, cancel: Callable[[], bool] | None, *, wanted: bool = True
+    ) -> Generator[Event, None, Result]:
+        """Submit a job, yield its events if they are wanted, and return its result.
+
+        The job waits while an event is handled; other jobs do not.
+        """
         self._check_not_in_callback()
-        following = Following(events=True, changed=self._scheduler.wake)
+        following = Following(events=wanted, changed=self._scheduler.wake)
         handle = Handle(job, cancelled=cancel, listener=following)
         self._scheduler.submit([handle], self._places(None), batch_is_given=False)
         try:

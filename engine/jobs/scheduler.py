@@ -174,8 +174,8 @@ class Scheduler:
 
     def _end_stopped(self) -> bool:
         """End the running jobs that were cancelled or have reached a limit. Return whether any ended."""
-        ended = [active for active in (*self._active, *self._parked) if active.run.ask() is None]
-        ended = [active for active in ended if not active.handle.is_held_back]
+        running = [active for active in (*self._active, *self._parked) if not active.handle.is_held_back]
+        ended = [active for active in running if active.run.ask() is None]
         self._parked = [active for active in self._parked if active not in ended]
         for active in ended:
             self._settle(active)

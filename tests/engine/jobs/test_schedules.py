@@ -85,7 +85,7 @@ def limits_at_the_own_turn(patch: pytest.MonkeyPatch) -> None:
             member.run.ask()
         return take_turn(self, chosen)
 
-    patch.setattr(Scheduler, "_end_spent", lambda self: False)
+    patch.setattr(Scheduler, "_end_stopped", lambda self: False)
     patch.setattr(Group, "take_turn", turn)
 
 
