@@ -46,10 +46,28 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not Path(path).is_file():
         raise ImpastoError(f"no such file: {path}")
     with damage_explained(), safe_open(path, framework="numpy") as file:
-        record = json.loads((file.metadata() or {}).get(ENTRY, "{}"))
-        if not isinstance(record, dict):
-            raise TypeError(f"its entry {ENTRY!r} is no JSON object")
-        return record
+        return _record(file.metadata())
+
+
+def read_file(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the object in a file and the arrays by name, both of one file even if another one takes its place.
+
+    Args:
+        path: of the file.
+        kind: that is wanted; a file of another kind comes without its arrays.
+
+    Raises:
+        ImpastoError: there is no such file.
+        DamagedFileError: it is no such file, or not all of one.
+    """
+    from safetensors import safe_open
+
+    if not Path(path).is_file():
+        raise ImpastoError(f"no such file: {path}")
+    with damage_explained(), safe_open(path, framework="numpy") as file:
+        record = _record(file.metadata())
+        names = file.keys() if record.get("kind") == kind else ()
+        return record, {name: file.get_tensor(name) for name in names}
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -62,3 +80,10 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
     with damage_explained(), safe_open(path, framework="numpy") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+
+
+def _record(metadata: dict[str, str] | None) -> dict[str, Any]:
+    record = json.loads((metadata or {}).get(ENTRY, "{}"))
+    if not isinstance(record, dict):
+        raise TypeError(f"its entry {ENTRY!r} is no JSON object")
+    return record

@@ -24,7 +24,7 @@ from impasto.engine.inputs.array_file import (
     SUFFIX,
     DamagedFileError,
     damage_explained,
-    read_arrays,
+    read_file,
     read_record,
 )
 from impasto.engine.inputs.pictures import Painting
@@ -91,7 +91,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[RunState, dict[str, A
         ImpastoError: the file does not exist, is damaged, or is not a checkpoint.
     """
     try:
-        record = read_record(path)
+        if Path(path).is_file() and Path(path).suffix.lower() != SUFFIX:
+            raise ImpastoError(f"not a checkpoint: {path}; {_WRITES}, a {SUFFIX} file")
+        record, arrays = read_file(path, CHECKPOINT)
         if record.get("kind") != CHECKPOINT:
             raise ImpastoError(f"not a checkpoint: {path}; {_WRITES}")
         if record.get("format") != FORMAT:
@@ -100,7 +102,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[RunState, dict[str, A
                 "with the version that wrote it"
             )
         with damage_explained():
-            return _read(record, read_arrays(path)), record["extra"]
+            return _read(record, arrays), record["extra"]
     except DamagedFileError as error:
         raise ImpastoError(f"damaged checkpoint: {path} ({error}); begin the run again") from error
 

@@ -171,7 +171,7 @@ def test_every_iteration_is_saved_when_the_seconds_are_0(
     assert saved == [1, 2, 3, 3]
     saved.clear()
     run(capsys, *transfer(files, "-o", output, "--iterations", 3, "--checkpoint", file))
-    assert saved == [3]
+    assert saved == [1, 3]
 
 
 def test_with_everything_else_that_follows_a_run(capsys: Capture, files: Files, output: Path, file: Path) -> None:
@@ -360,7 +360,7 @@ def test_files_that_cannot_be_resumed(capsys: Capture, files: Files, output: Pat
     style = files.folder / "s.safetensors"
     run(capsys, "style", "save", files.style, "-o", style, "--model", files.model, "--size", 48, *TAPS[2:])
     assert refused(capsys, "resume", style) == f"not a checkpoint: {style}; `impasto transfer --checkpoint` writes one"
-    assert refused(capsys, "resume", files.content).startswith(f"damaged checkpoint: {files.content} (")
+    assert refused(capsys, "resume", files.content).startswith(f"not a checkpoint: {files.content}; ")
     stopped(capsys, files, output, file)
     assert refused(capsys, "resume", file, "--iterations", -3).startswith("bad iterations -3: ")
     assert refused(capsys, "resume", file, "--timeout-s", 0).startswith("bad timeout_s 0.0: ")

@@ -173,7 +173,7 @@ def test_files_that_are_something_else(tmp_path: Path, metadata: dict[str, str] 
 def test_no_file_a_folder_and_a_picture(files: Files) -> None:
     assert complaint(files.folder / "no.safetensors") == f"no such file: {files.folder}/no.safetensors"
     assert complaint(files.folder).startswith("no such file: ")
-    assert complaint(files.content).startswith(f"damaged checkpoint: {files.content} (")
+    assert complaint(files.content).startswith(f"not a checkpoint: {files.content}; ")
     assert complaint(saved_style(files)).startswith("not a checkpoint: ")
 
 
