@@ -229,6 +229,7 @@ class Following:
             changed: tells the engine's thread that jobs may continue.
         """
         self._messages: SimpleQueue[tuple[Handle | None, Event | None]] = SimpleQueue()
+        self._lock = threading.Lock()  # the engine's thread counts up while the follower counts down
         self._behind: Counter[Handle] = Counter()
         self._latest: Handle | None = None
         self._changed = changed
@@ -237,7 +238,8 @@ class Following:
     def tell(self, handle: Handle, event: Event) -> None:
         """Pass an event to the follower."""
         if self._wants_events and not self.left:
-            self._behind[handle] += 1
+            with self._lock:
+                self._behind[handle] += 1
             self._messages.put((handle, event))
 
     def end(self, handle: Handle) -> None:
@@ -246,7 +248,8 @@ class Following:
 
     def is_behind(self, handle: Handle) -> bool:
         """Return whether a job has events that the follower has not handled, and has to wait for that."""
-        return self._behind[handle] > 0 and not (self._elsewhere or self.left)
+        with self._lock:
+            return self._behind[handle] > 0 and not (self._elsewhere or self.left)
 
     def wake(self) -> None:
         """Let `next` return (None, None)."""
@@ -254,13 +257,18 @@ class Following:
 
     def next(self) -> tuple[Handle | None, Event | None]:
         """Wait for an event, or for the end of a job, which has None for the event. Call `handled` after an event."""
-        self._latest, event = self._messages.get()
-        return self._latest, event
+        handle, event = self._messages.get()
+        self._latest = None if event is None else handle
+        return handle, event
 
     def handled(self) -> None:
         """Let the job of the latest event continue."""
-        if self._latest is not None:
-            self._behind[self._latest] -= 1
+        handle, self._latest = self._latest, None
+        if handle is not None:
+            with self._lock:
+                self._behind[handle] -= 1
+                if not self._behind[handle]:
+                    del self._behind[handle]  # no handle is kept for its own sake: it holds the picture
         self._changed()
 
     @contextmanager

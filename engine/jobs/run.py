@@ -261,7 +261,7 @@ class Run:
                 with suppress(ImpastoError):  # a loop on the device that has failed may have lost the image
                     self._x = self._last.x.copy()
             elif self.result is not None:
-                self._x = self._x[:0]
+                self._x = np.empty(0, np.float32)
             self._last, prepared = None, self._prepared
             scene, painting = outline(prepared.scene), outline(prepared.painting)
             self._prepared = dataclasses.replace(prepared, scene=scene, painting=painting, x=self._x)

@@ -47,9 +47,10 @@ def test_an_iterable_that_waits_blocks_nobody(engine: Engine, files: Files) -> N
     assert [item.index for item in running] == [1]
 
 
-def test_results_that_were_taken_are_let_go(engine: Engine, files: Files) -> None:
+@pytest.mark.parametrize("told", [False, True])
+def test_results_that_were_taken_are_let_go(engine: Engine, files: Files, told: bool) -> None:
     left: list[weakref.ref[np.ndarray]] = []
-    for item in engine.transfer_many([job(files, iterations=1)] * 6):
+    for item in engine.transfer_many([job(files, iterations=1)] * 6, on_event=(lambda *_: None) if told else None):
         assert item.result is not None
         left.append(weakref.ref(item.result.picture.pixels))
         gc.collect()
