@@ -15,6 +15,7 @@ from impasto.engine.inputs.pictures import outline
 from impasto.engine.inputs.prepared import Prepared, prepare, prepare_again
 from impasto.engine.jobs.active import Active
 from impasto.engine.jobs.group import Group
+from impasto.engine.jobs.groups import Groups
 from impasto.engine.jobs.handle import Handle, Stream
 from impasto.engine.jobs.queue import LOOK_AHEAD, MOST_OVERTAKEN, JobQueue, Queued
 from impasto.engine.jobs.run import DEVICE, HOST, Run, SaferPrecision, Surroundings
@@ -53,7 +54,7 @@ class Scheduler:
         self._unfinished: set[Handle] = set()
         self._stopping = False
         self._queue = JobQueue()
-        self._groups: list[Group] = []
+        self._groups = Groups(workshop, concurrency)
         self._active: dict[Active, Group] = {}
         self._parked: list[Active] = []
         self._turns = 0.0
@@ -130,7 +131,7 @@ class Scheduler:
                 while self._has_work():
                     self._end_cancelled_or_late()
                     self._admit()
-                    self._close_empty()
+                    self._groups.close_empty()
                     if self._end_stopped():
                         continue  # others may begin
                     if ready := self._ready():
@@ -148,7 +149,7 @@ class Scheduler:
         with self._changed:
             if self._active or self._parked or len(self._queue):
                 return True
-            self._close_empty()
+            self._groups.close_empty()
             self._thread = None
             return False
 
@@ -200,8 +201,7 @@ class Scheduler:
 
     def _next(self) -> Queued | None:
         """Return the first queued job that can begin; None if no job can."""
-        full = self._running_units() >= self._concurrency
-        if full and not any(group.is_open for group in self._groups):
+        if self._groups.admit_nobody:
             return None
         unread, held_back = LOOK_AHEAD, set[Stream | None]()
         for item in self._queue_in_order():
@@ -209,7 +209,7 @@ class Scheduler:
             if item.must_wait or stream in held_back or (item.key is None and not unread):
                 continue
             unread -= item.key is None
-            if self._read(item) and self._can_begin(item, full=full):
+            if self._read(item) and self._can_begin(item):
                 return item
             item.prepared = None
             if item.overtaken >= MOST_OVERTAKEN:
@@ -217,10 +217,6 @@ class Scheduler:
                     return None
                 held_back.add(stream)
         return None
-
-    def _running_units(self) -> int:
-        """Return how many single jobs and batches are running."""
-        return sum(len(group.members) if group.takes_turns else bool(group.members) for group in self._groups)
 
     def _read(self, item: Queued) -> bool:
         """Read a job's images and compute its batch key, if that was not done before.
@@ -250,7 +246,7 @@ class Scheduler:
             return prepare_again(job.state, job.settings, precision, called_s=called_s)
         return prepare(job.content, job.style, job.settings, job.start, called_s=called_s)
 
-    def _can_begin(self, item: Queued, *, full: bool) -> bool:
+    def _can_begin(self, item: Queued) -> bool:
         """Return whether a job can begin now, in an existing group or in a new one.
 
         If the job can never begin, it ends with the error.
@@ -260,57 +256,12 @@ class Scheduler:
         if running and running[0] != item.key:
             return False
         try:
-            if self._place_for(item, item.key, full=full) is not None:
+            if self._groups.place_for(item, item.key) is not None:
                 return True
-            if running or full:
-                return False
-            memory = self._workshop.compiler.memory
-            return not self._active or memory.fits(item.key.spec, item.settings, item.weighed, self._pending_bytes())
+            return not running and self._groups.have_room_for_another(item, item.key)
         except ImpastoError as error:  # the image is too small for the network
             self._end_queued(item, error)
             return False
-
-    def _place_for(self, item: Queued, key: BatchKey, *, full: bool) -> Group | None:
-        """Return a group that a job can join; None if there is none. A full group may grow to make a place."""
-        for group in self._groups:
-            if (group.key, group.asked_most) != (key, item.most) or (full and not group.is_open):
-                continue
-            if (group.has_place or self._try_to_grow(group, item)) and self._has_room(group, item):
-                return group
-        return None
-
-    def _has_room(self, group: Group, item: Queued) -> bool:
-        """Return whether a job's memory fits next to the running jobs.
-
-        The jobs that a group was opened for need no check: their memory was checked together.
-        """
-        return item.handle in group.weighed or self._workshop.compiler.memory.has_room(
-            group.key.spec,
-            item.settings,
-            item.weighed,
-            own_optimiser=group.loop is None,
-            reserved=self._pending_bytes(),
-        )
-
-    def _try_to_grow(self, group: Group, item: Queued) -> bool:
-        """Grow a full group if that is worth the compilation and fits into memory. Return whether it has a place."""
-        if group.takes_turns or not group.may_grow:
-            return False
-        larger = dataclasses.replace(group.key.spec, batch=group.next_size)
-        if self._workshop.compiler.memory.fits(larger, item.settings, item.weighed, self._pending_bytes()):
-            group.grow()
-        return group.has_place
-
-    def _pending_bytes(self) -> int:
-        """Return the bytes that groups will allocate at their first evaluation, which is still to come."""
-        memory = self._workshop.compiler.memory
-        promised = 0
-        for group in self._groups:
-            runs = [] if group.evaluated else [member.prepared for member in group.members]
-            promised += sum(memory.estimate(group.spec, run.settings, run.painting).total for run in runs[:1])
-            if group.takes_turns:  # otherwise the estimate of the first member covers all samples
-                promised += sum(memory.of_optimiser(group.spec, run.settings) for run in runs[1:])
-        return promised
 
     def _begin(self, item: Queued) -> None:
         """Load a job into a group, which may be a new one, and start its run."""
@@ -321,11 +272,11 @@ class Scheduler:
         compiler = self._workshop.compiler
         if compiler.batch_key(prepared.settings, prepared.scene, from_noise=prepared.from_noise) != item.key:
             raise ImpastoError(f"{prepared.scene.name} changed its size while the job waited; submit the job again")
-        group = self._place_for(item, item.key, full=self._running_units() >= self._concurrency)
+        group = self._groups.place_for(item, item.key)
         if group is not None:
             targets = self._workshop.compiler.targets(prepared.settings, prepared.scene, prepared.painting)
         else:
-            group, targets = self._open(item, item.key, prepared)
+            group, targets = self._groups.open(self._together(item, item.key), item.key, prepared)
         state = handle.job.state
         limit, arrays = prepared.settings.iterations, None
         if state is not None:
@@ -349,33 +300,15 @@ class Scheduler:
         run.start()
         self._settle(active)
 
-    def _open(self, item: Queued, key: BatchKey, prepared: Prepared) -> tuple[Group, Targets]:
-        """Open a group for a job and for the queued jobs that can join it at once.
+    def _together(self, item: Queued, key: BatchKey) -> list[Queued]:
+        """Return a job and the queued jobs that begin with it in a new group.
 
-        Returns:
-            The group, and the targets of the first job.
+        Raises:
+            ImpastoError: the job does not fit into memory. It has left the queue, so the caller has to end it.
         """
-        self._close_empty()
-        compiler = self._workshop.compiler
+        self._groups.close_empty()
         together = [item, *self._companions(item, key)]
-        if not self._active:
-            together = self._drop_too_large(together, key)
-        wanted = places = len(together)
-        if self._active or not item.batch_is_given:
-            fit, promised = compiler.memory.places_that_fit, self._pending_bytes()
-            places = min(fit(key.spec, one.settings, one.weighed, wanted, promised) for one in together)
-        spec = dataclasses.replace(key.spec, batch=places)
-        evaluator, targets = compiler.open_with_targets(spec, prepared.settings, prepared.scene, prepared.painting)
-        try:
-            group = Group(compiler, key, evaluator, places=places, asked_most=item.most)
-        except ImpastoError:
-            compiler.put_back(spec, evaluator)
-            raise
-        if places < wanted:
-            group.most = places  # memory has no room for more
-        group.weighed = {one.handle for one in together}
-        self._groups.append(group)
-        return group, targets
+        return together if self._active else self._drop_too_large(together, key)
 
     def _drop_too_large(self, together: list[Queued], key: BatchKey) -> list[Queued]:
         """End the queued jobs that do not fit into memory, and return the other jobs.
@@ -512,7 +445,7 @@ class Scheduler:
                 key = workshop.compiler.batch_key(prepared.settings, prepared.scene, from_noise=run.is_at_noise)
                 weighed = outline(prepared.painting)
                 item = Queued(active.handle, 1, True, 0, key=key, painting=weighed, prepared=prepared)
-                group, targets = self._open(item, key, prepared)
+                group, targets = self._groups.open(self._together(item, key), key, prepared)
                 around, _ = self._load(group, prepared, targets, run.x, run.iterations_left, None)
                 run.advance(around)
                 if not run.ended:
@@ -520,12 +453,6 @@ class Scheduler:
         except Exception as error:
             run.fail(error)
         self._settle(active)
-
-    def _close_empty(self) -> None:
-        """Close the groups that have no members."""
-        for group in [group for group in self._groups if not group.members]:
-            self._groups.remove(group)
-            group.close()
 
     def _end_queued(self, item: Queued, error: Exception | None, *, cancelled: bool = False) -> None:
         with self._changed:
@@ -548,7 +475,7 @@ class Scheduler:
             handles = list(self._unfinished)
             self._queue = JobQueue()
             self._thread = None
-        self._active, self._parked, self._groups = {}, [], []
+        self._active, self._parked, self._groups = {}, [], Groups(self._workshop, self._concurrency)
         for handle in handles:
             self._finish(handle, error=reason)
 
