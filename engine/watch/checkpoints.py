@@ -1,6 +1,5 @@
 """A run's state in a file, now and then and at the end, so that the run can continue after whatever ends it."""
 
-import math
 import shlex
 import time
 from collections.abc import Mapping
@@ -47,20 +46,18 @@ class Checkpoints:
         if not 0 <= every_s < float("inf"):
             raise ImpastoError(f"bad checkpoint_every {every_s:g}: allowed are seconds of 0 or more")
         self._path, self._every_s, self._extra = path, every_s, extra
-        self._written_s = -math.inf  # the first iteration is written at once
-        self._is_first = True
+        self._written_s: float | None = None
 
     def take(self, event: Event) -> None:
-        """Write the state of an iteration if it is time to.
+        """Write the state of the first iteration, and of later ones when the seconds have passed.
 
         Raises:
             ImpastoError: the file cannot be written.
         """
         if isinstance(event, Iteration):
-            if self._is_first:
+            if self._written_s is None:
                 remove_leftovers(self._path)  # of a run that was killed while it wrote
-                self._is_first = False
-            if time.monotonic() - self._written_s >= self._every_s:
+            if self._written_s is None or time.monotonic() - self._written_s >= self._every_s:
                 save_checkpoint(event.state(), self._path, self._extra)
                 self._written_s = time.monotonic()
 
