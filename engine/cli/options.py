@@ -97,8 +97,8 @@ class Options:
     checkpoint: Path | None = option(
         None, "Also save the state of the run to this file, for `impasto resume`. .safetensors", OUTPUT
     )
-    checkpoint_every: float = option(
-        60.0, "Save the state every so many seconds, and at the end; 0 is every iteration.", OUTPUT
+    checkpoint_every: float | None = option(
+        None, "Save the state every so many seconds, and at the end; 0 is every iteration. (default: 60)", OUTPUT
     )
     preview: bool = option(False, "Draw the image in the terminal as it changes.", OUTPUT, "--preview")
     preview_as: str | None = option(

@@ -222,6 +222,8 @@ class SingleRun:
             from impasto.engine.watch.checkpoints import Checkpoints
 
             watchers.append(Checkpoints(options.checkpoint, every_s=options.checkpoint_every, extra=self._kept()))
+        elif options.checkpoint_every is not None:
+            raise ImpastoError("--checkpoint-every needs --checkpoint FILE: add it, or drop --checkpoint-every")
         if options.preview or options.preview_as is not None:
             from impasto.engine.watch.preview import AUTO, Preview, open_preview
 

@@ -31,18 +31,19 @@ class Checkpoints:
 
     needs_each_image = False
 
-    def __init__(self, path: Path, *, every_s: float = EVERY_S, extra: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, path: Path, *, every_s: float | None = None, extra: Mapping[str, Any] | None = None) -> None:
         """Refuse what cannot be written; nothing is written yet.
 
         Args:
             path: .safetensors.
-            every_s: seconds between two states, 0 or more; 0 is every iteration.
+            every_s: seconds between two states, 0 or more; 0 is every iteration, None is `EVERY_S`.
             extra: plain values to keep with each state.
 
         Raises:
             ImpastoError: no file can be written there, another file is there, or the seconds are out of range.
         """
         check_checkpoint_path(path)
+        every_s = EVERY_S if every_s is None else every_s
         if not 0 <= every_s < float("inf"):
             raise ImpastoError(f"bad checkpoint_every {every_s:g}: allowed are seconds of 0 or more")
         self._path, self._every_s, self._extra = path, every_s, extra

@@ -92,7 +92,7 @@ def test_with_other_limits_and_another_checkpoint(capsys: Capture, files: Files,
 
 
 def test_what_was_chosen_is_kept_unless_it_is_given(capsys: Capture, files: Files, output: Path, file: Path) -> None:
-    stopped(capsys, files, output, file, "--checkpoint-every", 0, "--loop", "host")
+    stopped(capsys, files, output, file, "--checkpoint", file, "--checkpoint-every", 0, "--loop", "host")
     kept = load_checkpoint(file)[1]
     assert kept == {
         "provider": "cpu", "threads": 1, "loop": "host", "bits": 8, "ignore_memory": False, "checkpoint_every": 0.0,
@@ -347,6 +347,13 @@ def test_checkpoints_that_are_refused(capsys: Capture, files: Files, output: Pat
     ):
         assert refused(capsys, *transfer(files, "-o", output, "--checkpoint", *given)) == said
     assert style.read_bytes() == kept
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("seconds", [5, 60])
+def test_the_interval_alone_is_refused(capsys: Capture, files: Files, output: Path, seconds: int) -> None:
+    said = refused(capsys, *transfer(files, "-o", output, "--checkpoint-every", seconds))
+    assert said == "--checkpoint-every needs --checkpoint FILE: add it, or drop --checkpoint-every"
     assert not output.exists()
 
 
