@@ -38,7 +38,18 @@ KINDS = {"first start": "style.png", "another style": "other.png", "second start
 _MAIN = "from impasto.engine.cli import main; main()"
 _SUBJECT_OPTIONS = ("provider", "precision", "threads", "loop")
 _SETTINGS_OPTIONS = (
-    *("content_weight", "style_weight", "tv_weight", "weighting", "pool", "init", "size"),
+    *(
+        "content_weight",
+        "style_weight",
+        "tv_weight",
+        "tv_norm",
+        "weighting",
+        "style_loss",
+        "pool",
+        "padding",
+        "init",
+        "size",
+    ),
     *("iterations", "optimizer", "history"),
 )
 
@@ -90,31 +101,24 @@ def measure(
             _round(subject, network.path, subject.sizes[0])
             watch.done(number + 1)
     for size in subject.sizes:
-        starts: dict[str, list[Start]] = {kind: [] for kind in KINDS}
+        rounds: list[dict[str, Start]] = []
         watch.stage(f"{size} px, starts", 1)
-        begin_s, rounds = time.perf_counter(), 0
-        while not watch.stopped() and effort.lasts(rounds, begin_s):
-            for kind, start in _round(subject, network.path, size).items():
-                starts[kind].append(start)
-            rounds += 1
-            watch.done(min(rounds / effort.least, (time.perf_counter() - begin_s) / effort.duration_s, 1.0))
-        for kind, found in starts.items():
-            if found:
-                yield _series(kind, size, found)
+        begin_s = time.perf_counter()
+        while not watch.stopped() and effort.lasts(len(rounds), begin_s):
+            rounds.append(_round(subject, network.path, size))
+            watch.done(min(len(rounds) / effort.least, (time.perf_counter() - begin_s) / effort.duration_s, 1.0))
+        if rounds:
+            yield from (_series(kind, size, [starts[kind] for starts in rounds]) for kind in KINDS)
 
 
 def _round(subject: Subject, network: Path, size: int) -> dict[str, Start]:
     """Return one start of each kind, in their order, with a cache that is empty at first."""
     with tempfile.TemporaryDirectory(prefix="impasto-bench-") as name:
         folder = Path(name)
-        _write_pictures(subject, size, folder)
-        return {kind: _start(subject, network, folder, style) for kind, style in KINDS.items()}
-
-
-def _write_pictures(subject: Subject, size: int, folder: Path) -> None:
-    content, style = subject.pictures(size)
-    for name, pixels in {"content.png": content, "style.png": style, "other.png": style[::-1]}.items():
-        write_image(folder / name, pixels.astype(np.float32) / np.float32(255))
+        content, style = subject.pictures(size)
+        for picture, pixels in {"content.png": content, "style.png": style, "other.png": style[::-1]}.items():
+            write_image(folder / picture, pixels.astype(np.float32) / np.float32(255))
+        return {kind: _start(subject, network, folder, picture) for kind, picture in KINDS.items()}
 
 
 def _start(subject: Subject, network: Path, folder: Path, style: str) -> Start:

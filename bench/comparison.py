@@ -7,7 +7,6 @@ The project's pixels are unbounded here, because `torch.optim.LBFGS` knows no bo
 would solve another problem. Of a batch, evaluations are measured and nothing else.
 """
 
-import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from impasto.bench.contenders.contender import Contender, Evaluating
-from impasto.bench.contenders.entries import Absent, Own, Way, own_entries, possible, rival_entries
+from impasto.bench.contenders.entries import Absent, Way, own_entries, possible, rival_entries
 from impasto.bench.contenders.variants import BASELINE, choose
 from impasto.bench.race import Course, Finish, race
 from impasto.bench.sampling import REST_ON_CPU_S, Effort, Watch, interleaved
-from impasto.bench.series import Series
+from impasto.bench.series import Series, spread
 from impasto.bench.subject import GPU_PROVIDERS, Subject
 from impasto.models.errors import ImpastoError
 
@@ -37,6 +36,9 @@ class Field:
         ways: of the project; of those that a provider lacks it is said that they did not run, as long as one is left.
         against: names of `impasto.bench.contenders.variants`; none is all that can run.
         evaluations: of the baseline's descent; 0 leaves the descents out.
+
+    Raises:
+        ImpastoError: a value is out of range, or PyTorch's side cannot follow the objective.
     """
 
     subject: Subject
@@ -45,11 +47,6 @@ class Field:
     evaluations: int = 200
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            ImpastoError: a value is out of range, or PyTorch's side cannot follow the objective.
-        """
         object.__setattr__(self, "subject", _unbounded(self.subject))
         if self.evaluations < 0:
             raise ImpastoError(f"bad --evaluations {self.evaluations}: allowed are 0 (no descents) and more")
@@ -62,22 +59,18 @@ class Field:
 
     def as_dict(self) -> dict[str, object]:
         """Return what was asked for, beside the subject, as plain values for JSON."""
-        return {
-            "ways": [list(way) for way in self.ways],
-            "against": list(self.against),
-            "evaluations": self.evaluations,
-        }
+        ways = [list(way) for way in self.ways]
+        return {"ways": ways, "against": list(self.against), "evaluations": self.evaluations}
 
 
 def _unbounded(subject: Subject) -> Subject:
-    """Return the subject as it is compared.
-
-    Raises:
-        ImpastoError: its objective has what PyTorch's side lacks.
-    """
+    """Return the subject as it is compared, or refuse an objective that has what PyTorch's side lacks."""
     settings = subject.settings
     lacking = {
         f"--weighting {settings.weighting}": settings.weighting != "paper" and "knows the paper's equations alone",
+        f"--style-loss {settings.style_loss}": settings.style_loss != "gram"
+        and "knows the paper's Gram matrices alone",
+        f"--padding {settings.padding}": settings.padding != "zero" and "pads with zeros alone",
         "--seamless": settings.seamless and "cannot wrap its paddings",
         f"--tv-weight {settings.tv_weight:g}": settings.tv_weight and "has no total variation",
     }
@@ -102,7 +95,10 @@ def measure(field: Field, effort: Effort, watch: Watch, verdicts: Verdicts) -> I
         ImpastoError: PyTorch is missing, a rival or a provider does not work here, or the network has operators that
             the rivals lack.
     """
-    _require_torch()
+    try:
+        import torch  # noqa: F401 - only whether it is there
+    except ImportError:
+        raise ImpastoError("compare needs PyTorch, which is not installed: pip install torch") from None
     ways, lacking = possible(field.ways, build_engines=field.subject.build_engines)
     for size in field.subject.sizes:
         if watch.stopped():
@@ -119,9 +115,11 @@ def _at_size(
     field: Field, ways: Sequence[Way], size: int, effort: Effort, watch: Watch, stack: ExitStack
 ) -> tuple[list[Series], list[dict[str, Any]], list[Absent]]:
     """Return series, ratios, and who could not take part; no series where it was stopped before there was one."""
+    import torch
+
     watch.stage(f"{size} px, setting up", 1)
     own = own_entries(field.subject, ways, size, stack)
-    gpu = _on_gpu(own)
+    gpu = torch.cuda.is_available() and any(contender.facts["provider"] in GPU_PROVIDERS for contender in own)
     variants, device = choose(field.against, gpu=gpu), "cuda" if gpu else "cpu"
     baseline, rivals, absent = rival_entries(field.subject, variants, size, own[0], watch, stack, device)
     everyone: list[Evaluating] = [baseline, *rivals, *own]
@@ -147,19 +145,6 @@ def _at_size(
         ]
     ratios = [_ratio(mine, other, samples, finishes, size) for mine in own for other in (baseline, *rivals)]
     return series, ratios, absent
-
-
-def _require_torch() -> None:
-    try:
-        import torch  # noqa: F401 - only whether it is there
-    except ImportError:
-        raise ImpastoError("compare needs PyTorch, which is not installed: pip install torch") from None
-
-
-def _on_gpu(own: Sequence[Own]) -> bool:
-    import torch
-
-    return torch.cuda.is_available() and any(contender.facts["provider"] in GPU_PROVIDERS for contender in own)
 
 
 def _evaluations(contender: Evaluating, size: int, samples: list[float], baseline: "TorchRival", batch: int) -> Series:
@@ -202,7 +187,7 @@ def _ratio(
         "size_px": size,
         "impasto": mine.name,
         "rival": other.name,
-        "per_evaluation": {"median": statistics.median(rounds), "min": min(rounds), "max": max(rounds)},
+        "per_evaluation": spread(rounds),
         "to_equal_loss": None,
         "to_equal_loss_with_set_up": None,
     }

@@ -28,7 +28,9 @@ def conditions(threads: int) -> dict[str, Any]:
 
     The threads are those that the run was told to use; 0 is one per core.
     """
-    here = machine()
+    here, governor = machine(), "unknown"
+    with contextlib.suppress(OSError):  # only Linux tells
+        governor = _GOVERNOR.read_text().strip()
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "system": platform.system(),
@@ -36,7 +38,7 @@ def conditions(threads: int) -> dict[str, Any]:
         "machine": platform.machine(),
         "processor": here["processor"],
         "processor_flags": [flag for flag in FLAGS if flag in cpu_info.flags()],
-        "governor": _governor(),
+        "governor": governor,
         "cores": os.cpu_count(),
         "threads": threads,
         "thread_settings": thread_settings(),
@@ -72,11 +74,3 @@ def nvidia_smi() -> list[dict[str, str]]:
         rows = [line.split(", ") for line in said.stdout.splitlines() if line.strip()]
         return [dict(zip(_NVIDIA_FIELDS, row, strict=True)) for row in rows]
     return []
-
-
-def _governor() -> str:
-    """Return how the processor's clock is governed, where Linux tells."""
-    try:
-        return _GOVERNOR.read_text().strip()
-    except OSError:
-        return "unknown"

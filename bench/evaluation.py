@@ -6,7 +6,6 @@ loss is their mean. Several networks and batches take turns, and their seconds p
 the first, round by round.
 """
 
-import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from typing import Any
 
 from impasto.bench.contenders.own import OwnBatch
 from impasto.bench.sampling import REST_ON_CPU_S, Effort, Watch, interleaved
-from impasto.bench.series import Series
+from impasto.bench.series import Series, spread
 from impasto.bench.subject import GPU_PROVIDERS, Subject
 from impasto.models.errors import ImpastoError
 
@@ -43,11 +42,7 @@ def measure(subjects: Sequence[Subject], effort: Effort, watch: Watch) -> Iterat
 
 
 def _opened(subjects: Sequence[Subject], size: int, stack: ExitStack) -> dict[str, OwnBatch]:
-    """Return every subject by name, each evaluated once, so that the next one is asked to fit beside it.
-
-    Raises:
-        ImpastoError: as `measure`.
-    """
+    """Return every subject by name, each evaluated once, so that the next one is asked to fit beside it."""
     several = len({subject.model for subject in subjects}) > 1
     found: dict[str, OwnBatch] = {}
     for subject in subjects:
@@ -69,6 +64,5 @@ def _series(
     if name != first:
         pairs = zip(samples[name], samples[first], strict=True)
         shares = [own / batch / (other / opened[first].facts["batch"]) for own, other in pairs]
-        median = statistics.median(shares)
-        facts["per_picture"] = {"to": first, "median": median, "min": min(shares), "max": max(shares)}
+        facts["per_picture"] = {"to": first, **spread(shares)}
     return Series(name, "evaluation", size, samples[name], batch, one.evaluate() / batch, facts=facts)

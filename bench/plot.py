@@ -38,7 +38,11 @@ def draw(records: Mapping[str, Mapping[str, Any]], output: Path) -> list[str]:
         from matplotlib.figure import Figure
     except ImportError:
         raise ImpastoError("drawing needs matplotlib, which is not installed: pip install 'impasto[bench]'") from None
-    series = _labelled(records)
+    series = [
+        {**item, "label": f"{name}: {item['name']}" if len(records) > 1 else item["name"]}
+        for name, record in records.items()
+        for item in record["series"]
+    ]
     panels = [(title, paint, found) for title, choose, paint in PANELS if (found := choose(series))]
     if not panels:
         raise ImpastoError("nothing to draw: the files hold no series; measure for longer")
@@ -53,16 +57,6 @@ def draw(records: Mapping[str, Mapping[str, Any]], output: Path) -> list[str]:
     with atomic_file(output) as part:
         figure.savefig(part, format="png")
     return [title for title, _, _ in panels]
-
-
-def _labelled(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return all series, each with a label and, where there are several files, the file's name in it."""
-    prefix = len(records) > 1
-    return [
-        {**item, "label": f"{name}: {item['name']}" if prefix else item["name"]}
-        for name, record in records.items()
-        for item in record["series"]
-    ]
 
 
 def _labels(series: Items) -> list[str]:

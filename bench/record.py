@@ -92,15 +92,11 @@ def _fault(record: object) -> str:
         samples, curve = item.get("samples_s"), item.get("curve")
         if not all(isinstance(item.get(key), kind) for key, kind in _KINDS.items()):
             return f"series {number} has no name, unit, size or evaluations"
-        if not isinstance(samples, list) or not samples or not all(map(_is_number, samples)):
+        if not isinstance(samples, list) or not samples or not {*map(type, samples)} <= {int, float}:
             return f"series {number} has no samples"
         if not isinstance(curve, list) or not all(isinstance(point, list) and len(point) == 3 for point in curve):
             return f"series {number} has no curve"
     return ""
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _finite(value: Any) -> Any:

@@ -19,6 +19,9 @@ class Effort:
         duration_s: for each thing that is measured; the samples begun within it count.
         warm_up: evaluations before anything counts.
         least: samples at least, however long they take.
+
+    Raises:
+        ImpastoError: a value is out of range.
     """
 
     duration_s: float = 10.0
@@ -26,11 +29,6 @@ class Effort:
     least: int = 5
 
     def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ImpastoError: a value is out of range.
-        """
         if not (math.isfinite(self.duration_s) and self.duration_s > 0):
             raise ImpastoError(f"bad --duration {self.duration_s:g}: allowed are seconds above 0")
         if self.warm_up < 1:

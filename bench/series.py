@@ -1,5 +1,6 @@
 """One thing measured, many times."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -32,6 +33,11 @@ def summarise(samples: Sequence[float]) -> dict[str, float]:
         "iqr": high - low,
         **{f"p{rank}": float(np.percentile(values, rank)) for rank in PERCENTILES},
     }
+
+
+def spread(ratios: Sequence[float]) -> dict[str, float]:
+    """Return median and extremes."""
+    return {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
 
 
 class Point(NamedTuple):

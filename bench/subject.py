@@ -28,17 +28,15 @@ class Subject:
     """What is measured.
 
     Attributes:
-        model: as `Engine` takes it, and so on.
-        provider: likewise.
-        precision: likewise.
-        threads: likewise.
-        build_engines: likewise.
-        loop: likewise.
+        model, provider, precision, threads, build_engines, loop: as `Engine` takes them.
         batch: pictures in one evaluation.
         sizes: sides of the square pictures, px.
         content: a file; None is the drawn scene.
         style: a file; None is drawn noise.
         settings: of the objective and the optimiser; their size stays 0, because the pictures have theirs.
+
+    Raises:
+        ImpastoError: a size, the batch or the loop is out of range, a size is given twice, or a picture cannot be read.
     """
 
     model: str = "auto"
@@ -54,12 +52,6 @@ class Subject:
     settings: Settings = field(default_factory=lambda: Settings(size=0))
 
     def __post_init__(self) -> None:
-        """Check sizes and batch, and that the pictures can be read, before anything long begins.
-
-        Raises:
-            ImpastoError: a size, the batch or the loop is out of range, a size is given twice, or a picture cannot be
-                read.
-        """
         if not 1 <= self.batch <= LARGEST_BATCH:
             raise ImpastoError(f"bad --batch {self.batch}: allowed are 1 to {LARGEST_BATCH} pictures in one evaluation")
         for size in self.sizes:

@@ -1,7 +1,7 @@
 """What a person sees at the end."""
 
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -30,6 +30,21 @@ def show_ratios(ratios: Sequence[Mapping[str, Any]], absent: Sequence[Mapping[st
         sizes.setdefault((item["name"], item["why"]), []).append(str(item["size_px"]))
     for (name, why), found in sizes.items():
         print(f"{', '.join(found)} px: {name} did not run: {why}")
+
+
+def show_loads(series: Sequence[Series]) -> None:
+    """Print for each load the pictures an hour, and the times in the queue and of the work apart."""
+    columns = ("what", "px", "offered/h", "made/h", "refused", "queue p50", "p90", "p99", "work p50", "p90", "p99",
+               "submit p99")  # fmt: skip
+
+    def cells(item: Series) -> list[str]:
+        facts = item.facts
+        parts = [facts[f"{name}_summary_s"] for name in ("queueing", "service")]
+        times = [seconds(part[rank]) for part in parts for rank in ("p50", "p90", "p99")]
+        counts = [f"{facts['offered_per_hour']:.0f}", f"{facts['pictures_per_hour']:.0f}", str(facts["refused"])]
+        return [item.name, str(item.size_px), *counts, *times, seconds(facts["submit_summary_s"]["p99"])]
+
+    show(columns, map(cells, series), left=1)
 
 
 def show_descents(series: Sequence[Series]) -> None:
@@ -87,14 +102,9 @@ def _ratio_cells(ratio: Mapping[str, Any]) -> list[str]:
 
 def _descent_cells(item: Series) -> list[str]:
     facts = item.facts
-    target, taken_s = facts["target_loss"], facts["seconds_to_target"]
-    reached = [
-        "-" if value is None else say(value)
-        for value, say in (
-            (target, "{:.5g}".format),
-            (facts["evaluations_to_target"], str),
-            (taken_s, seconds),
-            (None if taken_s is None else taken_s + facts["setup_s"], seconds),
-        )
-    ]
-    return [item.name, str(item.size_px), *reached, str(facts["evaluations_in_all"]), f"{item.loss:.5g}"]
+    taken_s = facts["seconds_to_target"]
+    with_setup_s = None if taken_s is None else taken_s + facts["setup_s"]
+    reached = (facts["target_loss"], facts["evaluations_to_target"], taken_s, with_setup_s)
+    says: tuple[Callable[[float], str], ...] = ("{:.5g}".format, str, seconds, seconds)
+    cells = ["-" if value is None else say(value) for value, say in zip(reached, says, strict=True)]
+    return [item.name, str(item.size_px), *cells, str(facts["evaluations_in_all"]), f"{item.loss:.5g}"]

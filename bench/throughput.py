@@ -7,9 +7,9 @@ has are worked on at once; in the others one.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,14 +19,12 @@ from impasto.bench.sampling import WALL_CLOCK, Effort, Watch, timed
 from impasto.bench.scenarios import OFFLINE, SCENARIOS, SINGLE_STREAM, Begun, Interrupted, Query
 from impasto.bench.series import Series, summarise
 from impasto.bench.subject import Subject, engine_facts, engine_name, loop_facts
-from impasto.bench.transfer import CANCELLED, interrupted_by, limited, result_of
+from impasto.bench.transfer import answer, answers, limited
+from impasto.engine.jobs.engine import Engine
 from impasto.engine.jobs.job import Job
+from impasto.engine.result import Result
 from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
-
-if TYPE_CHECKING:
-    from impasto.engine.jobs.engine import Engine
-    from impasto.engine.result import Result
 
 PICTURES = 8
 DEFAULT_LOAD = 0.7  # of what the worker can do: busy, and the queue does not grow for ever
@@ -41,6 +39,9 @@ class Load:
         evaluations: of one query.
         rate_per_s: of the server scenario's arrivals; None is `DEFAULT_LOAD` over the seconds of a query.
         seed: of those arrivals.
+
+    Raises:
+        ImpastoError: an unknown scenario, or a value out of range.
     """
 
     names: tuple[str, ...] = SCENARIOS
@@ -49,11 +50,6 @@ class Load:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check every value.
-
-        Raises:
-            ImpastoError: an unknown scenario, or a value out of range.
-        """
         for name in self.names:
             if name not in SCENARIOS:
                 raise ImpastoError(f"unknown scenario {name!r}: allowed are {', '.join(SCENARIOS)}")
@@ -63,22 +59,27 @@ class Load:
             raise ImpastoError(f"bad --seed {self.seed}: allowed are whole numbers of 0 or more")
 
 
+@dataclass
 class Worker:
     """An engine that answers queries.
 
     Attributes:
+        engine: whose network is open.
+        contents: the pictures that queries take turns on, uint8 H x W x 3.
+        style: that of all of them.
+        settings: of each query.
+        watch: stops them.
         losses: of every answer.
         last: the latest answer; None before the first.
     """
 
-    def __init__(
-        self, engine: "Engine", contents: Sequence[np.ndarray], style: np.ndarray, settings: Settings, watch: Watch
-    ) -> None:
-        """Take over what to answer with."""
-        self.losses: list[float] = []
-        self.last: Result | None = None
-        self._engine, self._contents, self._style = engine, contents, style
-        self._settings, self._watch = settings, watch
+    engine: Engine
+    contents: Sequence[np.ndarray]
+    style: np.ndarray
+    settings: Settings
+    watch: Watch
+    losses: list[float] = field(default_factory=list)
+    last: Result | None = None
 
     def __call__(self, number: int) -> None:
         """Answer one query.
@@ -86,32 +87,22 @@ class Worker:
         Raises:
             Interrupted: the watch stopped it.
         """
-        job = self._job(number)
-        with interrupted_by(self._watch):
-            self._keep(self._engine.transfer(job.content, job.style, job.settings, cancel=self._watch.stopped))
+        result = answer(self.engine, self._job(number), self.watch)
+        if result is None:
+            raise Interrupted
+        self._keep(result)
 
     def all(self, begun: Begun, *, count: int, batch: int) -> Iterator[int]:
         """Answer so many queries, a batch at once, and yield their numbers as they are answered."""
-        many = self._engine.transfer_many(
-            map(self._job, range(count)),
-            batch=batch,
-            on_event=lambda number, *_: begun(number),
-            cancel=self._watch.stopped,
-        )
-        for finished in many:
-            try:
-                with interrupted_by(self._watch):
-                    self._keep(result_of(finished))
-            except Interrupted:
-                return
-            yield finished.index
+        jobs = map(self._job, range(count))
+        for number, result in answers(self.engine, jobs, batch, self.watch, lambda index, *_: begun(index)):
+            self._keep(result)
+            yield number
 
     def _job(self, number: int) -> Job:
-        return Job(self._contents[number % len(self._contents)], self._style, self._settings)
+        return Job(self.contents[number % len(self.contents)], self.style, self.settings)
 
-    def _keep(self, result: "Result") -> None:
-        if result.outcome == CANCELLED:
-            raise Interrupted
+    def _keep(self, result: Result) -> None:
         self.losses.append(result.loss)
         self.last = result
 
@@ -150,8 +141,8 @@ def measure(subject: Subject, effort: Effort, watch: Watch, load: Load) -> Itera
                         "scenario": name,
                         **facts,
                         **_facts(queries),
+                        "losses": list(worker.losses),
                     }
-                    said["losses"] = list(worker.losses)
                     samples = [query.latency_s for query in queries]
                     yield Series(label, "query", size, samples, load.evaluations, worker.losses[-1], facts=said)
 

@@ -5,26 +5,23 @@ process needs besides is the matter of `cold-start`.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from impasto.bench.fitting import check_transfers
 from impasto.bench.sampling import Effort, Watch
-from impasto.bench.scenarios import Interrupted
 from impasto.bench.series import Point, Series
 from impasto.bench.subject import Subject, engine_facts, engine_name, loop_facts
-from impasto.engine.events import Event, Iteration
-from impasto.engine.jobs.job import Finished, Job
+from impasto.engine.events import Event, Iteration, OnEvent
+from impasto.engine.jobs.engine import Engine
+from impasto.engine.jobs.job import Job
+from impasto.engine.jobs.stream import OnJobEvent
 from impasto.engine.optimisers.solution import Outcome
+from impasto.engine.result import Result
 from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
-
-if TYPE_CHECKING:
-    from impasto.engine.jobs.engine import Engine
-    from impasto.engine.result import Result
 
 CANCELLED = Outcome.CANCELLED.value
 
@@ -36,12 +33,12 @@ class TransferRun:
     Attributes:
         seconds: in all.
         result: of the first one.
-        curve: likewise: the start, where its set-up ended, and a point per iteration. On a GPU the host looks at
+        curve: of the first: the start, where its set-up ended, and a point per iteration. On a GPU the host looks at
             several iterations at once, which then have the seconds of that look.
     """
 
     seconds: float
-    result: "Result"
+    result: Result
     curve: tuple[Point, ...]
 
 
@@ -56,15 +53,35 @@ def limited(settings: Settings, evaluations: int) -> Settings:
     return replace(settings, iterations=evaluations, evaluations=evaluations)
 
 
-@contextmanager
-def interrupted_by(watch: Watch) -> Iterator[None]:
-    """Raise `Interrupted` instead of the error of a run that the watch stopped before it had a result."""
+def answer(engine: Engine, job: Job, watch: Watch, on_event: OnEvent | None = None) -> Result | None:
+    """Return the result of one transfer; None where the watch stopped it.
+
+    Raises:
+        ImpastoError: it failed.
+    """
     try:
-        yield
-    except ImpastoError as error:
+        result = engine.transfer(job.content, job.style, job.settings, on_event=on_event, cancel=watch.stopped)
+    except ImpastoError:
         if watch.stopped():
-            raise Interrupted from error
+            return None
         raise
+    return None if result.outcome == CANCELLED else result
+
+
+def answers(
+    engine: Engine, jobs: Iterable[Job], batch: int, watch: Watch, on_event: OnJobEvent
+) -> Iterator[tuple[int, Result]]:
+    """Yield number and result of each of several transfers at once as it ends, until the watch stops them.
+
+    Raises:
+        ImpastoError: one failed.
+    """
+    for finished in engine.transfer_many(jobs, batch=batch, on_event=on_event, cancel=watch.stopped):
+        if finished.error is not None and not watch.stopped():
+            raise finished.error
+        if finished.result is None or finished.result.outcome == CANCELLED:
+            return
+        yield finished.index, finished.result
 
 
 def measure(subject: Subject, effort: Effort, watch: Watch, *, evaluations: int) -> Iterator[Series]:
@@ -94,52 +111,27 @@ def measure(subject: Subject, effort: Effort, watch: Watch, *, evaluations: int)
                 yield _series(name, size, runs, engine_facts(engine, subject.batch), subject)
 
 
-def _run(engine: "Engine", jobs: list[Job], watch: Watch) -> TransferRun | None:
+def _run(engine: Engine, jobs: list[Job], watch: Watch) -> TransferRun | None:
     """Run as many transfers at once as there are jobs; None where they were stopped."""
     curve: list[Point] = []
 
-    def on_event(number: int, event: Event) -> None:
+    def on_event(number: int, _: Job, event: Event) -> None:
         if isinstance(event, Iteration) and not number:
             curve.append(Point(event.evaluations, event.seconds, event.loss))
             watch.done(event.evaluations)
 
     begin_s = time.perf_counter()
-    try:
-        with interrupted_by(watch):
-            results = _results(engine, jobs, on_event, watch.stopped)
-    except Interrupted:
-        return None
-    seconds = time.perf_counter() - begin_s
-    stopped = any(result.outcome == CANCELLED for result in results) or len(results) < len(jobs)
-    return None if stopped else TransferRun(seconds, results[0], (*_start(results[0]), *curve))
-
-
-def _results(
-    engine: "Engine", jobs: list[Job], on_event: Callable[[int, Event], None], cancel: Callable[[], bool]
-) -> "list[Result]":
     if len(jobs) == 1:
-        job = jobs[0]
-        return [engine.transfer(job.content, job.style, job.settings, on_event=partial(on_event, 0), cancel=cancel)]
-    many = engine.transfer_many(
-        jobs, batch=len(jobs), on_event=lambda number, _, event: on_event(number, event), cancel=cancel
-    )
-    return [result_of(finished) for finished in many]
-
-
-def _start(result: "Result") -> tuple[Point, ...]:
-    """Return the point of the image that a run started from."""
-    return (Point(1, result.setup_s, sum(result.initial_terms.values())),) if result.initial_terms else ()
-
-
-def result_of(finished: Finished) -> "Result":
-    """Return the result of one of many transfers.
-
-    Raises:
-        ImpastoError: it failed.
-    """
-    if finished.result is None:
-        raise finished.error or ImpastoError("a transfer has no result")
-    return finished.result
+        results = [answer(engine, jobs[0], watch, partial(on_event, 0, jobs[0]))]
+    else:
+        results = [result for _, result in answers(engine, jobs, len(jobs), watch, on_event)]
+    seconds = time.perf_counter() - begin_s
+    first = results[0] if len(results) == len(jobs) else None
+    if first is None:
+        return None
+    if first.initial_terms:  # of the image that the run started from
+        curve.insert(0, Point(1, first.setup_s, sum(first.initial_terms.values())))
+    return TransferRun(seconds, first, tuple(curve))
 
 
 def _series(name: str, size: int, runs: list[TransferRun], facts: dict[str, Any], subject: Subject) -> Series:

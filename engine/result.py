@@ -1,5 +1,6 @@
 """The results of a run and of an evaluation."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from impasto.engine import images
+from impasto.engine import setting_checks as checks
 from impasto.engine.images import Picture
+from impasto.engine.inputs.scales import ScaleDone
 from impasto.engine.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ class Result:
         provenance: names and hashes of network and images, provider, precision, versions.
         loop: "host" or "device": where the optimiser worked at the end.
         state: the final state, to continue from; None unless the caller requested it.
+        scales: the sizes that the run went through, from coarse to fine; empty if it had one scale.
     """
 
     picture: Picture
@@ -69,6 +73,7 @@ class Result:
     provenance: Mapping[str, Any]
     loop: str = "host"
     state: "RunState | None" = None
+    scales: tuple[ScaleDone, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """Return everything but the pixels as plain values for JSON."""
@@ -88,9 +93,26 @@ class Result:
             "precision": self.provenance["precision"],
             "model": self.provenance["model"],
             "loop": self.loop,
+            **({"scales": [dataclasses.asdict(scale) for scale in self.scales]} if self.scales else {}),
             **{name: self.provenance[name] for name in ("refine", "draft") if name in self.provenance},
             "outcome": self.outcome,
         }
+
+    def record(self) -> dict[str, Any]:
+        """Return the settings and provenance that `save` writes into the file, as plain values for JSON."""
+        record = {
+            **self.provenance,
+            "settings": self.settings.as_dict(),
+            "loss": self.loss,
+            "terms": dict(self.terms),
+            "iterations": self.iterations,
+            "evaluations": self.evaluations,
+            "outcome": self.outcome,
+        }
+        if self.scales:
+            counts = ("width", "height", "iterations", "evaluations")
+            record["scales"] = [{name: getattr(scale, name) for name in counts} for scale in self.scales]
+        return record
 
     def save(self, path: str | Path, *, bits: int = 8) -> None:
         """Write the picture, with its settings and provenance inside.
@@ -104,13 +126,5 @@ class Result:
         Raises:
             ImpastoError: the file cannot be written.
         """
-        record = {
-            **self.provenance,
-            "settings": self.settings.as_dict(),
-            "loss": self.loss,
-            "terms": dict(self.terms),
-            "iterations": self.iterations,
-            "evaluations": self.evaluations,
-            "outcome": self.outcome,
-        }
-        images.write_image(path, self.picture.pixels, self.picture.alpha, metadata=record, bits=bits)
+        path, bits = checks.path("path", path), checks.whole("bits", bits)
+        images.write_image(path, self.picture.pixels, self.picture.alpha, metadata=self.record(), bits=bits)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from impasto.engine import Engine, Settings
+from impasto.engine import Engine, Settings, preset
 
 HERE = Path(__file__).resolve().parent
 CONTENTS = [HERE / "harbour.jpg", HERE / "still_life.jpg"]
@@ -26,12 +26,12 @@ def main() -> None:
     parser.add_argument("--style", type=Path, action="append", help="repeatable; default: the project's own")
     parser.add_argument("--model", default="auto")
     parser.add_argument("--size", type=int, default=384)
-    parser.add_argument("--iterations", type=int, default=200)
+    parser.add_argument("--preset", default="painterly")
     parser.add_argument("--cells", type=Path, help="folder in which finished cells are kept and found again")
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
     contents, styles = arguments.content or CONTENTS, arguments.style or STYLES
-    settings = Settings(size=arguments.size, iterations=arguments.iterations)
+    settings = preset(arguments.preset, size=arguments.size)
     with Engine(arguments.model) as engine:
         rows = [[(style.stem, small(style, arguments.size)) for style in styles]]
         for content in contents:

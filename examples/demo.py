@@ -1,21 +1,22 @@
-"""What `make demo` runs: one of the project's own pictures in the style of another, as demo.png, in half a minute.
+r"""What `make demo` runs: one of the project's own pictures in the style of another, as demo.png, in half a minute.
 
 The network is the one inside the package, so that nothing has to be there first. The same on the command line:
 
-    impasto transfer examples/harbour.jpg examples/swirls.jpg -o demo.png --model vgg19-slim --weighting calibrated
+    impasto transfer examples/harbour.jpg examples/swirls.jpg -o demo.png --model vgg19-slim --preset fast --size 384 \
+        --iterations 80
 """
 
 import sys
 import time
 from pathlib import Path
 
-from impasto.engine import Engine, ImpastoError, Settings
+from impasto.engine import Engine, ImpastoError, preset
 from impasto.engine.events import Event, Iteration
 from impasto.models.store import EMBEDDED
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTENT, STYLE, OUTPUT = ROOT / "examples" / "harbour.jpg", ROOT / "examples" / "swirls.jpg", ROOT / "demo.png"
-SETTINGS = Settings(size=512, weighting="calibrated", iterations=100)
+SETTINGS = preset("fast", size=384, iterations=80)
 LIMIT_S = 26.0  # with all that comes before the first iteration; the last evaluation and the file follow
 
 

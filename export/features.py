@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
+from onnx_ir.passes import common
 
 from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
@@ -75,7 +76,6 @@ def require_torch() -> None:
 
 
 def _exported(module: "torch.nn.Module", taps: Sequence[str]) -> ir.Model:
-    """Return what torch makes of the module."""
     import torch
 
     dim = torch.export.Dim
@@ -93,7 +93,8 @@ def _exported(module: "torch.nn.Module", taps: Sequence[str]) -> ir.Model:
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
-        raise ImpastoError(f"torch cannot export this module: {_first_line(error)}") from error
+        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ImpastoError(f"torch cannot export this module: {first_line}") from error
     assert program is not None  # noqa: S101 (only without dynamo is it)
     model: ir.Model = program.model
     return model
@@ -106,7 +107,6 @@ def _random_image(shape: tuple[int, ...]) -> "torch.Tensor":
 
 
 def _values(module: "torch.nn.Module", image: "torch.Tensor") -> list["torch.Tensor"]:
-    """Return what the module returns, as a list."""
     result = module(image)
     return list(result) if isinstance(result, tuple | list) else [result]
 
@@ -144,13 +144,10 @@ def _strip(model: ir.Model) -> None:
     for value in model.graph.initializers.values():
         if value.const_value is not None:
             value.const_value = ir.tensor(np.array(value.const_value.numpy()), name=value.name)
-    for node in model.graph:
-        node.doc_string = None
-        node.metadata_props.clear()
+    common.ClearMetadataAndDocStringPass()(model)
     made = (value for node in model.graph for value in node.outputs)
     for value in (*model.graph.inputs, *model.graph.initializers.values(), *made):
         value.metadata_props.clear()
-    model.graph.metadata_props.clear()
     model.metadata_props.clear()
 
 
@@ -189,7 +186,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

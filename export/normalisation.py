@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import onnx_ir as ir
 
+from impasto.export.lowering.rewriting import producer
 from impasto.export.tap_graph import available_taps
 from impasto.models.errors import ImpastoError
 
@@ -39,17 +40,17 @@ def normalise(model: ir.Model, means: Mapping[str, np.ndarray]) -> tuple[str, ..
         silent += [f"{tap}[{channel}]" for channel in np.flatnonzero(means[tap] <= 0)]
         convolution = _convolution_of(outputs[tap])
         for position in range(1, len(convolution.inputs)):
-            _multiply(_weight(convolution, position), 1 / scale, axis=0)
+            _multiply(convolution, position, 1 / scale, axis=0)
         for reader in _readers(outputs[tap], tap):
-            _multiply(_weight(reader, 1), scale, axis=1)
+            _multiply(reader, 1, scale, axis=1)
     return tuple(silent)
 
 
 def _convolution_of(tap: ir.Value) -> ir.Node:
     """Return the convolution whose ReLU a tap is."""
     relu = tap.producer()
-    before = relu.inputs[0].producer() if relu is not None and relu.inputs and relu.inputs[0] is not None else None
-    if relu is None or relu.op_type != "Relu" or before is None or before.op_type != "Conv":
+    before = producer(relu.inputs[0]) if relu is not None and relu.op_type == "Relu" else None
+    if before is None or before.op_type != "Conv":
         kind = relu.op_type if relu is not None else "input"
         raise ImpastoError(
             f"cannot normalise {tap.name}: it is the output of {kind}, expected the ReLU of a Conv; "
@@ -71,16 +72,11 @@ def _readers(value: ir.Value, tap: str) -> Iterator[ir.Node]:
             )
 
 
-def _weight(node: ir.Node, position: int) -> ir.Value:
-    value = node.inputs[position]
-    if value is None or value.const_value is None or len(value.uses()) != 1:
+def _multiply(node: ir.Node, position: int, factors: np.ndarray, axis: int) -> None:
+    """Multiply a node's constant input along one axis, in float64."""
+    weight = node.inputs[position]
+    if weight is None or weight.const_value is None or len(weight.uses()) != 1:
         raise ImpastoError(f"cannot normalise {node.name}: its weights must be constants of its own")
-    return value
-
-
-def _multiply(weight: ir.Value, factors: np.ndarray, axis: int) -> None:
-    """Multiply a constant along one axis, in float64."""
-    assert weight.const_value is not None  # noqa: S101 (for the type checker)
     array = weight.const_value.numpy()
     shape = [1] * array.ndim
     shape[axis] = -1

@@ -5,11 +5,14 @@ masks, poolings, and the sums of cotangents in between. Gram matrices, losses an
 so do the model's inputs and outputs, and the convolutions that `RULE` excludes. No flag of a provider is involved.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import onnx_ir as ir
 from onnx_ir.passes import common
+
+from impasto.export.graph_memory import constant_values
+from impasto.export.lowering.rewriting import cast_for, cast_of, producer
 
 NARROW_TYPES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
@@ -80,7 +83,7 @@ def narrow_convolutions(model: ir.Model, dtype: ir.DataType, rule: Rule = RULE) 
     if dtype == ir.DataType.BFLOAT16:
         _raise_opset(copy)
     narrow = narrow_nodes(copy.graph, rule)
-    _Narrowing(copy.graph, narrow, dtype).apply()
+    _narrow(copy.graph, narrow, dtype)
     common.RemoveUnusedNodesPass()(copy)
     return copy
 
@@ -103,11 +106,15 @@ def narrow_nodes(graph: ir.Graph, rule: Rule = RULE) -> set[ir.Node]:
     narrow: set[ir.Node] = set()
     for node in graph:
         if node in chosen or (
-            (node.op_type in FOLLOWERS or _scales(node)) and any(_producer(value) in narrow for value in node.inputs)
+            (node.op_type in FOLLOWERS or _scales(node)) and any(producer(value) in narrow for value in node.inputs)
         ):
             narrow.add(node)
+    constants = constant_values(graph)
     for node in reversed(graph):  # what prepares kernels, such as turning them around
-        if node not in narrow and _is_constant(node) and all(user in narrow for user in _users(node)):
+        users = (user for value in node.outputs for user, _ in value.uses())
+        reads_floats = any(value is not None and value.dtype == ir.DataType.FLOAT for value in node.inputs)
+        is_output = any(value.is_graph_output() for value in node.outputs)
+        if reads_floats and not is_output and constants.issuperset(node.outputs) and narrow.issuperset(users):
             narrow.add(node)
     return narrow
 
@@ -125,70 +132,39 @@ def _raise_opset(model: ir.Model) -> None:
     model.opset_imports[""] = BFLOAT16_OPSET
 
 
-class _Narrowing:
-    """The rewriting of one graph: a cast where a value crosses the border, made once for each value."""
+def _narrow(graph: ir.Graph, narrow: set[ir.Node], dtype: ir.DataType) -> None:
+    """Rewrite a graph in place: a cast where a value crosses the border, made once for each value."""
+    nodes = [node for node in graph if node in narrow]
+    narrowed: dict[ir.Value, ir.Value] = {}
+    for node in nodes:
+        for index, value in enumerate(node.inputs[: FLOAT_INPUTS.get(node.op_type)]):
+            if value is not None and value.dtype == ir.DataType.FLOAT and producer(value) not in narrow:
+                if value not in narrowed:
+                    narrowed[value] = _narrow_value(graph, value, dtype)
+                node.replace_input_with(index, narrowed[value])
+    for node in nodes:
+        for value in node.outputs:
+            if value.dtype == ir.DataType.FLOAT:
+                value.type = ir.TensorType(dtype)  # values may share one type object
+                uses = [(user, index) for user, index in value.uses() if user not in narrow]
+                if uses or value.is_graph_output():
+                    cast_for(graph, uses, value, ir.DataType.FLOAT, f"{value.name}.{dtype.name.lower()}")
 
-    def __init__(self, graph: ir.Graph, narrow: set[ir.Node], dtype: ir.DataType) -> None:
-        self._graph = graph
-        self._narrow = narrow
-        self._dtype = dtype
-        self._narrowed: dict[ir.Value, ir.Value] = {}
 
-    def apply(self) -> None:
-        """Rewrite the graph in place."""
-        nodes = list(self._graph)
-        for node in nodes:
-            if node in self._narrow:
-                for index in range(min(FLOAT_INPUTS.get(node.op_type, len(node.inputs)), len(node.inputs))):
-                    value = node.inputs[index]
-                    if value is not None and value.dtype == ir.DataType.FLOAT and _producer(value) not in self._narrow:
-                        node.replace_input_with(index, self._narrow_value(value, node))
-        for node in nodes:
-            if node in self._narrow:
-                for value in node.outputs:
-                    if value.dtype == ir.DataType.FLOAT:
-                        value.type = ir.TensorType(self._dtype)  # values may share one type object
-                        self._widen(value, node)
-
-    def _narrow_value(self, value: ir.Value, user: ir.Node) -> ir.Value:
-        """Return a float32 value in the narrow type: a constant converted, anything else cast."""
-        if value not in self._narrowed:
-            name = f"{value.name}.{self._dtype.name.lower()}"
-            if value.is_initializer() and value.const_value is not None:
-                array = value.const_value.numpy().astype(self._dtype.numpy())
-                narrowed = ir.val(name, const_value=ir.tensor(array, dtype=self._dtype, name=name))
-                self._graph.register_initializer(narrowed)
-            else:
-                cast = self._cast(value, self._dtype, name)
-                narrowed, producer = cast.outputs[0], value.producer()
-                if producer is None:
-                    self._graph.insert_before(self._graph[0], cast)
-                else:
-                    self._graph.insert_after(producer, cast)
-            self._narrowed[value] = narrowed
-        return self._narrowed[value]
-
-    def _widen(self, value: ir.Value, node: ir.Node) -> None:
-        """Give the users of a narrow value that are not narrow a float32 one, under the value's own name."""
-        uses = [(user, index) for user, index in value.uses() if user not in self._narrow]
-        is_output = value.is_graph_output()
-        if not uses and not is_output:
-            return
-        name = value.name
-        value.name = f"{name}.{self._dtype.name.lower()}"
-        cast = self._cast(value, ir.DataType.FLOAT, name or "")
-        self._graph.insert_after(node, cast)
-        wide = cast.outputs[0]
-        for user, index in uses:
-            user.replace_input_with(index, wide)
-        if is_output:
-            self._graph.outputs[:] = [wide if output is value else output for output in self._graph.outputs]
-
-    def _cast(self, value: ir.Value, dtype: ir.DataType, name: str) -> ir.Node:
-        node = ir.node("Cast", [value], {"to": dtype}, num_outputs=1)
-        result = node.outputs[0]
-        result.name, result.type, result.shape = name, ir.TensorType(dtype), value.shape
-        return node
+def _narrow_value(graph: ir.Graph, value: ir.Value, dtype: ir.DataType) -> ir.Value:
+    """Return a float32 value in the narrow type: a constant converted, anything else cast."""
+    name, maker = f"{value.name}.{dtype.name.lower()}", value.producer()
+    if value.is_initializer() and value.const_value is not None:
+        array = value.const_value.numpy().astype(dtype.numpy())
+        narrowed = ir.val(name, const_value=ir.tensor(array, dtype=dtype, name=name))
+        graph.register_initializer(narrowed)
+        return narrowed
+    cast = cast_of(value, dtype, name)
+    if maker is None:
+        graph.insert_before(graph[0], cast)
+    else:
+        graph.insert_after(maker, cast)
+    return cast.outputs[0]
 
 
 def _root(value: ir.Value | None) -> str:
@@ -198,34 +174,7 @@ def _root(value: ir.Value | None) -> str:
     return (value.name if value is not None else None) or ""
 
 
-def _producer(value: ir.Value | None) -> ir.Node | None:
-    return value.producer() if value is not None else None
-
-
 def _scales(node: ir.Node) -> bool:
     """Return whether a node multiplies by a constant scalar, as the gradient of an average pool does."""
     factors = [value.const_value for value in node.inputs if value is not None]
     return node.op_type == "Mul" and any(factor is not None and factor.size == 1 for factor in factors)
-
-
-def _users(node: ir.Node) -> Iterable[ir.Node]:
-    return (user for value in node.outputs for user, _ in value.uses())
-
-
-def _is_constant(node: ir.Node) -> bool:
-    """Return whether a node reads initializers and other such nodes alone, and at least one float32 value."""
-    floats = [value for value in node.inputs if value is not None and value.dtype == ir.DataType.FLOAT]
-    return bool(floats) and not any(output.is_graph_output() for output in node.outputs) and _reads_constants(node)
-
-
-def _reads_constants(node: ir.Node) -> bool:
-    pending = [node]
-    while pending:
-        for value in pending.pop().inputs:
-            if value is None or value.is_initializer():
-                continue
-            producer = value.producer()
-            if producer is None:
-                return False
-            pending.append(producer)
-    return True

@@ -49,7 +49,7 @@ def wrap_padding(model: ir.Model) -> None:
 
 def _check_sides(model: ir.Model, windowed: Sequence[ir.Node]) -> None:
     _, _, height, width = static_shape(model.graph.inputs[0])
-    step = math.prod(max(_ints(node, "strides", 1)) for node in windowed)
+    step = math.prod(max(_strides(node)) for node in windowed)
     if height % step or width % step:
         raise ImpastoError(
             f"not seamless: {width}x{height} px, both sides must be multiples of {step} px for this network's poolings"
@@ -59,12 +59,9 @@ def _check_sides(model: ir.Model, windowed: Sequence[ir.Node]) -> None:
 def _check_periodic(node: ir.Node) -> None:
     """Refuse a node that leaves out or repeats positions when its input is periodic."""
     inner, outer = static_shape(given(node.inputs[0])), static_shape(node.outputs[0])
-    strides = _ints(node, "strides", 1)
+    sides = zip(outer[FIRST_SPATIAL_AXIS:], _strides(node), inner[FIRST_SPATIAL_AXIS:], strict=True)
     automatic = node.attributes.get_string("auto_pad", "NOTSET")
-    if automatic != "NOTSET" or any(
-        out * stride != size
-        for out, stride, size in zip(outer[FIRST_SPATIAL_AXIS:], strides, inner[FIRST_SPATIAL_AXIS:], strict=True)
-    ):
+    if automatic != "NOTSET" or any(out * stride != size for out, stride, size in sides):
         raise ImpastoError(
             f"this network cannot be seamless: {node.op_type} {node.name or node.outputs[0].name} makes {outer} of "
             f"{inner}, and only explicit padding that keeps the size (or divides it by the stride) can be wrapped"
@@ -73,7 +70,7 @@ def _check_periodic(node: ir.Node) -> None:
 
 def _surrounded(emit: Emitter, node: ir.Node) -> ir.Value:
     """Return a node's input with the opposite edges around it, and take the node's own padding away."""
-    pads = _ints(node, "pads", 0)
+    pads = node.attributes.get_ints("pads", (0, 0, 0, 0))
     value, shape = given(node.inputs[0]), static_shape(given(node.inputs[0]))
     for axis, (before, after) in enumerate(zip(*np.array_split(pads, 2), strict=True), FIRST_SPATIAL_AXIS):
         parts = [value]
@@ -92,8 +89,5 @@ def _cut(emit: Emitter, value: ir.Value, axis: int, start: int, end: int) -> ir.
     return emit.op("Slice", value, *bounds)
 
 
-def _ints(node: ir.Node, name: str, default: int) -> list[int]:
-    """Return an attribute with a value per spatial axis (for pads, two), or the default of its length."""
-    spatial = len(static_shape(node.outputs[0])) - FIRST_SPATIAL_AXIS
-    count = 2 * spatial if name == "pads" else spatial
-    return list(node.attributes.get_ints(name, [default] * count))
+def _strides(node: ir.Node) -> Sequence[int]:
+    return node.attributes.get_ints("strides", (1, 1))

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto.models.atomic import atomic_file
+from impasto.models.atomic import write_atomically
 from impasto.models.checksum import sha256_of
 
 if TYPE_CHECKING:
@@ -90,6 +90,5 @@ def _written(content: bytes, suffix: str, folder: Path) -> str:
     if _is_intact(path):
         path.touch()  # so that another process does not take it for abandoned
     else:
-        with atomic_file(path) as part:
-            part.write_bytes(content)
+        write_atomically(path, content)
     return path.name

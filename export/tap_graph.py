@@ -11,12 +11,23 @@ from typing import NotRequired, TypedDict
 import onnx_ir as ir
 from onnx_ir.passes import Sequential, common
 
+from impasto.export.library_errors import without_remarks
+from impasto.export.padding import ZERO, pad_first_convolution
 from impasto.export.seamless import wrap_padding
 from impasto.export.taps import SMALLEST_SIDE_PX
 from impasto.models.errors import ImpastoError
 
 POOLINGS = {"avg": "AveragePool", "max": "MaxPool"}
 CHANNELS = "channels"  # in the metadata: {tap: channels of the network that the tap stands for}
+
+_TIDYING = Sequential(common.RemoveUnusedNodesPass(), common.ShapeInferencePass(check_type=True, strict_mode=True))
+"""Removes nodes that nothing reads, and gives every value a shape; in place."""
+
+
+def tidy(model: ir.Model) -> None:
+    """Remove nodes that nothing reads, and infer types and shapes; in place. What cannot be inferred stays unknown."""
+    with without_remarks():
+        _TIDYING(model)
 
 
 def available_taps(model: ir.Model) -> tuple[str, ...]:
@@ -42,6 +53,7 @@ class Cut(TypedDict):
     batch: NotRequired[int]
     pool: NotRequired[str]
     seamless: NotRequired[bool]
+    padding: NotRequired[str]
 
 
 def tap_graph(
@@ -53,6 +65,7 @@ def tap_graph(
     width: int,
     pool: str = "model",
     seamless: bool = False,
+    padding: str = ZERO,
 ) -> ir.Model:
     """Return a copy of a features model that ends at the deepest of the given taps, with static shapes.
 
@@ -64,10 +77,12 @@ def tap_graph(
         width: of the image, px, 32 or more.
         pool: "avg" (the paper's) or "max" replaces every pooling; "model" keeps what the file has.
         seamless: the image counts as repeated without end (see `impasto.export.seamless`).
+        padding: "zero" (the paper's), "replicate" or "reflect": what the first convolution sees beyond the image (see
+            `impasto.export.padding`); a seamless network has no such place.
 
     Raises:
-        ImpastoError: the image is too small, its sides do not suit a seamless network, or the file is not a
-            features model.
+        ImpastoError: the image is too small, its sides do not suit a seamless network, the network cannot be padded
+            so, or the file is not a features model.
     """
     if min(height, width) < SMALLEST_SIDE_PX:
         raise ImpastoError(
@@ -85,11 +100,13 @@ def tap_graph(
     for node in copy.graph:  # shapes of the file's own size, symbolic or not, no longer hold
         for value in node.outputs:
             value.shape = None
-    finish = Sequential(common.RemoveUnusedNodesPass(), common.ShapeInferencePass(check_type=True, strict_mode=True))
-    finish(copy)
+    tidy(copy)
     if seamless:
         wrap_padding(copy)
-        finish(copy)
+        tidy(copy)
+    elif padding != ZERO:
+        pad_first_convolution(copy, padding)
+        tidy(copy)
     return copy
 
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
+from impasto.export.external_weights import take_in_weights
 from impasto.export.features import export_features, require_torch
 from impasto.export.tap_graph import available_taps, tap_graph
 from impasto.models.atomic import atomic_file
 from impasto.models.errors import ImpastoError, one_line
+from impasto.models.regular_file import NO_SUCH_FILE, why_unreadable
 from impasto.models.store import network_file
 from impasto.models.version import VERSION
 from impasto.models.vgg import VGG19, Network
@@ -95,12 +97,14 @@ def tap_model(weights: Weights, network: Network = VGG19) -> ir.Model:
 
 def _read_onnx(file: Path) -> ir.Model:
     """Return a valid model, its weights in memory."""
-    if not file.is_file():
-        raise ImpastoError(f"no such file: {file}")
+    if why := why_unreadable(file):
+        raise ImpastoError(f"no such file: {file}" if why == NO_SUCH_FILE else f"cannot read {file}: {why}")
     try:
         onnx.checker.check_model(file, full_check=True)
         model = ir.load(file)
-        ir.external_data.load_to_model(model)
+        take_in_weights(model, file)
+    except ImpastoError:
+        raise
     except Exception as error:  # protobuf, the checker and the readers share no base class
         raise ImpastoError(f"not a valid ONNX model: {file} ({one_line(error, 100)})") from error
     return model

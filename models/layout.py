@@ -8,12 +8,11 @@ they show the Caffe ports. For every other network the keys decide.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.models.preprocess import OXFORD, TORCHVISION, Preprocess
+from impasto.models.preprocess import OXFORD, TORCHVISION
 from impasto.models.vgg import Conv, Network
 
 # Measured on conv1_1 of the original network. torchvision's was trained anew, and a random first layer has about
@@ -22,25 +21,11 @@ OXFORD_COLOUR_SHARE = (0.3430, 0.3908, 0.2662)
 OXFORD_CENTRE_SHARE = 0.1319
 SHARE_TOLERANCE = 0.002
 
+LAYOUTS = {"torchvision": TORCHVISION, "caffe": OXFORD, "oxford": OXFORD}
+"""The preprocessing that the network of each layout expects."""
 
-@dataclass(frozen=True)
-class Layout:
-    """The form of the image that a network reads.
-
-    Attributes:
-        preprocess: its range, mean and deviation, in the order R, G, B.
-        bgr: whether the first convolution's input channels are blue, green, red.
-    """
-
-    preprocess: Preprocess
-    bgr: bool = False
-
-
-LAYOUTS = {
-    "torchvision": Layout(TORCHVISION),
-    "caffe": Layout(OXFORD, bgr=True),
-    "oxford": Layout(OXFORD),
-}
+BGR = ("caffe",)
+"""Layouts in which the first convolution's input channels are blue, green, red."""
 
 
 def file_keys(keys: Collection[str], network: Network) -> dict[str, str]:

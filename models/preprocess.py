@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from impasto.models.errors import ImpastoError
@@ -61,8 +60,6 @@ class Preprocess:
         """
         try:
             fields = json.loads(text)
-            if not isinstance(fields, Mapping):
-                raise TypeError
             return cls(float(fields["scale"]), _channels(fields["mean"]), _channels(fields["std"]))
         except (ValueError, KeyError, TypeError) as error:
             raise ImpastoError(

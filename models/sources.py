@@ -30,16 +30,21 @@ class Source:
     Attributes:
         name: of the network, as on the command line.
         url: the official address.
-        sha256_prefix: what the file's SHA-256 begins with; torchvision's file names carry it.
-        megabytes: its size, 10^6 bytes, rounded.
+        sha256_prefix: what the file's SHA-256 begins with: all 64 digits where they are known.
+        size_bytes: its size.
         origin: licence and attribution.
     """
 
     name: str
     url: str
     sha256_prefix: str
-    megabytes: int
+    size_bytes: int
     origin: Origin
+
+    @property
+    def megabytes(self) -> int:
+        """The size, 10^6 bytes, rounded."""
+        return round(self.size_bytes / 1e6)
 
 
 OXFORD_VGG = Origin(
@@ -55,7 +60,14 @@ UNKNOWN = Origin("unknown", "unknown: see where the file came from")
 SOURCES: Mapping[str, Source] = {
     source.name: source
     for source in (
-        Source("vgg19", "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d", 575, TORCHVISION_VGG),
+        # torchvision's file name has the first 8 digits of the hash; public records of the file agree on the others
+        Source(
+            "vgg19",
+            "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+            "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+            574_673_361,
+            TORCHVISION_VGG,
+        ),
     )
 }
 
@@ -77,3 +89,8 @@ def find_source(name: str) -> Source:
 def known_origin(sha256: str) -> Origin | None:
     """Return the origin of a file that may be fetched, by its SHA-256; None for any other file."""
     return next((source.origin for source in SOURCES.values() if sha256.startswith(source.sha256_prefix)), None)
+
+
+def known_size(sha256_prefix: str) -> int | None:
+    """Return the size, in bytes, of a file that may be fetched, by its `Source.sha256_prefix`; None for other files."""
+    return next((source.size_bytes for source in SOURCES.values() if source.sha256_prefix == sha256_prefix), None)

@@ -15,7 +15,6 @@ EMBEDDED_DIR = Path(__file__).parent / "embedded"
 EMBEDDED = "vgg19-slim"
 FULL = "vgg19"
 LONGEST_NAME = 100
-_SUFFIX = ".tmp"
 
 
 def cache_dir() -> Path:
@@ -39,6 +38,10 @@ def list_networks() -> tuple[str, ...]:
     return tuple(sorted({path.stem for folder in folders for path in folder.glob("*.onnx") if _is_name(path.stem)}))
 
 
+AUTO = "auto"
+"""No network has this name: as a value of `--model` it lets impasto choose."""
+
+
 def network_path(name: str) -> Path:
     """Return the file of a tap model.
 
@@ -60,6 +63,8 @@ def network_file(name: str) -> Path:
     Raises:
         ImpastoError: the name is not allowed.
     """
+    if name == AUTO:
+        raise ImpastoError(f"bad network name {name!r}: `--model {AUTO}` lets impasto choose; give another name")
     if not _is_name(name):
         raise ImpastoError(
             f"bad network name {name!r}: use lower-case letters, digits, '.', '_' and '-', "

@@ -39,7 +39,8 @@ class VggModule(nn.Module):
         super().__init__()
         self.taps = taps
         self.preprocess = _Affine(weights.preprocess)
-        self.sequence = _until_last(network, taps)
+        deepest = max(i for i, layer in enumerate(network.layers) if isinstance(layer, Conv) and layer.tap in taps)
+        self.sequence = network.layers[: deepest + 1]
         for layer in self.sequence:
             module: nn.Module
             if isinstance(layer, Pool):
@@ -74,12 +75,6 @@ class _Affine(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return image * self.gain + self.offset
-
-
-def _until_last(network: Network, taps: tuple[str, ...]) -> tuple[Conv | Pool, ...]:
-    """Return the layers up to the deepest of the taps."""
-    deepest = max(index for index, layer in enumerate(network.layers) if isinstance(layer, Conv) and layer.tap in taps)
-    return network.layers[: deepest + 1]
 
 
 def _convolution(layer: Conv, weights: Weights) -> nn.Conv2d:

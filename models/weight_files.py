@@ -1,16 +1,16 @@
 """Named arrays from `.safetensors`, `.npz` and `.pth` files of any network."""
 
 import pickle
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from zipfile import BadZipFile, is_zipfile
+from zipfile import is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from impasto.models.errors import ImpastoError, one_line
+from impasto.models.regular_file import NO_SUCH_FILE, why_unreadable
 
 # The fully connected part of a VGG file is four fifths of it, and no network here has one.
 SKIPPED_PREFIX = "classifier."
@@ -33,9 +33,16 @@ def read_arrays(path: Path) -> WeightFile:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise ImpastoError(f"unknown kind of weights file: {path}; it is one of {', '.join(READERS)}")
-    if not path.is_file():
-        raise ImpastoError(f"no such file: {path}")
-    file = reader(path)
+    if why := why_unreadable(path):
+        raise ImpastoError(f"no such file: {path}" if why == NO_SUCH_FILE else f"cannot read {path}: {why}")
+    try:
+        file = reader(path)
+    except (ImpastoError, MemoryError):
+        raise
+    except Exception as error:  # the libraries raise nearly anything for bytes that they do not understand
+        raise ImpastoError(
+            f"damaged or truncated weights file: {path} ({one_line(error, 100)}); get the file again"
+        ) from error
     if not file.arrays:
         raise ImpastoError(f"no weights in {path}: it holds no arrays")
     return file
@@ -43,24 +50,18 @@ def read_arrays(path: Path) -> WeightFile:
 
 def _read_safetensors(path: Path) -> WeightFile:
     import ml_dtypes  # noqa: F401 (teaches numpy bfloat16; onnx brings it)
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
-        with safe_open(path, framework="numpy") as file:
-            arrays = {key: file.get_tensor(key) for key in file.keys() if _is_wanted(key)}  # noqa: SIM118 (no mapping)
-            return WeightFile(arrays, file.metadata() or {})
-    except (SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, error) from error
+    with safe_open(path, framework="numpy") as file:
+        arrays = {key: file.get_tensor(key) for key in file.keys() if _is_wanted(key)}  # noqa: SIM118 (no mapping)
+        return WeightFile(arrays, file.metadata() or {})
 
 
 def _read_npz(path: Path) -> WeightFile:
-    try:
-        if not is_zipfile(path):
-            raise BadZipFile("not a .npz archive, or not all of one")
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return WeightFile({key: file[key] for key in file.files if _is_wanted(key)})
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, BadZipFile, zlib.error) as error:
-        raise _damaged(path, error) from error
+    if not is_zipfile(path):
+        raise ValueError("not a .npz archive, or not all of one")
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        return WeightFile({key: file[key] for key in file.files if _is_wanted(key)})
 
 
 def _read_pth(path: Path) -> WeightFile:
@@ -72,17 +73,13 @@ def _read_pth(path: Path) -> WeightFile:
         ) from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except (pickle.UnpicklingError, KeyError) as error:  # the latter where pickle finds a byte that it does not know
         if "Unsupported global" in str(error):
             raise ImpastoError(
                 f"unsafe weights file: {path} holds Python objects as well as tensors; "
                 "save the network's state_dict() and import that"
             ) from error
-        raise _damaged(path, ValueError("not what torch.save writes")) from error
-    except KeyError as error:  # pickle finds a byte that it does not know
-        raise _damaged(path, ValueError("not what torch.save writes")) from error
-    except Exception as error:  # torch raises nearly anything for bytes that it does not understand
-        raise _damaged(path, error) from error
+        raise ValueError("not what torch.save writes") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping):
@@ -97,10 +94,6 @@ def _read_pth(path: Path) -> WeightFile:
 
 def _is_wanted(key: str) -> bool:
     return not key.startswith(SKIPPED_PREFIX)
-
-
-def _damaged(path: Path, error: Exception) -> ImpastoError:
-    return ImpastoError(f"damaged or truncated weights file: {path} ({one_line(error, 100)}); get the file again")
 
 
 READERS: Mapping[str, Callable[[Path], WeightFile]] = {

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from impasto.models.checksum import sha256_of
 from impasto.models.errors import ImpastoError
-from impasto.models.layout import LAYOUTS, file_keys, recognise_oxford, usual_layout
+from impasto.models.layout import BGR, LAYOUTS, file_keys, recognise_oxford, usual_layout
 from impasto.models.preprocess import Preprocess
 from impasto.models.sources import OXFORD_VGG, UNKNOWN, Origin, known_origin
 from impasto.models.vgg import VGG19, Network
@@ -64,13 +64,14 @@ def read_weights(path: Path, network: Network = VGG19, layout: str | None = None
     arrays = {name: _finite(key, file.arrays[key], path) for name, key in _fitting(file, network, path).items()}
     recognised = recognise_oxford(arrays["conv1_1.weight"])
     found = layout or recognised or usual_layout(file.arrays)
-    if LAYOUTS[found].bgr:
+    if found in BGR:
         arrays["conv1_1.weight"] = np.ascontiguousarray(arrays["conv1_1.weight"][:, ::-1])
-    preprocess = LAYOUTS[found].preprocess
-    if layout is None and "preprocess" in file.metadata:
-        preprocess = Preprocess.from_json(file.metadata["preprocess"])
+    preprocess, metadata = LAYOUTS[found], file.metadata
+    if layout is None and "preprocess" in metadata:
+        preprocess = Preprocess.from_json(metadata["preprocess"])
     sha256 = sha256_of(path)
-    origin = OXFORD_VGG if recognised else known_origin(sha256) or _stated_origin(file.metadata)
+    stated = Origin(metadata.get("licence", UNKNOWN.licence), metadata.get("attribution", UNKNOWN.attribution))
+    origin = OXFORD_VGG if recognised else known_origin(sha256) or stated
     return Weights(arrays, preprocess, found, sha256, origin)
 
 
@@ -93,7 +94,6 @@ def _fitting(file: WeightFile, network: Network, path: Path) -> dict[str, str]:
 
 
 def _finite(key: str, array: AnyArray, path: Path) -> FloatArray:
-    """Return the array as float32."""
     if not np.issubdtype(array.dtype, np.floating) and array.dtype.name != "bfloat16":
         raise ImpastoError(f"not weights: {key} in {path} holds {array.dtype}, expected floating-point numbers")
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is reported
@@ -101,10 +101,6 @@ def _finite(key: str, array: AnyArray, path: Path) -> FloatArray:
     if not np.isfinite(values).all():
         raise ImpastoError(f"damaged weights: {key} in {path} holds NaN or infinite values; get the file again")
     return values
-
-
-def _stated_origin(metadata: Mapping[str, str]) -> Origin:
-    return Origin(metadata.get("licence", UNKNOWN.licence), metadata.get("attribution", UNKNOWN.attribution))
 
 
 def _by(shape: tuple[int, ...]) -> str:

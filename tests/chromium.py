@@ -3,9 +3,11 @@
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ for end, number in zip(ends, (3, 4)):
     os.dup2(end, number)
 os.execv(sys.argv[3], sys.argv[3:])
 """
+PATIENCE_S, POLL_S = 90.0, 10.0
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
@@ -32,53 +35,155 @@ def find() -> str:
     return found
 
 
-class Page:
-    """One tab; every network request that it makes is kept.
+class SilenceError(AssertionError):
+    """The browser has not answered, as it may not where the page is left meanwhile."""
+
+
+class Browser:
+    """A browser and its tabs.
 
     DevTools protocol: messages end with a zero byte, the browser reads file descriptor 3 and writes 4.
     """
 
     def __init__(self, commands: IO[bytes], answers: IO[bytes]) -> None:
         self._commands, self._answers = commands, answers
-        self._number = 0
-        self._session: str | None = None
-        self.requests: list[str] = []
-        self.complaints: list[str] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Network", "Runtime", "Log"):
-            self.call(f"{domain}.enable")
+        self._number, self._received = 0, b""
+        self.tabs: dict[str, Page] = {}
 
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send a command and wait for its answer; what else comes in is kept."""
+    def tab(self) -> "Page":
+        """Open a tab."""
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        tab = self.tabs[session] = Page(self, session, target)
+        for domain in ("Page", "Network", "Runtime", "Log"):
+            tab.call(f"{domain}.enable")
+        return tab
+
+    def call(
+        self, method: str, session: str | None = None, patience_s: float = PATIENCE_S, **parameters: Any
+    ) -> dict[str, Any]:
+        """Send a command and wait for its answer; what else comes in is kept by its tab."""
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
+        if session:
+            message["sessionId"] = session
         self._commands.write(json.dumps(message).encode() + b"\0")
         while True:
-            answer = self._read()
+            answer = self._read(patience_s)
             if answer.get("id") == self._number:
                 assert "error" not in answer, f"{method}: {answer['error']}"
                 result: dict[str, Any] = answer["result"]
                 return result
 
+    def _read(self, patience_s: float) -> dict[str, Any]:
+        while b"\0" not in self._received:
+            ready, _, _ = select.select([self._answers], [], [], patience_s)
+            if not ready:
+                raise SilenceError(f"the browser has said nothing for {patience_s:g} s")
+            data = os.read(self._answers.fileno(), 1 << 16)
+            assert data, "the browser ended"
+            self._received += data
+        text, _, self._received = self._received.partition(b"\0")
+        message: dict[str, Any] = json.loads(text)
+        tab = self.tabs.get(message.get("sessionId", ""))
+        if tab is not None and "method" in message:
+            tab.take(message["method"], message["params"])
+        return message
+
+
+class Page:
+    """One tab; every network request that it makes is kept."""
+
+    def __init__(self, browser: Browser, session: str, target: str) -> None:
+        self._browser, self._session, self._target = browser, session, target
+        self._choosers: list[int] = []
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command to this tab and wait for its answer."""
+        return self._browser.call(method, self._session, **parameters)
+
+    def take(self, method: str, parameters: dict[str, Any]) -> None:
+        """Keep an event of the tab."""
+        if method == "Network.requestWillBeSent":
+            self.requests.append(parameters["request"]["url"])
+        elif method == "Log.entryAdded":
+            self.complaints.append(parameters["entry"]["text"])
+        elif method == "Runtime.exceptionThrown":
+            self.complaints.append(str(parameters["exceptionDetails"]))
+        elif method == "Page.fileChooserOpened":
+            self._choosers.append(parameters["backendNodeId"])
+
+    def visit(self, url: str) -> None:
+        """Go to an address and wait until it is loaded."""
+        self.call("Page.navigate", url=url)
+        self.wait(f"document.readyState === 'complete' && location.href.startsWith({json.dumps(url)})")
+
+    def wait(self, condition: str, timeout_s: float = 60.0) -> Any:
+        """Return the first true value of an expression."""
+        end_s = time.monotonic() + timeout_s
+        while time.monotonic() < end_s:
+            try:
+                if value := self.evaluate(condition, POLL_S):
+                    return value
+            except SilenceError:  # ask again
+                continue
+            except AssertionError as error:
+                if not any(text in str(error) for text in ("navigated", "context")):  # of a page that is being left
+                    raise
+            time.sleep(0.05)
+        raise AssertionError(f"waited in vain for {condition}; complaints: {self.complaints}")
+
+    def catch_choosers(self) -> None:
+        """Answer dialogs for files with `choose` from now on."""
+        self.call("Page.setInterceptFileChooserDialog", enabled=True)
+
+    def choose(self, path: Path) -> None:
+        """Choose a file in the dialog that has been opened."""
+        end_s = time.monotonic() + 20
+        while not self._choosers:
+            assert time.monotonic() < end_s, "no dialog for files was opened"
+            self.evaluate("0")  # events arrive with answers
+        self.call("DOM.setFileInputFiles", files=[str(path)], backendNodeId=self._choosers.pop())
+
+    def front(self) -> None:
+        """Make this the tab that the user sees."""
+        self.call("Page.bringToFront")
+
+    def close(self) -> None:
+        """Close the tab, if that was not done."""
+        if self._browser.tabs.pop(self._session, None) is not None:
+            self._browser.call("Target.closeTarget", targetId=self._target)
+
     def open(self, path: Path) -> None:
         """Go to a file and wait until it is loaded."""
         self.call("Page.navigate", url=path.as_uri())
-        while self.evaluate("document.readyState + location.protocol") != "completefile:":
-            pass
+        self.wait("document.readyState + location.protocol === 'completefile:'")
 
-    def evaluate(self, script: str) -> Any:
+    def evaluate(self, script: str, patience_s: float = PATIENCE_S) -> Any:
         """Return the value of an expression."""
-        result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        result = self.call(
+            "Runtime.evaluate", patience_s=patience_s, expression=script, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
-    def press(self, key: str, code: int) -> None:
-        """Press and release a key; `code` is its Windows virtual key code."""
-        for kind in ("rawKeyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+    def press(self, key: str, code: int, *, text: str = "", shift: bool = False, leaves: bool = False) -> None:
+        r"""Press and release a key.
+
+        Args:
+            key: its name.
+            code: its Windows virtual key code.
+            text: what it types, such as "\r" for Enter.
+            shift: whether the shift key is down.
+            leaves: whether the page is left at once. The key is not released then, because nobody would answer.
+        """
+        more: dict[str, Any] = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
+        down = {"type": "keyDown", "text": text} if text else {"type": "rawKeyDown"}
+        self.call("Input.dispatchKeyEvent", **down, **more)
+        if not leaves:
+            self.call("Input.dispatchKeyEvent", type="keyUp", **more)
 
     def click(self, x: float, y: float) -> None:
         for kind in ("mousePressed", "mouseReleased"):
@@ -94,25 +199,18 @@ class Page:
         """Return the whole page as a PNG file."""
         return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"])
 
-    def _read(self) -> dict[str, Any]:
-        data = bytearray()
-        while (byte := self._answers.read(1)) != b"\0":
-            assert byte, "the browser ended"
-            data += byte
-        message: dict[str, Any] = json.loads(data)
-        if message.get("method") == "Network.requestWillBeSent":
-            self.requests.append(message["params"]["request"]["url"])
-        if message.get("method") == "Log.entryAdded":
-            self.complaints.append(message["params"]["entry"]["text"])
-        if message.get("method") == "Runtime.exceptionThrown":
-            self.complaints.append(str(message["params"]["exceptionDetails"]))
-        return message
-
 
 @contextmanager
 def page(profile: Path) -> Iterator[Page]:
     """Start a browser with an empty profile and give a tab of it; skip where there is none."""
-    browser = find()
+    with browser(profile) as found:
+        yield found.tab()
+
+
+@contextmanager
+def browser(profile: Path) -> Iterator[Browser]:
+    """Start a browser with an empty profile; skip where there is none."""
+    program = find()
     to_browser, commands = os.pipe()
     answers, from_browser = os.pipe()
     flags = (
@@ -124,7 +222,7 @@ def page(profile: Path) -> Iterator[Page]:
         f"--user-data-dir={profile}",
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", AS_3_AND_4, str(to_browser), str(from_browser), browser, *flags],
+        [sys.executable, "-c", AS_3_AND_4, str(to_browser), str(from_browser), program, *flags],
         pass_fds=(to_browser, from_browser),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -132,8 +230,8 @@ def page(profile: Path) -> Iterator[Page]:
     os.close(to_browser)
     os.close(from_browser)
     try:
-        with os.fdopen(answers, "rb") as incoming, os.fdopen(commands, "wb", buffering=0) as outgoing:
-            yield Page(outgoing, incoming)
+        with os.fdopen(answers, "rb", buffering=0) as incoming, os.fdopen(commands, "wb", buffering=0) as outgoing:
+            yield Browser(outgoing, incoming)
     finally:  # the browser ends with its pipes
         try:
             process.wait(20)

@@ -9,6 +9,14 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip tests of minutes unless they are asked for."""
+    if "load" not in str(config.option.markexpr):
+        for item in items:
+            if item.get_closest_marker("load"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes; run by hand with -m load"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real weights and images, which is never part of the project."""

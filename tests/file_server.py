@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
@@ -18,6 +19,10 @@ class FileServer:
         wrong_range: whether an answer to a Range begins elsewhere than asked for.
         says_length: whether Content-Length is sent.
         pause_s: before the body.
+        location: where every request is redirected; None serves the file.
+        endless: whether the body is repeated until the client has gone; without Content-Length.
+        trickle_s: pause before each single byte of the body; 0 sends the body as a whole.
+        authorizations: the Authorization header of every request, None without one.
         gate: the body waits until it is set, as it is at first.
         requests: the Range header of every request, None without one.
     """
@@ -32,7 +37,11 @@ class FileServer:
         self.pause_s = 0.0
         self.gate = threading.Event()
         self.gate.set()
+        self.location: str | None = None
+        self.endless = False
+        self.trickle_s = 0.0
         self.requests: list[str | None] = []
+        self.authorizations: list[str | None] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
@@ -66,6 +75,12 @@ class FileServer:
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         wanted = handler.headers.get("Range")
         self.requests.append(wanted)
+        self.authorizations.append(handler.headers.get("Authorization"))
+        if self.location is not None:
+            handler.send_response(302)
+            handler.send_header("Location", self.location)
+            handler.end_headers()
+            return
         if self.statuses:
             handler.send_error(self.statuses.pop(0))
             return
@@ -86,9 +101,20 @@ class FileServer:
         else:
             handler.send_response(200)
         body = self.content[start:]
-        if self.says_length:
+        if self.says_length and not self.endless:
             handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         time.sleep(self.pause_s)
         self.gate.wait(60)
-        handler.wfile.write(body[: self.cuts.pop(0)] if self.cuts else body)
+        with suppress(ConnectionError):  # the client may go before the end
+            self._send(handler, body[: self.cuts.pop(0)] if self.cuts else body)
+
+    def _send(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        if self.trickle_s:
+            for position in range(len(body)):
+                handler.wfile.write(body[position : position + 1])
+                time.sleep(self.trickle_s)
+            return
+        handler.wfile.write(body)
+        while self.endless:
+            handler.wfile.write(body)

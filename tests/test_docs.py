@@ -44,7 +44,7 @@ def test_python_document(folder: Path, number: int) -> None:
 
 def test_readme_python(folder: Path) -> None:
     (code,) = blocks("README.md")
-    smaller = code.replace("size=512, iterations=200", "size=64, iterations=3")
+    smaller = code.replace("size=512, strength=0.6", "size=64, iterations=3")
     assert smaller != code
     exec(compile(smaller, "README.md", "exec"), {})  # noqa: S102
     assert (folder / "out.png").is_file()
@@ -85,7 +85,7 @@ def test_index_lists_every_page_once() -> None:
 
 def test_python_page_names_all_that_is_public() -> None:
     text = (REPOSITORY / "docs" / "python.md").read_text()
-    methods = [name for name in vars(engine.Engine) if not name.startswith("_")]
+    methods = [name for name in dir(engine.Engine) if not name.startswith("_")]
     assert [name for name in (*engine.__all__, *methods) if not re.search(rf"\b{name}\b", text)] == []
 
 

@@ -1,5 +1,6 @@
 """The wheel, built and installed in a clean environment, beside folders that have the names of its packages."""
 
+import shutil
 import subprocess
 import sys
 import venv
@@ -8,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from impasto.engine.presets import NAMES
 from impasto.models.version import VERSION
 from tests.conftest import REPOSITORY
 
-LEFT_OUT = {"bench": ("studies/", "gpu/"), "models": ("distil/",)}  # by package: what is run in a checkout
+LEFT_OUT = {"bench": ("studies/", "gpu/", "rivals/"), "models": ("distil/",), "server": ("client/",)}
+"""By package: what is run in a checkout, and what is a package of its own."""
 PARTS_OF_PAGES = ("chart.html", "page.css", "page.html", "page.js", "parts.html", "report.html")
+LIBRARY = "runtime/libimpasto_ops.so"
 PICTURES = ("harbour", "swirls", "mosaic", "woodcut")
 SITE = next(Path(entry) for entry in sys.path if entry.endswith("site-packages"))
 
@@ -39,19 +43,31 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
+def test_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     code = {name.split("/")[1] for name in names if name.startswith("impasto/")}
-    assert code == {"bench", "engine", "export", "models"}
+    assert code == {"bench", "client", "engine", "export", "models", "server"}
     assert {name.split("/")[0] for name in names} == {"impasto", f"impasto-{VERSION}.dist-info"}
     for package in code:
         assert f"impasto/{package}/py.typed" in names
     pages = {"figures/figure.html", *(f"watch/report/{name}" for name in PARTS_OF_PAGES)}
-    data = {"py.typed", "embedded/vgg19-slim.onnx", *(f"figures/pictures/{name}.jpg" for name in PICTURES), *pages}
+    parts = {f"page/{path.name}" for path in (REPOSITORY / "server/page").iterdir() if path.suffix not in (".py", "")}
+    assert {f"impasto/server/{name}" for name in parts} <= set(names)
+    data = {
+        "py.typed",
+        *parts,
+        "web/docs.html",
+        "bundle/manifest.schema.json",
+        *(f"presets/{name}.json" for name in NAMES),
+        "embedded/vgg19-slim.onnx",
+        LIBRARY,
+        *(f"figures/pictures/{name}.jpg" for name in PICTURES),
+        *pages,
+    }
     assert "impasto/models/embedded/vgg19-slim.onnx" in names
     assert {f"impasto/engine/figures/pictures/{name}.jpg" for name in PICTURES} <= set(names)
     assert {f"impasto/engine/{name}" for name in pages} <= set(names)
-    for package in code:
+    for package in code - {"client"}:
         sources = {path.relative_to(REPOSITORY / package).as_posix() for path in (REPOSITORY / package).rglob("*.py")}
         sources = {name for name in sources if not name.startswith(LEFT_OUT.get(package, ()))}
         assert (
@@ -59,6 +75,15 @@ def test_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
             == {name.removeprefix(f"impasto/{package}/") for name in names if name.startswith(f"impasto/{package}/")}
             - data
         ), "a package is missing from pyproject.toml"
+
+
+@pytest.mark.slow
+def test_wheel_has_the_operators_where_there_is_a_compiler(wheel: Path) -> None:
+    built = any(map(shutil.which, ("c++", "g++", "clang++"))) and sys.platform in ("linux", "darwin")
+    assert (f"impasto/engine/{LIBRARY}" in zipfile.ZipFile(wheel).namelist()) == built
+    python, abi, platform = wheel.stem.split("-")[2:]
+    assert (python, abi) == ("py3", "none")  # whatever the version of Python
+    assert (platform == "any") != built
 
 
 @pytest.mark.slow

@@ -5,29 +5,25 @@ from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from impasto.bench.cli.options import BenchOptions, takes_shared
 from impasto.bench.scenarios import SCENARIOS
-
-if TYPE_CHECKING:
-    from impasto.bench.series import Series
+from impasto.bench.series import Series
 
 bench_app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Measure speed: one evaluation, whole runs, throughput, starts, and against PyTorch.",
+    help="Measure speed: one evaluation, whole runs, throughput, a server, starts, and against PyTorch.",
 )
 
 Evaluations = Annotated[int, typer.Option(help="Runs of loss and gradient in one transfer.")]
-_OF_OPTIMISERS = ("optimizer", "history", "loop")
-_ONE = 1  # a transfer is long, and one that is longer than the duration is enough
 
 
 @bench_app.command("evaluation")
-@takes_shared(*_OF_OPTIMISERS, "model", "batch")
+@takes_shared("optimizer", "history", "loop", "model", "batch")
 def evaluation(
     options: BenchOptions,
     model: Annotated[list[str] | None, typer.Option(help="A network or its file, repeatable. (default: auto)")] = None,
@@ -59,11 +55,10 @@ def transfer(options: BenchOptions, evaluations: Evaluations = 100) -> None:
     from impasto.bench import transfer as benchmark
     from impasto.bench.cli.running import run
 
-    common = options.common()
+    common = options.common(least=1)  # a transfer is long: one that is longer than the duration is enough
     what = "seconds for a whole transfer, as Engine.transfer does it; with a batch, for as many at once"
-    effort = replace(common.effort, least=_ONE)
-    measure = partial(benchmark.measure, common.subject, effort, evaluations=evaluations)
-    run("transfer", what, replace(common, effort=effort), measure, {"evaluations": evaluations})
+    measure = partial(benchmark.measure, common.subject, common.effort, evaluations=evaluations)
+    run("transfer", what, common, measure, {"evaluations": evaluations})
 
 
 @bench_app.command("throughput")
@@ -95,6 +90,50 @@ def throughput(
     run("throughput", what, common, measure, asked)
 
 
+@bench_app.command("serve")
+@takes_shared("batch", "loop", "build_engines")
+def serve(
+    options: BenchOptions,
+    load: Annotated[
+        list[float] | None,
+        typer.Option(help="Jobs offered, as a part of what the server can do; repeatable. (default: 0.5 0.8)"),
+    ] = None,
+    rate: Annotated[
+        list[float] | None, typer.Option(help="Jobs a second that are offered, repeatable; in place of --load.")
+    ] = None,
+    evaluations: Annotated[int, typer.Option(help="Runs of loss and gradient in one job.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of the arrivals.")] = 0,
+    workers: Annotated[int, typer.Option(help="Workers of the server that is started.")] = 1,
+    server: Annotated[
+        str | None, typer.Option(help="URL of a server that runs. (default: one is started on this machine)")
+    ] = None,
+) -> None:
+    """Time jobs through HTTP as MLPerf's server scenario puts them: Poisson arrivals at an offered load.
+
+    The time in the queue and the time of the work are measured apart, and the pictures an hour are shown beside those
+    that were offered. --warm-up counts jobs.
+    """
+    from impasto.bench import serving, table
+    from impasto.bench.cli.running import Way, run
+    from impasto.server.cli.extra import require_extra
+
+    require_extra(client_only=server is not None)
+    common = options.common()
+    what = "seconds of jobs from arrival to end, through HTTP; queueing included"
+    loads = tuple(load or (() if rate else serving.LOADS))
+    offer = serving.Offer(loads, tuple(rate or ()), evaluations, seed, workers, server)
+    asked = {"loads": list(loads), "rates_per_s": list(offer.rates), "evaluations": evaluations, "seed": seed}
+    asked |= {"workers": workers, "server": server or "started here"}
+
+    def show(series: Sequence[Series]) -> dict[str, Any]:
+        table.show_loads(series)
+        return {}
+
+    ways: list[Way] | None = [] if server else None
+    run("serve", what, common, partial(serving.measure, common.subject, common.effort, offer=offer), asked, ways=ways,
+        more=show)  # fmt: skip
+
+
 @bench_app.command("cold-start")
 @takes_shared("warm_up")
 def cold_start(
@@ -111,13 +150,11 @@ def cold_start(
     from impasto.bench import cold_start as benchmark
     from impasto.bench.cli.running import run
 
-    common = options.common()
+    common = options.common(least=3)
     what = "seconds from the start of a process to its first iteration; the file cache of the system is warm"
     benchmark.check(common.subject, warm_up)
-    effort = replace(common.effort, least=3)
-    measure = partial(benchmark.measure, common.subject, effort, warm_up=warm_up, iterations=iterations)
-    asked = {"warm_up": warm_up, "iterations": iterations}
-    run("cold-start", what, replace(common, effort=effort), measure, asked)
+    measure = partial(benchmark.measure, common.subject, common.effort, warm_up=warm_up, iterations=iterations)
+    run("cold-start", what, common, measure, {"warm_up": warm_up, "iterations": iterations})
 
 
 @bench_app.command("compare")
@@ -159,7 +196,7 @@ def compare(
     what = "this project beside PyTorch, in turn: single evaluations, and the steps of whole descents"
     verdicts = comparison.Verdicts()
 
-    def show(series: "Sequence[Series]") -> dict[str, Any]:
+    def show(series: Sequence[Series]) -> dict[str, Any]:
         table.show_ratios(verdicts.ratios, verdicts.absent)
         table.show_descents(series)
         return vars(verdicts)

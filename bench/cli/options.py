@@ -47,8 +47,8 @@ class BenchOptions(Options):
     warm_up: int = option(Effort.warm_up, "Evaluations before anything counts.")
     json: Path | None = option(None, "Write conditions and every sample here: .json", OUTPUT)
 
-    def common(self) -> Common:
-        """Return what the options come to.
+    def common(self, least: int = Effort.least) -> Common:
+        """Return what the options come to, with so many samples at least.
 
         Raises:
             ImpastoError: a value is out of range, a picture cannot be read, or the file cannot be written.
@@ -60,7 +60,7 @@ class BenchOptions(Options):
         subject = Subject(**given, sizes=tuple(self.sizes or SIZES_PX), settings=self.settings(size=0))
         if self.json is not None:
             record.check_place(self.json)
-        return Common(subject, Effort(self.duration, self.warm_up), self.json, self.quiet)
+        return Common(subject, Effort(self.duration, self.warm_up, least), self.json, self.quiet)
 
 
 SHARED = (

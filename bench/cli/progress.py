@@ -11,7 +11,7 @@ from impasto.engine.cli.progress import Bars
 class Progress(Bars, Watch):
     """A watch with a bar on stderr, or a line per stage where stderr is no terminal."""
 
-    def __init__(self, interrupted: Sequence[bool], *, quiet: bool) -> None:
+    def __init__(self, interrupted: Sequence[int], *, quiet: bool) -> None:
         """Show nothing where ``quiet``; ``interrupted`` is no longer empty after a Ctrl-C."""
         super().__init__("{task.description}", TaskProgressColumn(), TimeElapsedColumn(), hidden=quiet)
         self._interrupted, self._quiet = interrupted, quiet

@@ -11,7 +11,7 @@ from impasto.bench.cli.progress import Progress
 from impasto.bench.conditions import conditions
 from impasto.bench.sampling import Watch
 from impasto.bench.series import Series
-from impasto.engine.cli.terminal import INTERRUPTED, interruptible, say
+from impasto.engine.cli.terminal import interruptible, say, status_of
 from impasto.engine.compile.network import load_network
 from impasto.engine.runtime import providers
 from impasto.engine.runtime.providers import Provider
@@ -48,7 +48,7 @@ def run(
     interrupted = bool(flag)
     if not series and interrupted:
         say("stopped before anything was measured: nothing was written")
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(status_of(flag))
     if not series:
         raise ImpastoError("nothing was measured; give a longer --duration")
     further = more(series)
@@ -62,7 +62,7 @@ def run(
         record.write(common.json, made)
         say(f"{common.json}: every sample")
     if interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(status_of(flag))
 
 
 def tell_choices(common: Common, ways: Iterable[Way]) -> None:

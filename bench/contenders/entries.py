@@ -19,7 +19,6 @@ from impasto.models.errors import ImpastoError
 if TYPE_CHECKING:
     from impasto.bench.contenders.torch_rival import TorchRival
 
-Own = OwnContender | OwnBatch
 Way = tuple[str, str]
 """A provider and a precision."""
 
@@ -55,14 +54,14 @@ def possible(ways: Iterable[Way], *, build_engines: bool) -> tuple[list[Way], li
     return found, absent
 
 
-def own_entries(subject: Subject, ways: Iterable[Way], size_px: int, stack: ExitStack) -> list[Own]:
+def own_entries(subject: Subject, ways: Iterable[Way], size_px: int, stack: ExitStack) -> list[OwnBatch]:
     """Return the project in every way; two that turn out to be the same count once. The stack closes their engines."""
-    found: dict[str, Own] = {}
+    found: dict[str, OwnBatch] = {}
     for provider, precision in ways:
         begin_s = time.perf_counter()
         engine = stack.enter_context(replace(subject, provider=provider, precision=precision).open(report_every=EACH))
         make = OwnContender if subject.batch == 1 else OwnBatch
-        own: Own = make(engine, subject, size_px, begin_s=begin_s)
+        own = make(engine, subject, size_px, begin_s=begin_s)
         if isinstance(own, OwnContender):
             own.facts |= {"loop_asked": subject.loop, "report_every": EACH}
         found.setdefault(own.name, own)
@@ -70,7 +69,13 @@ def own_entries(subject: Subject, ways: Iterable[Way], size_px: int, stack: Exit
 
 
 def rival_entries(
-    subject: Subject, variants: Sequence[Variant], size_px: int, own: Own, watch: Watch, stack: ExitStack, device: str
+    subject: Subject,
+    variants: Sequence[Variant],
+    size_px: int,
+    own: OwnBatch,
+    watch: Watch,
+    stack: ExitStack,
+    device: str,
 ) -> tuple["TorchRival", list["TorchRival"], list[Absent]]:
     """Return the baseline, the other rivals, and who could not be had here, with the reason.
 

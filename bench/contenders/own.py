@@ -2,8 +2,8 @@
 
 import math
 import time
+from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,11 +12,8 @@ from impasto.bench.sampling import timed
 from impasto.bench.subject import Subject, engine_facts, engine_name
 from impasto.engine.events import Iteration, Started
 from impasto.engine.inputs.pictures import as_vector, initial_image, read_pictures
-from impasto.engine.jobs.engine import workshop_of
+from impasto.engine.jobs.engine import Engine, workshop_of
 from impasto.engine.optimisers.solution import Score, Vector
-
-if TYPE_CHECKING:
-    from impasto.engine.jobs.engine import Engine
 
 
 class OwnBatch:
@@ -31,7 +28,7 @@ class OwnBatch:
         scores: of the latest evaluation, one for each image.
     """
 
-    def __init__(self, engine: "Engine", subject: Subject, size_px: int, *, begin_s: float) -> None:
+    def __init__(self, engine: Engine, subject: Subject, size_px: int, *, begin_s: float) -> None:
         """Compile, load every place of the batch, and evaluate once.
 
         The pictures are drawn or read one by one: all at once they take gigabytes where they are large. The set-up
@@ -45,12 +42,17 @@ class OwnBatch:
         read = (read_pictures(content, style, subject.settings) for content, style in subject.pairs(size_px))
         first = next(read)
         compiler = workshop_of(engine).compiler
-        self._evaluator = compiler.open(checked_spec(engine, subject.settings, *first, subject.batch))
+        # No curvature pairs: adam's few vectors are what the pictures and their starts take on the host.
+        without_optimiser = replace(subject.settings, optimizer="adam")
+        spec = checked_spec(engine, without_optimiser, *first, subject.batch)
+        self._evaluator, targets = compiler.open_with_targets(spec, subject.settings, *first)
         self._starts: dict[int, Vector] = {}
         for sample, (scene, painting) in enumerate(chain((first,), read)):
-            targets = compiler.targets(subject.settings, scene, painting)
+            if sample:
+                targets = compiler.targets(subject.settings, scene, painting)
             compiler.load(self._evaluator, sample, subject.settings, targets)
             self._starts[sample] = initial_image(subject.settings, scene, painting)
+        compiler.put_back(spec, self._evaluator)  # for the contender's optimiser, which begins later
         self.start = np.concatenate(list(self._starts.values()))
         self.scores: list[Score] = []
         self.first_s = timed(self.evaluate)
@@ -66,40 +68,27 @@ class OwnBatch:
         return np.concatenate([score.gradient for score in self.scores])
 
 
-class OwnContender:
+class OwnContender(OwnBatch):
     """The engine's objective of one picture, and its optimiser.
 
     `impasto.bench.contenders.contender.Contender` says what the other attributes mean.
-
-    Attributes:
-        start: the image: flat planes of R, G and B, 0..1.
-        features: the network's model.
     """
 
-    def __init__(self, engine: "Engine", subject: Subject, size_px: int, *, begin_s: float) -> None:
+    def __init__(self, engine: Engine, subject: Subject, size_px: int, *, begin_s: float) -> None:
         """Compile, and evaluate once; the limits in the subject's settings do not count.
 
         The engine reports every evaluation, so that each image is that of its own step.
+
+        Raises:
+            ImpastoError: the run does not fit into memory; nothing is compiled then.
         """
-        self.name = engine_name(engine)
-        self.facts = {**engine_facts(engine), "bounded": subject.settings.bounded}
+        pictures = subject.pictures(size_px)
+        engine.check(*pictures, subject.settings)
+        super().__init__(engine, subject, size_px, begin_s=begin_s)
+        self.facts["bounded"] = subject.settings.bounded
         self.evaluations, self.loss, self.finished = 0, math.nan, False
-        self.features = engine.network.model
-        self._objective, self.start = engine.objective(*subject.pictures(size_px), subject.settings)
-        self._events = engine.steps(*subject.pictures(size_px), subject.settings)
+        self._events = engine.steps(*pictures, subject.settings)
         self._last: Iteration | None = None
-        self.evaluate()
-        self.setup_s = time.perf_counter() - begin_s
-
-    def evaluate(self) -> float:
-        """Evaluate at the start; the session copies the results to the host, so that the device has finished."""
-        score = self._objective(self.start)
-        self._gradient = score.gradient
-        return score.loss
-
-    def gradient(self) -> np.ndarray:
-        """Return the latest gradient."""
-        return self._gradient
 
     def step(self) -> None:
         """Go on to the next accepted image."""

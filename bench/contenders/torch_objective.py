@@ -4,7 +4,6 @@ Of a batch it is the sum over the images, each with the targets in its place, as
 would have it.
 """
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 
 from impasto.bench.contenders.torch_taps import TorchTaps
 from impasto.bench.contenders.variants import Variant
-from impasto.engine.settings import Settings, Tap
+from impasto.engine.settings import Settings
 from impasto.export.tap_graph import available_taps, nominal_channels
 from impasto.export.taps import find_tap
 
@@ -35,7 +34,8 @@ class TorchObjective:
     ) -> None:
         known = available_taps(features)
         self._content, self._style = (
-            _weights(taps, known) for taps in (settings.active_content_taps, settings.active_style_taps)
+            {find_tap(known, tap.name): tap.weight for tap in taps}
+            for taps in (settings.active_content_taps, settings.active_style_taps)
         )
         taps = tuple(name for name in known if name in self._content or name in self._style)
         self._layout = torch.channels_last if variant.channels_last else torch.contiguous_format
@@ -80,7 +80,3 @@ class TorchObjective:
         # A captured graph cannot refer to casts that the cache has thrown away.
         cached = not self._variant.cuda_graph
         return torch.autocast(self._device, _TYPES[self._variant.autocast], cache_enabled=cached)
-
-
-def _weights(taps: tuple[Tap, ...], known: tuple[str, ...]) -> Mapping[str, float | None]:
-    return {find_tap(known, tap.name): tap.weight for tap in taps}

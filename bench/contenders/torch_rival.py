@@ -14,7 +14,7 @@ import onnx_ir as ir
 import torch
 
 from impasto.bench.contenders.torch_objective import PIXEL, TorchObjective
-from impasto.bench.contenders.torch_running import Run, Tf32, captured, copied, eager
+from impasto.bench.contenders.torch_running import Run, captured, copied, eager, tf32
 from impasto.bench.contenders.variants import Variant
 from impasto.engine.optimisers.solution import Vector
 from impasto.engine.settings import Settings
@@ -143,7 +143,7 @@ class TorchRival:
         self._scale = best
 
     def _exactness(self) -> AbstractContextManager[None]:
-        return Tf32(self._variant.tf32) if self._device == "cuda" else nullcontext()
+        return tf32(self._variant.tf32) if self._device == "cuda" else nullcontext()
 
 
 def _planes(pictures: np.ndarray, device: str) -> torch.Tensor:

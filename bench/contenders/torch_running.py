@@ -1,6 +1,7 @@
 """Ways of getting loss and gradient of a torch function: autograd, compiled, captured."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -51,17 +52,14 @@ def captured(run: Run) -> Run:
     return replay
 
 
-class Tf32:
-    """A block in which float32 products may or may not use TF32."""
-
-    def __init__(self, allowed: bool) -> None:
-        self._allowed = allowed
-
-    def __enter__(self) -> None:
-        self._before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-        torch.set_float32_matmul_precision("high" if self._allowed else "highest")
-        torch.backends.cudnn.allow_tf32 = self._allowed
-
-    def __exit__(self, *ignored: object) -> None:
-        precision, torch.backends.cudnn.allow_tf32 = self._before
+@contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Say for a block whether float32 products may use TF32."""
+    precision, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
+    try:
+        yield
+    finally:
         torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = convolutions

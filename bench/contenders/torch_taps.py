@@ -4,8 +4,7 @@ Supported are the operators of the project's tap models and of their kind: Conv,
 Sub, Mul and Div with a constant. Convolutions and poolings are padded the same on opposite sides.
 """
 
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import onnx_ir as ir
 import torch
@@ -14,11 +13,11 @@ from torch import nn
 from impasto.export.tap_graph import tap_graph
 from impasto.models.errors import ImpastoError
 
-_WITH_CONSTANT: Mapping[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "Add": operator.add,
-    "Sub": operator.sub,
-    "Mul": operator.mul,
-    "Div": operator.truediv,
+_WITH_CONSTANT: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "Add": torch.add,
+    "Sub": torch.sub,
+    "Mul": torch.mul,
+    "Div": torch.div,
 }
 
 
@@ -34,19 +33,18 @@ class TorchTaps(nn.Module):
         super().__init__()
         graph = tap_graph(features, taps, batch=1, height=side_px, width=side_px, pool=pool).graph
         self._taps = taps
-        self._steps: list[tuple[str, str, str]] = []  # layer, input, output
-        for number, node in enumerate(graph):
-            layer = _layer(node)
-            self.add_module(f"layer{number}", layer)
+        self._layers = nn.ModuleList(map(_layer, graph))
+        self._names: list[tuple[str, str]] = []  # of each layer's input and output
+        for node in graph:
             source = next(value for value in node.inputs if value is not None and value.const_value is None)
-            self._steps.append((f"layer{number}", source.name or "", node.outputs[0].name or ""))
+            self._names.append((source.name or "", node.outputs[0].name or ""))
         self.eval().requires_grad_(False)
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Run the layers and return the taps."""
         values = {"image": image}
-        for layer, source, target in self._steps:
-            values[target] = self.get_submodule(layer)(values[source])
+        for layer, (source, target) in zip(self._layers, self._names, strict=True):
+            values[target] = layer(values[source])
         return tuple(values[tap] for tap in self._taps)
 
 

@@ -77,7 +77,7 @@ def placement(subject: Subject, side_px: int) -> dict[str, Any]:
         network = engine.network.model
     values = dataclasses.asdict(form)
     objective = build_objective(network, **values)
-    del values["tv"]
+    del values["tv"], values["tv_norm"]
     targets = build_targets(network, **values)
     on_device = OnDevice(
         session=None,  # type: ignore[arg-type]  # the step's form does not depend on it

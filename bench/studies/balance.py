@@ -109,7 +109,7 @@ def errors(judge: Engine, picture: Path, content: Path, style: Path, size_px: in
     content_error = float(np.sqrt(judge.evaluate(picture, content, None, alone).loss))
     settings = Settings(size=size_px)
     reached, wanted = (
-        workshop_of(judge).compiler.saved_style(settings, painting, None).grams
+        workshop_of(judge).compiler.saved_style(settings, [painting], None).grams
         for painting in (read_image(picture), read_style(style, settings))
     )
     by_tap = [np.linalg.norm(reached[tap] - gram) / np.linalg.norm(gram) for tap, gram in wanted.items()]

@@ -20,6 +20,7 @@ import onnx
 from onnx import numpy_helper
 from PIL import Image
 
+from impasto import engine
 from impasto.bench.studies.checkout import ROOT, check_imports
 from impasto.engine import (
     Engine,
@@ -34,6 +35,7 @@ from impasto.engine import (
 )
 
 SIZE_PX, EVALUATIONS = 128, 30
+PRESET = "paper" if hasattr(engine, "preset") else ""  # the settings of commands before there were presets
 NETWORK = "vgg19-slim"
 EXAMPLES = ROOT / "examples"
 HARBOUR, STILL_LIFE = EXAMPLES / "harbour.jpg", EXAMPLES / "still_life.jpg"
@@ -42,6 +44,8 @@ COMMAND = "from impasto.engine.cli import main; main()"
 COUNTS = ("iterations", "evaluations", "outcome")
 SHEET = "sheet.png"  # holds lettering as well, which is no result of a run
 SAME_WEIGHTS = "weights_sha256"  # a refinement refuses two networks that were made from the same weights
+
+os.environ.setdefault("IMPASTO_OPS", "none")  # ONNX Runtime's own convolutions, which both revisions have
 
 Numbers = dict[str, np.ndarray]
 
@@ -153,7 +157,8 @@ def figure(room: Room, number: int, *options: object) -> Numbers:
 def command_transfer(room: Room) -> Numbers:
     """`impasto transfer` with many options."""
     look = ("--weighting", "johnson", "--pool", "max", "--tv-weight", "1e-3", "--style-tap", "relu1_1=2", "--unbounded")
-    return _commanded(room, "transfer", HARBOUR, SWIRLS, *look, "--style-tap", "relu3_1", "--style-size", 96)
+    preset = ("--preset", PRESET) if PRESET else ()
+    return _commanded(room, "transfer", HARBOUR, SWIRLS, *preset, *look, "--style-tap", "relu3_1", "--style-size", 96)
 
 
 def command_reconstruct(room: Room) -> Numbers:
@@ -164,11 +169,13 @@ def command_reconstruct(room: Room) -> Numbers:
 
 def command_batch(room: Room) -> Numbers:
     """`impasto style save`, and `impasto batch` with a saved style and an image."""
-    room.impasto("style", "save", SWIRLS, "-o", "swirls.safetensors", "--size", SIZE_PX)
+    preset = ("--preset", PRESET) if PRESET else ()
+    room.impasto("style", "save", SWIRLS, "-o", "swirls.safetensors", "--size", SIZE_PX, *preset)
     rows = ("content,style,output", f"{HARBOUR},swirls.safetensors,0.png", f"{STILL_LIFE},{MOSAIC},1.png")
     (room.folder / "list.csv").write_text("\n".join(rows) + "\n")
+    chosen = ("--set", f"preset={PRESET}") if PRESET else ()
     limits = ("--set", f"size={SIZE_PX}", "--set", "evaluations=10", "--batch", 2)
-    room.impasto("batch", "list.csv", "-o", "out", *limits, "--quiet")
+    room.impasto("batch", "list.csv", "-o", "out", *chosen, *limits, "--quiet")
     return {path.name: _pixels_of(path) for path in sorted((room.folder / "out").glob("*.png"))}
 
 

@@ -5,7 +5,7 @@
 
 Seconds of the process (all threads together), which a busy machine disturbs less than the clock on the wall. Ratios
 are taken round by round against the neutral graph. Rewrites are measured in every precision, whether or not runs in
-that one get them.
+that one get them. `operators` are the project's own (cpp/ops); `all` is what the CPU provider runs without them.
 """
 
 import statistics
@@ -23,17 +23,21 @@ from impasto.bench.studies.study import as_script, begin, command_line, in_turn
 from impasto.engine.runtime import providers
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.runtime.session import Graph, Session
-from impasto.export.lowering import REWRITES, lower_for_cpu, lower_for_openvino
+from impasto.export.lowering import REWRITES, lower_for_cpu, lower_for_openvino, lower_to_operators
 from impasto.export.serialised import whole
 
 Rewrite = Callable[[ir.Model], None]
 
-NEUTRAL = "none"
+NEUTRAL, PLAIN, OPERATORS = "none", "all", "operators"
 _CPU: Mapping[str, Rewrite] = {name: partial(lower_for_cpu, names=(name,)) for name in REWRITES}
 SETS: Mapping[str, Mapping[str, Rewrite]] = {
-    "cpu": {**_CPU, "all": lower_for_cpu},
+    "cpu": {**_CPU, PLAIN: lower_for_cpu},
     "openvino": {"gram_channels_last": lower_for_openvino},
 }
+
+
+def _to_operators(model: ir.Model) -> None:
+    lower_to_operators(model)
 
 
 def evaluation(
@@ -59,7 +63,8 @@ def evaluation(
 
 def measure(model: str, size: int, provider: Provider, threads: int, rounds: int) -> dict[str, Any]:
     """Return samples, ratios and the gradients' differences of every set of rewrites that a provider has."""
-    sets: Mapping[str, Rewrite | None] = {NEUTRAL: None, **SETS[provider.name]}
+    own: Mapping[str, Rewrite] = {OPERATORS: _to_operators} if provider.operators else {}
+    sets: Mapping[str, Rewrite | None] = {NEUTRAL: None, **SETS[provider.name], **own}
     runs: dict[str, Callable[[], np.ndarray]] = {}
     gradients: dict[str, np.ndarray] = {}
     for name, rewrite in sets.items():

@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 
 from impasto.bench.record import write
 from impasto.bench.studies.graphs import check_graph, default_objective
 from impasto.bench.studies.study import as_script, begin, command_line, in_turn
 from impasto.engine.compile.network import load_network
+from impasto.engine.runtime.ort import onnxruntime as ort
 from impasto.engine.runtime.session import quiet_options
 from impasto.export.lowering import lower_for_cpu
-from impasto.export.preparation import infer_shapes
 from impasto.export.serialised import whole
+from impasto.export.shape_inference import infer_shapes
 
 WARM_UP = 2
 SQUARE = 2048

@@ -4,15 +4,17 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from impasto.engine.cli.declare import takes
+from impasto.engine.cli.declare import MACHINE, takes
 from impasto.engine.cli.options import ENGINE, Batch, Options, json_option
-from impasto.engine.cli.terminal import INTERRUPTED, interruptible, print_json, say
-from impasto.models.errors import one_line
+from impasto.engine.cli.terminal import interruptible, print_json, print_lines, say, status_of
+from impasto.models.errors import ImpastoError
 
 if TYPE_CHECKING:
     from impasto.engine.inputs.manifest import Row
@@ -39,23 +41,40 @@ def batch(
     ] = None,
     batch: Batch = None,
     force: Annotated[bool, typer.Option("--force", help="Render finished results again.", metavar="")] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            help="Run the rows on the machines of a Ray cluster: HOST:PORT of its head, or auto.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
+    resources: Annotated[
+        str,
+        typer.Option(
+            help="What a worker takes of a machine of the cluster, as GPU=1,CPU=2. (default: a GPU where there are "
+            "any, else the cores of the smallest machine)",
+            rich_help_panel=MACHINE,
+        ),
+    ] = "",
 ) -> None:
     """Run the transfers of MANIFEST. A row that fails does not stop the others; the status is 1 if any did.
 
     Settings are named as `impasto show` prints them.
     A result that exists already, of the same images, network and settings, is skipped.
-    Ctrl-C keeps all finished results and exits with 130; the same command then continues with the others.
+    Ctrl-C saves the pictures so far and exits with 130; the same command then makes all rows that are not finished.
     """
     from impasto.engine.cli.progress import BatchProgress
     from impasto.engine.inputs.manifest import read_manifest
-    from impasto.engine.jobs.manifest_run import DONE, FAILED, SKIPPED, prepare_outputs, run_rows, split_finished
+    from impasto.engine.jobs import manifest_run as runs
 
     start_s = time.perf_counter()
     hidden = options.quiet or options.as_json
     rows = read_manifest(manifest, folder, common or ())
-    prepare_outputs(manifest, rows, bits=options.bits, make=not options.dry_run)
-    with interruptible() as interrupted, options.engine() as engine:
-        finished, waiting = ([], list(rows)) if force else split_finished(engine, rows, bits=options.bits)
+    runs.prepare_outputs(manifest, rows, bits=options.bits, make=not options.dry_run)
+    if resources and ray is None:
+        raise ImpastoError("--resources is what a worker takes of a Ray cluster: give --ray, or leave it out")
+    with interruptible() as interrupted, options.engine() as engine, ExitStack() as stack:
+        finished, waiting = ([], list(rows)) if force else runs.split_finished(engine, rows, bits=options.bits)
         if not options.as_json and (waiting or options.dry_run):
             options.say_choices(engine)
         if options.dry_run:
@@ -63,23 +82,56 @@ def batch(
             return
         if options.as_json:
             for row in finished:
-                _print_row(row, {"status": SKIPPED})
-        counts = Counter({DONE: 0, SKIPPED: len(finished), FAILED: 0})
+                _print_row(row, {"status": runs.SKIPPED})
+        counts = Counter({runs.DONE: 0, runs.SKIPPED: len(finished), runs.FAILED: 0, runs.UNFINISHED: 0})
         iterations = sum(row.settings.iterations for row in waiting)
+        many = None
+        if ray is not None and waiting:
+            cluster = stack.enter_context(_cluster(ray, resources, options, engine, batch))
+            options.say(cluster.description)
+            many = cluster.transfer_many
         with BatchProgress(iterations, len(waiting), hidden=hidden, say=options.say) as bar:
-            running = run_rows(
-                engine, waiting, bits=options.bits, batch=batch, on_event=bar.show, cancel=lambda: bool(interrupted)
+            running = runs.run_rows(
+                engine,
+                waiting,
+                bits=options.bits,
+                batch=batch,
+                on_event=bar.show,
+                cancel=lambda: bool(interrupted),
+                many=many,
             )
             for ended in running:
                 counts[ended.status] += 1
-                bar.end(ended.row)
+                if ended.status != runs.UNFINISHED:
+                    bar.end(ended.row)
                 with bar.aside():
                     _report(ended, options)
-    _conclude(counts, time.perf_counter() - start_s, options)
+    seconds = time.perf_counter() - start_s
+    if options.as_json:
+        print_json({**counts, "seconds": seconds})
+    elif not options.quiet:
+        shown = {status: count for status, count in counts.items() if count or status != runs.UNFINISHED}
+        print(f"{', '.join(f'{count} {status}' for status, count in shown.items())} in {seconds:.1f} s")
     if interrupted:
-        raise typer.Exit(INTERRUPTED)
-    if counts[FAILED]:
+        left = len(rows) - counts[runs.DONE] - counts[runs.SKIPPED]
+        options.say(f"{folder}: interrupted; rows that are not finished: {left}; the same command makes them")
+        raise typer.Exit(status_of(interrupted))
+    if counts[runs.FAILED]:
         raise typer.Exit(SOME_FAILED)
+
+
+def _cluster(address: str, resources: str, options: Options, engine: "Engine", batch: int | None) -> Any:
+    """Return what runs transfers on a Ray cluster. It is of a package above this one, so it is imported by name."""
+    network = engine.network.name, engine.network.sha256
+    return import_module("impasto.server.batch").on_cluster(
+        address,
+        resources,
+        network,
+        model=options.model,
+        slots=batch or 0,
+        **{name: getattr(options, name) for name in ("provider", "precision", "threads", "build_engines", "loop")},
+        checks_memory=not options.ignore_memory,
+    )
 
 
 def _show_plans(
@@ -93,30 +145,25 @@ def _show_plans(
         if as_json:
             _print_row(item.row, item.as_dict())
         else:
-            print(item.describe())
+            print_lines(item.describe())
     counts, text = conclusion(plans)
     print(json.dumps(counts) if as_json else text)
 
 
 def _report(ended: "Ended", options: Options) -> None:
-    """Print the result or the error of a row."""
+    from impasto.engine.jobs.manifest_run import UNFINISHED
+
     row, result = ended.row, ended.result
-    failure = "" if ended.error is None else one_line(ended.error)
+    failure = str(ended.error or "")
     if options.as_json:
         _print_row(row, {"status": ended.status, **({"error": failure} if result is None else result.summary())})
     elif result is None:
         say(f"row {row.number} failed: {failure}")
     elif not options.quiet:
         size = f"{result.picture.width}x{result.picture.height} px"
-        print(f"{row.output}: {size}, {result.iterations} iterations, loss {result.loss:.5g}; {result.message}")
-
-
-def _conclude(counts: Mapping[str, int], seconds: float, options: Options) -> None:
-    """Print how many rows were done, skipped and failed."""
-    if options.as_json:
-        print_json({**counts, "seconds": seconds})
-    elif not options.quiet:
-        print(f"{', '.join(f'{count} {status}' for status, count in counts.items())} in {seconds:.1f} s")
+        state = "unfinished, " if ended.status == UNFINISHED else ""
+        told = f"{state}{size}, {result.iterations} iterations, loss {result.loss:.5g}; {result.message}"
+        print_lines(f"{row.output}: {told}")
 
 
 def _print_row(row: "Row", values: Mapping[str, Any]) -> None:

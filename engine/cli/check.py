@@ -9,6 +9,7 @@ import typer
 
 from impasto.engine.cli.declare import takes
 from impasto.engine.cli.options import ENGINE, OBJECTIVE, Content, Options, Style, json_option
+from impasto.engine.cli.terminal import print_lines
 
 if TYPE_CHECKING:
     from impasto.engine.jobs.checking import Check
@@ -45,26 +46,20 @@ def check(
         verdict = {"ok": not result.complaints, "complaints": list(result.complaints)}
         print(json.dumps({**asdict(result), **verdict}))
     else:
-        print(_describe(result))
+        print_lines(*_describe(result).split("\n"))
     if result.complaints:
         raise typer.Exit(FAILED)
 
 
 def _describe(result: "Check") -> str:
-    """Return one line per number, and the verdict."""
-    lines = [
-        f"{result.provider} in {result.precision} against cpu in fp32, loss {result.loss:.6g}",
-        f"  {'':<22} {'error':<9} share of the loss",
-    ]
-    lines += [
-        f"  {name:<22} {error:<9.1e} {100 * result.terms[name] / (result.loss or 1.0):.2g} %"
-        for name, error in result.term_errors.items()
-    ]
-    lines += [
-        f"  {'loss':<22} {result.loss_error:.1e}",
-        f"  {'gradient':<22} {result.gradient_error:.1e}",
-        f"  {'gradient, cosine':<22} {result.gradient_cosine:.6f}",
-        f"  {'first evaluation':<22} {result.evaluation_s:.3f} s, {result.reference_s:.3f} s in fp32",
-    ]
-    verdict = "; ".join(result.complaints)
-    return "\n".join([*lines, f"not good enough: {verdict}" if verdict else "good enough for the optimiser"])
+    rows = {"": f"{'error':<9} share of the loss"}
+    for name, error in result.term_errors.items():
+        rows[name] = f"{error:<9.1e} {100 * result.terms[name] / (result.loss or 1.0):.2g} %"
+    rows["loss"] = f"{result.loss_error:.1e}"
+    rows["gradient"] = f"{result.gradient_error:.1e}"
+    rows["gradient, cosine"] = f"{result.gradient_cosine:.6f}"
+    rows["first evaluation"] = f"{result.evaluation_s:.3f} s, {result.reference_s:.3f} s in fp32"
+    title = f"{result.provider} in {result.precision} against cpu in fp32, loss {result.loss:.6g}"
+    complaints = "; ".join(result.complaints)
+    verdict = f"not good enough: {complaints}" if complaints else "good enough for the optimiser"
+    return "\n".join([title, *(f"  {name:<22} {text}" for name, text in rows.items()), verdict])

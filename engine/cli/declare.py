@@ -5,7 +5,7 @@ A table of options is a frozen dataclass. `option` makes its fields.
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, get_args
 
 import typer
@@ -36,7 +36,8 @@ def takes(*names: str, **changed: Any) -> Callable[[Command], Command]:
     """Return a decorator that gives a command options of a table.
 
     The command's first parameter is annotated with the table. Typer sees one parameter for each option instead. The
-    command receives an object of the table. Options that it does not take have the table's defaults there.
+    command receives an object of the table. Options that it does not take have the table's defaults there. Where the
+    table has a field `given`, it receives the names of the options that the user typed.
 
     Args:
         names: names of fields; the name of a panel stands for all its fields.
@@ -47,22 +48,34 @@ def takes(*names: str, **changed: Any) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         first, *own = inspect.signature(command, eval_str=True).parameters.values()
         table = first.annotation
-        every = {field.name: _parameter(field, changed.get(field.name, field)) for field in dataclasses.fields(table)}
+        fields = [field for field in dataclasses.fields(table) if "option" in field.metadata]
+        every = {field.name: _parameter(field, changed.get(field.name, field)) for field in fields}
+        asks_given = any(field.name == "given" for field in dataclasses.fields(table))
         under = {panel: [item for item in every.values() if _panel(item) == panel] for panel in PANELS}
         chosen = [item for name in (*names, *changed) for item in under.get(name) or [every[name]]]
         shared = {item.name: item for item in chosen}
 
-        def run(**values: Any) -> None:
-            command(table(**{name: values.pop(name) for name in shared}), **values)
+        def run(context: typer.Context, **values: Any) -> None:
+            if context.invoked_subcommand is not None:  # the options are a group's, and one of its commands runs
+                return
+            more = {"given": _typed(context, shared)} if asks_given else {}
+            command(table(**{name: values.pop(name) for name in shared}, **more), **values)
 
         parameters = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in (*own, *shared.values())]
         parameters.sort(key=lambda item: PANELS.index(_panel(item)))
+        parameters.insert(0, inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
         run.__name__, run.__doc__ = command.__name__, command.__doc__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {item.name: item.annotation for item in parameters}
         return run
 
     return decorate
+
+
+def _typed(context: typer.Context, names: Iterable[str]) -> frozenset[str]:
+    """Return the options that the user typed, and did not leave at their default."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return frozenset(name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
 
 
 def _parameter(field: Any, change: Any) -> inspect.Parameter:

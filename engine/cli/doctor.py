@@ -1,7 +1,6 @@
 """`impasto doctor`: the providers, networks and versions of this machine, and the provider that a run uses."""
 
 import json
-from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -11,7 +10,14 @@ from impasto.engine.cli.terminal import print_group
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """Show providers, versions, threads, memory and networks, and the provider that a run uses."""
-    report = examine()
+    from impasto.engine.runtime import providers
+    from impasto.engine.runtime.machine import machine, versions
+
+    found = {
+        item.name: f"{'works' if item.works else 'not usable'}: {item.reason}" for item in providers.availability()
+    }
+    found["would be used"] = providers.explained()
+    report = {"Providers": found, "Networks": _networks(), "Machine": machine(), "Versions": versions()}
     if as_json:
         print(json.dumps(report, indent=2))
         return
@@ -19,23 +25,10 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
         print_group(title, rows)
 
 
-def examine() -> Mapping[str, Mapping[str, str]]:
-    """Return the findings by section and name. Nothing is changed or downloaded."""
-    from impasto.engine.runtime.machine import machine, versions
-
-    return {"Providers": _providers(), "Networks": _networks(), "Machine": machine(), "Versions": versions()}
-
-
-def _providers() -> dict[str, str]:
-    from impasto.engine.runtime import providers
-
-    found = {
-        item.name: f"{'works' if item.works else 'not usable'}: {item.reason}" for item in providers.availability()
-    }
-    return {**found, "would be used": providers.choose().choice.removeprefix("provider ")}
-
-
 def _networks() -> dict[str, str]:
+    """Return the installed networks, and the size and the folders of the caches."""
+    from impasto.engine.cache.store import DISABLE_VARIABLE, enabled
+    from impasto.engine.cache.stores import STORES
     from impasto.models.store import FULL, cache_dir, list_networks, network_path
 
     found = {
@@ -43,15 +36,8 @@ def _networks() -> dict[str, str]:
     }
     if FULL not in found:
         found[FULL] = f"not there: run `impasto weights fetch {FULL}`, or `impasto weights import FILE --name {FULL}`"
-    return {**found, "cache": str(cache_dir()), "kept by runs": _kept()}
-
-
-def _kept() -> str:
-    """Return the size and the folders of the cache that runs fill for later runs."""
-    from impasto.engine.cache.store import DISABLE_VARIABLE, enabled
-    from impasto.engine.cache.stores import STORES
-
-    if not enabled():
-        return f"nothing: {DISABLE_VARIABLE} is set"
-    places = ", ".join(str(store.folder) for store in STORES)
-    return f"{sum(store.size_bytes() for store in STORES) / 1e6:.0f} MB in {places}"
+    kept = f"nothing: {DISABLE_VARIABLE} is set"
+    if enabled():
+        size_mb = sum(store.size_bytes() for store in STORES) / 1e6
+        kept = f"{size_mb:.0f} MB in {', '.join(str(store.folder) for store in STORES)}"
+    return {**found, "cache": str(cache_dir()), "kept by runs": kept}

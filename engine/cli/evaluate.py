@@ -8,6 +8,7 @@ import typer
 
 from impasto.engine.cli.declare import takes
 from impasto.engine.cli.options import ENGINE, OBJECTIVE, Options
+from impasto.models.overwriting import check_not_read
 
 
 @takes(*OBJECTIVE, *ENGINE, "quiet")
@@ -30,6 +31,8 @@ def evaluate(
     settings = options.settings()
     if gradient is not None:
         check_writable(gradient, extensions=(".npy",))
+        inputs = {"the image": image, "the content image": content, "the style image": style}
+        check_not_read([gradient], inputs, "give another name")
     with options.engine() as engine:
         options.say_choices(engine)
         score = engine.evaluate(image, content, style, settings)

@@ -10,12 +10,11 @@ import typer
 from impasto.engine.cli.declare import MACHINE, OUTPUT, option, takes
 from impasto.engine.cli.options import ENGINE, PRECISIONS, Batch, Options, json_option
 from impasto.engine.cli.pinned_command import with_options
-from impasto.engine.cli.terminal import INTERRUPTED, interruptible, print_json
+from impasto.engine.cli.terminal import interruptible, print_json, print_lines, status_of
 from impasto.engine.jobs.reconstruction import CONTENT_PRECISION
 
 if TYPE_CHECKING:
-    from impasto.engine.events import Event
-    from impasto.engine.figures import Cell, Figure
+    from impasto.engine.figures import Cell
 
 EVALUATIONS = 300
 SIZE_PX = 256
@@ -53,10 +52,10 @@ def figure(
 ) -> None:
     """Make a figure of the paper: every cell as an image, a labelled sheet, a page and figure.json.
 
-    After any interruption, the same command continues with the first cell that was not finished.
+    Ctrl-C saves the pictures so far. After any interruption, the same command makes the cells that are not finished.
     """
     from impasto.engine.cli.progress import FigureProgress
-    from impasto.engine.figures import Follower, make_figure, names_of_defaults, plan_figure
+    from impasto.engine.figures import make_figure, names_of_defaults, plan_figure
     from impasto.engine.watch.report import check_report_path
 
     start_s = time.perf_counter()
@@ -65,6 +64,17 @@ def figure(
     paper_figure = plan_figure(number, content, style or [], ratio=ratio, iterations=options.evaluations, **settings)
     if options.report is not None:
         check_report_path(options.report, output)
+
+    def print_cell(cell: "Cell", finished: bool, **more: object) -> None:
+        number, cells = paper_figure.cells.index(cell) + 1, len(paper_figure.cells)
+        print_json({"cell": cell.name, "number": number, "of": cells, "finished": finished, **more})
+
+    def tell_cut_short(cell: "Cell", evaluations: int) -> None:
+        if options.as_json:
+            print_cell(cell, False, outcome="cancelled", evaluations=evaluations)
+        else:
+            options.say(f"{output / cell.name}.png: unfinished, {evaluations} evaluations")
+
     hidden = options.quiet or options.as_json
     precision = options.precision or (CONTENT_PRECISION if number == 1 else "auto")
     with interruptible() as interrupted, options.engine(precision=precision) as engine:
@@ -73,9 +83,15 @@ def figure(
         options.say(engine.network.choice)
         options.say("" if options.as_json else engine.provider.choice)
         evaluations = options.evaluations or EVALUATIONS
-        with FigureProgress(paper_figure, evaluations, hidden=hidden, say=options.say) as progress:
-            lines = [CellLines(paper_figure)] if options.as_json else []
-            followers: list[Follower] = [progress, *lines]
+        on_cell = print_cell if options.as_json else None
+        with FigureProgress(
+            paper_figure,
+            evaluations,
+            hidden=hidden,
+            say=options.say,
+            on_cell=on_cell,
+            on_cut_short=tell_cut_short,
+        ) as progress:
             whole = make_figure(
                 engine,
                 paper_figure,
@@ -83,41 +99,16 @@ def figure(
                 batch=batch,
                 report=options.report,
                 command=with_options(["impasto", *sys.argv[1:]], {**used, "seed": str(options.seed)}),
-                followers=followers,
+                followers=[progress],
                 cancel=lambda: bool(interrupted),
             )
     if not whole:
         options.say(f"{output}: interrupted; the same command continues it")
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(status_of(interrupted))
     if not hidden:
         seconds = time.perf_counter() - start_s
-        print(
+        print_lines(
             f"{output / 'sheet.png'} and figure.html: {len(paper_figure.cells)} cells, {progress.found_count} of them "
-            f"found, {seconds:.0f} s" + (f"\n{options.report}: report" if options.report else "")
+            f"found, {seconds:.0f} s",
+            *([f"{options.report}: report"] if options.report else []),
         )
-
-
-class CellLines:
-    """A JSON line on stdout for every cell that is found or begins."""
-
-    def __init__(self, paper_figure: "Figure") -> None:
-        """Follow the cells of a figure."""
-        self._figure = paper_figure
-        self._begun: set[str] = set()
-
-    def found(self, cell: "Cell") -> None:
-        """Report a cell that is finished already."""
-        self._print(cell, finished=True)
-
-    def take(self, cell: "Cell", event: "Event") -> None:
-        """Report a cell that begins, once."""
-        if cell.name not in self._begun:
-            self._begun.add(cell.name)
-            self._print(cell, finished=False)
-
-    def ended(self, cell: "Cell") -> None:
-        """Print nothing; the line of the next cell shows the progress."""
-
-    def _print(self, cell: "Cell", *, finished: bool) -> None:
-        number, cells = self._figure.cells.index(cell) + 1, len(self._figure.cells)
-        print_json({"cell": cell.name, "number": number, "of": cells, "finished": finished})

@@ -13,6 +13,7 @@ import typer
 
 from impasto.engine.cli.declare import LOOK, MACHINE, OPTIMISER, OUTPUT, option
 from impasto.engine.cli.terminal import say
+from impasto.engine.presets import NAMES, preset
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings
 
 if TYPE_CHECKING:
@@ -40,9 +41,25 @@ Batch = Annotated[
 ]
 
 
+_TOLD = ("strength", "smoothness", "style_weight", "tv_weight")
+"""Options whose help says the default itself, because it differs between presets."""
+
+
 def tap_help(default: Sequence[str]) -> str:
     """Return the help of an option that chooses taps."""
     return f"NAME or NAME=WEIGHT, repeatable. (default: {' '.join(default)})"
+
+
+def of_preset(*names: str) -> dict[str, Any]:
+    """Return the options of a command whose defaults are those of the default preset, for `takes`.
+
+    Args:
+        names: the options of settings that the command takes; none is all.
+    """
+    values = preset()
+    shown = {item.name: getattr(values, item.name) for item in fields(Settings) if item.name not in _TOLD}
+    numbers = {name: value for name, value in shown.items() if isinstance(value, str | int | float)}
+    return {name: value for name, value in numbers.items() if not names or name in (*names, "preset")}
 
 
 def json_option(text: str) -> Any:
@@ -56,20 +73,35 @@ class Options:
 
     model: str = option("auto", "A name from `impasto weights list`, a features .onnx or weights file; auto picks one.")
     size: int = option(Settings.size, "Long side of the result, px; 0 keeps the content image's own size.")
+    preset: str = option("", f"Settings to begin with: {', '.join(NAMES)}, or a .json file.")
+    strength: float | None = option(None, "How much of the painting: 0 little, 0.5 usual, 1 most.")
+    smoothness: float | None = option(None, "Smoothness: 0 none, 1 usual, 3 much. (paper: none)")
+    stroke_size: float = option(Settings.stroke_size, "Size of the strokes: 0.5 finer, 1 as painted, 2 broader.")
     style_size: int | None = option(None, "Long side of the style image, px; 0 keeps its own. (default: as --size)")
-    content_weight: float | None = option(None, "Weight of the content, alpha. (default: the weighting's; paper 1e-4)")
+    scales: int = option(
+        Settings.scales,
+        "Sizes from coarse to fine, at most; 0 is as many as there are, from 128 px by factors of 1.41.",
+    )
+    content_weight: float | None = option(None, "Weight of the content, alpha, in place of --strength. (paper: 1e-4)")
     iterations: int | None = option(Settings.iterations, "Steps of the optimiser at most.")
 
-    style_weight: float | None = option(None, "Weight of the style, beta. (default: the weighting's; paper 1)", LOOK)
-    tv_weight: float | None = option(
-        None, "Weight of smoothness (total variation). (default: the weighting's; paper 0)", LOOK
-    )
+    style_weight: float | None = option(None, "Weight of the style, beta. (default: the preset's; paper 1)", LOOK)
+    tv_weight: float | None = option(None, "Weight of total variation, in place of --smoothness. (paper: 0)", LOOK)
     content_taps: list[str] | None = option(None, tap_help(CONTENT_TAPS), LOOK, "--content-tap", metavar="TAP")
     style_taps: list[str] | None = option(None, tap_help(STYLE_TAPS), LOOK, "--style-tap", metavar="TAP")
     weighting: str = option(
         Settings.weighting, "Meaning of the weights: paper (its equations), johnson or calibrated.", LOOK
     )
+    style_loss: str = option(
+        Settings.style_loss, "What is matched: gram (the paper's), gram-mean (less the mean), or moments.", LOOK
+    )
+    tv_norm: str = option(
+        Settings.tv_norm, "Differences in --tv-weight: squared, or l2 or l1, which leave edges sharp.", LOOK
+    )
     pool: str = option(Settings.pool, "Pooling: avg (the paper's) or max.", LOOK)
+    padding: str = option(
+        Settings.padding, "The image beyond its borders: zero (the paper's), replicate or reflect.", LOOK
+    )
     seamless: bool = option(False, "Make a result that tiles; its sides become multiples of 16 px.", LOOK, "--seamless")
 
     evaluations: int | None = option(None, "Runs of loss and gradient at most. (default: no limit)", OPTIMISER)
@@ -79,6 +111,9 @@ class Options:
     optimizer: str = option(Settings.optimizer, "lbfgs, plain-lbfgs (the textbook's), or adam.", OPTIMISER)
     history: int = option(Settings.history, "Curvature pairs that L-BFGS keeps.", OPTIMISER)
     learning_rate: float = option(Settings.learning_rate, "Step size of adam, in grey levels.", OPTIMISER)
+    average: float = option(
+        Settings.average, "Decay of a moving average of adam's images, as 0.99; 0 is none.", OPTIMISER
+    )
     bounded: bool = option(
         Settings.bounded,
         "Keep pixels in the range that a file can hold; otherwise they are clipped at the end.",
@@ -106,6 +141,7 @@ class Options:
         "Draw it as kitty, iterm, sixel, blocks (24-bit) or blocks256. (default: what the terminal supports)",
         OUTPUT,
     )
+    force: bool = option(False, "Write over a file that the run reads, such as CONTENT.", OUTPUT, "--force")
     dry_run: bool = option(
         False, "Print the plan and the memory that it needs; compute and write nothing.", OUTPUT, "--dry-run"
     )
@@ -131,6 +167,9 @@ class Options:
     )
     ignore_memory: bool = option(False, "Run even if the free memory seems too small.", MACHINE, "--ignore-memory")
 
+    given: frozenset[str] = frozenset()
+    """The options that the user typed."""
+
     def say(self, line: str) -> None:
         """Print a remark on stderr, unless --quiet is given."""
         if not self.quiet:
@@ -143,11 +182,11 @@ class Options:
 
     def setting_values(self) -> dict[str, Any]:
         """Return the values of `Settings` by name, without those that have its defaults."""
-        values = {item.name: getattr(self, item.name, None) for item in fields(Settings)}
+        values = {item.name: getattr(self, item.name, None) for item in fields(Settings) if item.name != "preset"}
         return {name: value for name, value in values.items() if value not in (None, [])}
 
     def settings(self, **changes: Any) -> Settings:
-        """Return the settings that the options make.
+        """Return the settings that the options make: those of the preset, overridden by what the user typed.
 
         Args:
             changes: values of `Settings` that replace options.
@@ -155,6 +194,9 @@ class Options:
         Raises:
             ImpastoError: as `Settings`.
         """
+        if self.preset:
+            typed = {name: value for name, value in self.setting_values().items() if name in self.given}
+            return preset(self.preset, **{**typed, **changes})
         return Settings(**{**self.setting_values(), **changes})
 
     def engine(self, **changes: Any) -> "Engine":

@@ -1,9 +1,10 @@
 """The current command line, with explicit values for the options that it left to "auto"."""
 
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from impasto.engine.watch.shell import quoted_command
 
 if TYPE_CHECKING:
     from impasto.engine.events import Started
@@ -36,7 +37,7 @@ def with_options(words: Sequence[str], values: Mapping[str, str]) -> str:
         others, typed = _taken_out(words, f"--{name}")
         if typed in (None, "auto"):
             words = [*others, f"--{name}", value]
-    return shlex.join(words)
+    return quoted_command(words)
 
 
 def _taken_out(words: Sequence[str], option: str) -> tuple[list[str], str | None]:

@@ -15,7 +15,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
+from impasto.engine.events import Event, Iteration, PrecisionChanged, ScaleStarted, Started
 
 if TYPE_CHECKING:
     from impasto.engine.figures import Cell, Figure
@@ -56,11 +56,10 @@ class RunProgress(Bars):
     """The bar of one run: iterations, loss, speed, time left."""
 
     def __init__(self, iterations: int, *, hidden: bool) -> None:
-        """Make a bar for that many iterations."""
         after = ("{task.fields[loss]}", "{task.fields[rate]}", TimeRemainingColumn(compact=True))
-        super().__init__("{task.completed}/{task.total}", *after, hidden=hidden)
-        self._task = self.add_task("", total=iterations, loss="preparing", rate="")
-        self._setup_s = 0.0
+        super().__init__("{task.fields[scale]}{task.completed}/{task.total}", *after, hidden=hidden)
+        self._task = self.add_task("", total=iterations, scale="", loss="preparing", rate="")
+        self._begun_s = 0.0
         self._evaluations = self._before = 0
 
     def expect_more(self, iterations: int) -> None:
@@ -70,11 +69,15 @@ class RunProgress(Bars):
     def show(self, event: Event) -> None:
         """Show one event."""
         if isinstance(event, Started):
-            self._setup_s, self._before = event.setup_s, self._evaluations  # measure the speed of a refinement alone
-            self.update(self._task, loss="first evaluation")
+            self._begun_s, self._before = event.setup_s, self._evaluations  # measure the speed of a refinement alone
+            self.update(self._task, scale="", loss="first evaluation")
+        elif isinstance(event, ScaleStarted):
+            self._begun_s, self._before = event.seconds, event.evaluations  # each size has a speed of its own
+            side = max(event.height, event.width)
+            self.update(self._task, scale=f"scale {event.scale} of {event.scales}, {side} px: ")
         elif isinstance(event, Iteration):
             self._evaluations = event.evaluations
-            rate = (event.evaluations - self._before) / max(event.seconds - self._setup_s, 1e-9)
+            rate = (event.evaluations - self._before) / max(event.seconds - self._begun_s, 1e-9)
             loss = f"loss {event.loss:.4g} ({by_kind(event.terms)})"
             self.update(self._task, completed=event.iteration, loss=loss, rate=f"{rate:.2f} evaluations/s")
 
@@ -94,21 +97,19 @@ class BatchProgress(Bars):
     def show(self, row: "Row", event: Event) -> None:
         """Take over one event of a row."""
         if isinstance(event, Iteration):
-            self._iterations[row.number] = event.iteration
-            self._show(f"{row.output.name}: loss {event.loss:.4g}")
+            self._show(row, event.iteration, f"{row.output.name}: loss {event.loss:.4g}")
         if isinstance(event, PrecisionChanged):
             with self.aside():
                 self._say(f"row {row.number}: {event.message}")
 
     def end(self, row: "Row") -> None:
         """Count all iterations of a row as done, including those that it did not need."""
-        self._iterations[row.number] = row.settings.iterations
         self._ended += 1
-        self._show(row.output.name)
+        self._show(row, row.settings.iterations, row.output.name)
 
-    def _show(self, remark: str) -> None:
-        done = sum(self._iterations.values())
-        self.update(self._task, completed=done, ended=self._ended, remark=remark)
+    def _show(self, row: "Row", iterations: int, remark: str) -> None:
+        self._iterations[row.number] = iterations
+        self.update(self._task, completed=sum(self._iterations.values()), ended=self._ended, remark=remark)
 
 
 class FigureProgress(Bars):
@@ -118,11 +119,25 @@ class FigureProgress(Bars):
         found_count: number of cells that an earlier start has finished.
     """
 
-    def __init__(self, paper_figure: "Figure", evaluations: int, *, hidden: bool, say: Callable[[str], None]) -> None:
-        """Make the bar of the whole figure, with that many evaluations per cell; `say` prints a line."""
+    def __init__(
+        self,
+        paper_figure: "Figure",
+        evaluations: int,
+        *,
+        hidden: bool,
+        say: Callable[[str], None],
+        on_cell: "Callable[[Cell, bool], None] | None" = None,
+        on_cut_short: "Callable[[Cell, int], None] | None" = None,
+    ) -> None:
+        """Make the bar of the whole figure, with that many evaluations per cell; `say` prints a line.
+
+        `on_cell` is called once for every cell that is found or begins; its second argument tells if it is finished.
+        `on_cut_short` is called for every cell that is cancelled, with its evaluations.
+        """
         after = ("{task.completed:.0f}/{task.total:.0f}", "{task.fields[remark]}", TimeRemainingColumn(compact=True))
         super().__init__("{task.description}", *after, hidden=hidden)
-        self._say = say
+        self._say, self._on_cell = say, on_cell or (lambda cell, finished: None)
+        self._on_cut_short = on_cut_short or (lambda cell, evaluations: None)
         self._evaluations, self._count = evaluations, len(paper_figure.cells)
         self._whole = self.add_task("figure", total=len(paper_figure.cells) * evaluations, remark="preparing")
         self._cells: dict[str, TaskID] = {}
@@ -136,6 +151,7 @@ class FigureProgress(Bars):
 
     def found(self, cell: "Cell") -> None:
         """Count a cell that an earlier start has finished, and restart the measurement of the speed."""
+        self._on_cell(cell, True)
         self.found_count += 1
         self._ended += 1
         self._show_whole()
@@ -145,12 +161,13 @@ class FigureProgress(Bars):
         """Show one event of a cell."""
         if isinstance(event, Started):
             if cell.name not in self._cells:
+                self._on_cell(cell, False)
                 self._cells[cell.name] = self.add_task(cell.name, total=self._evaluations, remark="")
             self.reset(self._cells[cell.name], remark="first evaluation")
         elif isinstance(event, Iteration):
             done = min(event.evaluations, self._evaluations)
             self.update(self._cells[cell.name], completed=done, remark=by_kind(event.terms))
-        else:
+        elif isinstance(event, PrecisionChanged):
             self._say(f"cell {cell.name}: {event.message}")
         self._show_whole()
 
@@ -159,6 +176,11 @@ class FigureProgress(Bars):
         self._ended += 1
         self.remove_task(self._cells.pop(cell.name))
         self._show_whole()
+
+    def cut_short(self, cell: "Cell", evaluations: int) -> None:
+        """Pass on that a cell was cancelled."""
+        with self.aside():
+            self._on_cut_short(cell, evaluations)
 
     def _show_whole(self) -> None:
         self.update(self._whole, completed=self.completed, remark=f"{self._ended}/{self._count} cells")

@@ -29,7 +29,7 @@ START = option("noise", "Start from noise or an image FILE.", OPTIMISER)
 
 @reconstruct_app.command()
 @takes(
-    "model", "size", "tv_weight", "pool", OPTIMISER, OUTPUT, MACHINE,
+    "model", "size", "tv_weight", "tv_norm", "pool", "padding", OPTIMISER, OUTPUT, MACHINE,
     iterations=ITERATIONS, init=START, history=CONTENT_HISTORY, precision=CONTENT_PRECISION,
 )  # fmt: skip
 def content(
@@ -45,7 +45,8 @@ def content(
 
 @reconstruct_app.command()
 @takes(
-    "model", "style_size", "style_taps", "tv_weight", "pool", "seamless", OPTIMISER, OUTPUT, MACHINE,
+    "model", "style_size", "style_taps", "style_loss", "tv_weight", "tv_norm", "pool", "padding", "seamless",
+    OPTIMISER, OUTPUT, MACHINE,
     iterations=ITERATIONS, init=START, history=STYLE_HISTORY,
 )  # fmt: skip
 def style(

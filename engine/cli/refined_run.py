@@ -35,11 +35,11 @@ def start_refined(run: SingleRun, evaluations: int) -> None:
     """
     options, failures = run.options, list[str]()
     with interruptible() as interrupted, ExitStack() as opened:
-        draft = opened.enter_context(run.open_engine(EMBEDDED if options.model == "auto" else options.model))
+        draft = opened.enter_context(options.engine(model=EMBEDDED if options.model == "auto" else options.model))
         plan: Callable[..., Plan | RefinedPlan] = draft.plan
         render: Callable[..., Result] = draft.transfer
         if FULL in list_networks():
-            full = opened.enter_context(run.open_engine(FULL))
+            full = opened.enter_context(options.engine(model=FULL))
             run.progress.expect_more(evaluations)
             plan = partial(plan_refined, draft, full, evaluations=evaluations)
             render = partial(_transfer_refined, run, failures, draft, full, evaluations=evaluations)

@@ -3,7 +3,7 @@
 import dataclasses
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,11 +18,12 @@ Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Result. (default: the file that the run would have written)"),
 ]
+WITHOUT_DEFAULT = ("model", "provider", "precision", "threads", "checkpoint", "checkpoint_every")
 OF_THE_RUN = "(default: the run's)"
 
 
 @takes(
-    "report_every", "quiet", "as_json",
+    "force", "report_every", "quiet", "as_json",
     model=option(None, f"The same network in another place: a name or a file. {OF_THE_RUN}"),
     iterations=option(None, f"Steps of the optimiser at most, those before included. {OF_THE_RUN}"),
     evaluations=option(None, f"Runs of loss and gradient at most, those before included. {OF_THE_RUN}"),
@@ -45,33 +46,19 @@ def resume(options: Options, file: Checkpoint, output: Output = None) -> None:
     from impasto.engine.inputs.run_state import LIMITS
 
     state, kept = load_checkpoint(file)
-    output = output or _kept_output(kept, file)
+    if output is None and "output" not in kept:  # no command wrote the checkpoint
+        raise ImpastoError(f"{file} does not name the file of the result: give -o")
+    output = output or Path(kept["output"])
+    inputs = kept["inputs"] if isinstance(kept.get("inputs"), list) else []
     kept = {name: kept.get(name, getattr(Options(), name)) for name in KEPT} | {
         "model": kept.get("model") or state.model,
         "precision": state.precision,
         "checkpoint": file,
     }
-    options = dataclasses.replace(options, **{**kept, **_given(options)})
-    limits = {name: getattr(options, name) for name in LIMITS if getattr(options, name) is not None}
-    settings = dataclasses.replace(state.settings, **limits)
-    run = SingleRun(options, settings, None, None, output)
-    with interruptible() as interrupted, run.open_engine(options.model) as engine:
+    given = {name: value for name in (*WITHOUT_DEFAULT, *LIMITS) if (value := getattr(options, name)) is not None}
+    options = dataclasses.replace(options, **{**kept, **given})
+    settings = dataclasses.replace(state.settings, **{name: given[name] for name in LIMITS if name in given})
+    run = SingleRun(options, settings, None, None, output, read_before=inputs)
+    with interruptible() as interrupted, run.options.engine() as engine:
         rest = partial(engine.resume, state, settings, keep_state=True)
         run.run(engine, rest, interrupted, [engine.network.choice])
-
-
-def _kept_output(kept: dict[str, Any], file: Path) -> Path:
-    """Return the path of the result that the checkpoint stores.
-
-    Raises:
-        ImpastoError: the checkpoint stores none, because no command wrote it.
-    """
-    if "output" not in kept:
-        raise ImpastoError(f"{file} does not name the file of the result: give -o")
-    return Path(kept["output"])
-
-
-def _given(options: Options) -> dict[str, Any]:
-    """Return the options without defaults that the user gave."""
-    names = ("model", "provider", "precision", "threads", "checkpoint", "checkpoint_every")
-    return {name: value for name in names if (value := getattr(options, name)) is not None}

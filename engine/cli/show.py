@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,7 +17,15 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the JSON object that the file holds.")] = False,
 ) -> None:
     """Print the settings, the network and the versions that made a picture, a checkpoint or a saved style."""
-    metadata = _metadata_of(image)
+    from impasto.engine.images import read_metadata
+    from impasto.engine.inputs.array_file import SUFFIX, DamagedFileError, read_file
+
+    try:
+        metadata = read_file(image)[0] if image.suffix.lower() == SUFFIX else read_metadata(image)
+    except DamagedFileError as error:
+        raise ImpastoError(f"damaged or truncated file: {image} ({error}); make it again") from error
+    if not metadata:
+        raise ImpastoError(f"{image} is neither a checkpoint nor a saved style: impasto did not write it")
     if as_json:
         print(json.dumps(metadata, indent=2))
         return
@@ -25,24 +33,3 @@ def show(
     alone = {name: value for name, value in metadata.items() if name not in groups}
     for title, values in {image.name: alone, **groups}.items():
         print_group(title, as_table(values))
-
-
-def _metadata_of(file: Path) -> dict[str, Any]:
-    """Return the record that impasto wrote into a file.
-
-    Raises:
-        ImpastoError: the file cannot be read, or impasto did not write it.
-    """
-    from impasto.engine.inputs.array_file import SUFFIX, DamagedFileError, read_record
-
-    if file.suffix.lower() != SUFFIX:
-        from impasto.engine.images import read_metadata
-
-        return read_metadata(file)
-    try:
-        record = read_record(file)
-    except DamagedFileError as error:
-        raise ImpastoError(f"damaged or truncated file: {file} ({error}); make it again") from error
-    if not record:
-        raise ImpastoError(f"{file} is neither a checkpoint nor a saved style: impasto did not write it")
-    return record

@@ -1,7 +1,10 @@
 """One run of a command: its progress, remarks, frames, output file and summary."""
 
+import dataclasses
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,15 +14,18 @@ import typer
 from impasto.engine.cli.options import KEPT, Options
 from impasto.engine.cli.pinned_command import pinned_command
 from impasto.engine.cli.process_start import seconds_since_process_start
-from impasto.engine.cli.terminal import INTERRUPTED, interruptible, print_json, say
-from impasto.engine.events import Event, PrecisionChanged, Started
+from impasto.engine.cli.terminal import interruptible, print_json, print_lines, say, status_of
+from impasto.engine.events import Event, Iteration, PrecisionChanged, ScaleStarted, Started
 from impasto.engine.settings import SEAMLESS_STEP_PX, Settings
 from impasto.models.errors import ImpastoError
+from impasto.models.overwriting import check_not_read
 
 if TYPE_CHECKING:
     from impasto.engine.jobs.engine import Engine
     from impasto.engine.jobs.plan import Plan, RefinedPlan
     from impasto.engine.result import Result
+
+_OF_A_SCALE = ("scale", "scales", "width", "height", "iteration", "last_iteration", "evaluations", "seconds")
 
 
 class Watcher(Protocol):
@@ -51,24 +57,55 @@ class SingleRun:
     """
 
     def __init__(
-        self, options: Options, settings: Settings, content: Path | None, style: Path | None, output: Path
+        self,
+        options: Options,
+        settings: Settings,
+        content: Path | None,
+        style: Path | None,
+        output: Path,
+        *,
+        read_before: Sequence[str] = (),
     ) -> None:
         """Check that all files can be written, before anything else.
+
+        Args:
+            options: options of the command.
+            settings: settings of the run.
+            content: the content image.
+            style: the style image.
+            output: the file of the result.
+            read_before: images that the run read before it was stopped.
 
         Raises:
             ImpastoError: a file cannot be written at its path, or two files have the same name.
         """
+        from impasto.engine.cli.plain_progress import PlainProgress
         from impasto.engine.cli.progress import RunProgress
+        from impasto.engine.cli.remaining_change import RemainingChange
         from impasto.engine.images import check_writable
 
         if options.save_every < 0:
             raise ImpastoError(f"bad save_every {options.save_every}: allowed are 0 (never) and more iterations")
-        check_writable(output, bits=options.bits)
         self.options, self.settings = options, settings
         self.images, self.output = (content, style), output
-        self.progress = RunProgress(settings.iterations, hidden=options.quiet or options.as_json)
+        self._read = [*read_before, *(str(path.resolve()) for path in (content, style) if path is not None)]
+        if not options.force:
+            inputs = {"the content image": content, "the style image": style, "the start image": settings.init}
+            inputs |= {f"the image {path}": path for path in read_before}
+            frames = [path for path in inputs.values() if path is not None and self._is_frame(Path(path))]
+            outputs = (output, options.report, options.animation, options.checkpoint, *frames)
+            check_not_read(outputs, inputs, "give another name, or --force to write over it")
+        check_writable(output, bits=options.bits)
+        if options.save_every:
+            check_writable(self._frame(options.save_every), bits=options.bits)
+        hidden = options.quiet or options.as_json
+        self.progress = RunProgress(settings.iterations, hidden=hidden)
+        plain = self.progress.disable and not hidden
+        self._lines = PlainProgress(settings.iterations, say) if plain else None
+        self._change = RemainingChange(settings.iterations)
         self.watchers = self._open_watchers()
-        self._network = ""
+        self.options = dataclasses.replace(options, report_every=self.report_every)
+        self._network, self._size = "", (0, 0)
 
     @property
     def report_every(self) -> int | None:
@@ -90,10 +127,6 @@ class SingleRun:
             )
         return 1
 
-    def open_engine(self, model: str) -> "Engine":
-        """Return an engine for this run, as `Options.engine` does."""
-        return self.options.engine(model=model, report_every=self.report_every)
-
     def start(self) -> None:
         """Run `Engine.transfer`, or print its plan.
 
@@ -101,7 +134,7 @@ class SingleRun:
             ImpastoError: as for `Engine`, its `transfer` or its `plan`; or the file cannot be written.
             typer.Exit: after Ctrl-C.
         """
-        with interruptible() as interrupted, self.open_engine(self.options.model) as engine:
+        with interruptible() as interrupted, self.options.engine() as engine:
             if self.options.dry_run:
                 self.show(engine.plan(*self.images, self.settings))
             else:
@@ -114,10 +147,10 @@ class SingleRun:
         if self.options.as_json:
             print_json(plan.as_dict())
         else:
-            print(plan.describe())
+            print_lines(*plan.describe().split("\n"))
 
     def run(
-        self, engine: "Engine", render: Callable[..., "Result"], interrupted: Sequence[bool], remarks: Sequence[str]
+        self, engine: "Engine", render: Callable[..., "Result"], interrupted: Sequence[int], remarks: Sequence[str]
     ) -> None:
         """Run, and write the file.
 
@@ -133,16 +166,18 @@ class SingleRun:
         """
         call_s = seconds_since_process_start()
         choice = "" if self.options.as_json else engine.provider.choice  # with --json the summary has it
-        waiting = [*remarks, engine.network.misfit(self.settings.pool), choice]
+        waiting = [*remarks, choice]
 
         begun: list[Event] = []
 
         def on_event(event: Event) -> None:
             self.progress.show(event)
+            if self._lines is not None:
+                self._lines.show(event)
             if isinstance(event, Started):  # the images have been read without errors
                 while waiting:
                     self.options.say(waiting.pop(0))
-            elif not begun:
+            elif isinstance(event, Iteration) and not begun:
                 begun.append(event)
             self._take(event)
             for watcher in self.watchers:
@@ -155,35 +190,46 @@ class SingleRun:
                 if begun or not interrupted:
                     raise
                 say("stopped before the first evaluation: nothing was written")
-                raise typer.Exit(INTERRUPTED) from None
+                raise typer.Exit(status_of(interrupted)) from None
         self._conclude(result, first_iteration_s=call_s + result.setup_s)
         if interrupted:
-            raise typer.Exit(INTERRUPTED)
+            raise typer.Exit(status_of(interrupted))
 
     def _take(self, event: Event) -> None:
         """Print the remarks and write the frame that belong to an event."""
-        from impasto.engine.images import check_writable, write_image
+        from impasto.engine.images import check_writable, resize, write_image
 
         options = self.options
         if isinstance(event, Started):
-            self._network = event.model
+            self._network, self._size = event.model, (event.height, event.width)
             check_writable(self.output, bits=options.bits, size=(event.height, event.width))
             if self.settings.seamless:
                 options.say(f"seamless: {event.width}x{event.height} px, both sides multiples of {SEAMLESS_STEP_PX}")
-            if self.settings.weighting != "paper":
+                if self.settings.padding != Settings.padding:
+                    options.say(f"seamless: every padding wraps, so --padding {self.settings.padding} has no effect")
+            if self.settings.weighting != "paper" and (not options.preset or "weighting" in options.given):
                 options.say(f"weighting {self.settings.weighting}: {event.conversion}")
         elif isinstance(event, PrecisionChanged):
             options.say(event.message)
-        else:
+        elif isinstance(event, ScaleStarted):
             if options.as_json:
-                names = ("iteration", "evaluations", "loss", "terms", "seconds")
+                print_json({"event": "scale", **{name: getattr(event, name) for name in _OF_A_SCALE}})
+        else:
+            if not options.quiet and not options.as_json:
+                self._change.take(event)
+            if options.as_json:
+                names = ("iteration", "evaluations", "loss", "terms", "seconds", "scale", "scales", "width", "height")
                 print_json({**{name: getattr(event, name) for name in names}, "model": self._network})
             if options.save_every and event.iteration % options.save_every == 0:
-                write_image(self._frame(event.iteration), event.snapshot(), bits=options.bits)
+                frame = resize(event.snapshot(), *self._size)  # all frames have the size of the result
+                write_image(self._frame(event.iteration), frame, bits=options.bits)
 
     def _conclude(self, result: "Result", first_iteration_s: float) -> None:
-        """Write the file and print the summary."""
+        from impasto.engine.cli.progress import by_kind
+
         try:
+            with suppress(OSError):  # the folder was there at the start
+                self.output.parent.mkdir(parents=True, exist_ok=True)
             result.save(self.output, bits=self.options.bits)
         finally:  # the checkpoint is written even if the folder of the result is missing
             lines = [watcher.finish(result) for watcher in self.watchers]
@@ -192,14 +238,18 @@ class SingleRun:
         if self.options.as_json:
             print_json({**result.summary(), "first_iteration_s": first_iteration_s, "output": str(self.output)})
         elif not self.options.quiet:
-            print("\n".join(filter(None, [_summary(result, self.output), *lines])))
+            picture, used = result.picture, result.provenance
+            print_lines(
+                f"{self.output}: {picture.width}x{picture.height} px, {result.iterations} iterations "
+                f"({result.evaluations} evaluations) in {result.seconds:.1f} s with {used['model']} on "
+                f"{used['provider']}, {used['precision']}",
+                f"loss {result.loss:.5g} ({by_kind(result.terms)}); {result.message}",
+            )
+            for line in filter(None, [self._change.finish(result), *lines]):
+                print_lines(line)
 
     def _open_watchers(self) -> list[Watcher]:
-        """Return the watchers that the options request. Each is imported only if it is needed.
-
-        Raises:
-            ImpastoError: a file cannot be written at its path, or two files have the same name.
-        """
+        """Return the watchers that the options request. Each is imported only if it is needed."""
         options, watchers = self.options, list[Watcher]()
         if options.report is not None:
             from impasto.engine.inputs.saved_style import is_saved_style
@@ -221,7 +271,15 @@ class SingleRun:
         if options.checkpoint is not None:
             from impasto.engine.watch.checkpoints import Checkpoints
 
-            watchers.append(Checkpoints(options.checkpoint, every_s=options.checkpoint_every, extra=self._kept()))
+            model, output = options.model, str(self.output.resolve())
+            # The name of the network is in the run's state; a path is stored here.
+            kept: dict[str, Any] = {
+                "model": str(Path(model).resolve()) if Path(model).is_file() else None,
+                "output": output,
+                "inputs": self._read,
+            }
+            kept |= {name: getattr(options, name) for name in KEPT}
+            watchers.append(Checkpoints(options.checkpoint, every_s=options.checkpoint_every, extra=kept))
         elif options.checkpoint_every is not None:
             raise ImpastoError("--checkpoint-every needs --checkpoint FILE: add it, or drop --checkpoint-every")
         if options.preview or options.preview_as is not None:
@@ -238,33 +296,11 @@ class SingleRun:
                 options.say(f"no preview: {preview}")
         return watchers
 
-    def _kept(self) -> dict[str, Any]:
-        """Return the options that a checkpoint stores for `impasto resume`.
-
-        The name of the network is in the run's state; a path is stored here.
-        """
-        model, output = self.options.model, str(self.output.resolve())
-        kept = {name: getattr(self.options, name) for name in KEPT}
-        return {**kept, "model": str(Path(model).resolve()) if Path(model).is_file() else None, "output": output}
-
     def _is_frame(self, path: Path) -> bool:
         """Return whether `--save-every` writes a file of that name."""
         number, every = path.stem.removeprefix(f"{self.output.stem}-"), self.options.save_every
-        if not every or not number.isdecimal() or int(number) % every:
-            return False
-        return path.resolve() == self._frame(int(number)).resolve()
+        is_numbered = every > 0 and number.isdecimal() and len(number) < 10 and int(number) % every == 0
+        return is_numbered and os.path.realpath(path) == os.path.realpath(self._frame(int(number)))
 
     def _frame(self, iteration: int) -> Path:
         return self.output.with_name(f"{self.output.stem}-{iteration:06d}{self.output.suffix}")
-
-
-def _summary(result: "Result", output: Path) -> str:
-    """Return the summary of a result in two lines."""
-    from impasto.engine.cli.progress import by_kind
-
-    where = f"{result.provenance['model']} on {result.provenance['provider']}, {result.provenance['precision']}"
-    return (
-        f"{output}: {result.picture.width}x{result.picture.height} px, {result.iterations} iterations "
-        f"({result.evaluations} evaluations) in {result.seconds:.1f} s with {where}\n"
-        f"loss {result.loss:.5g} ({by_kind(result.terms)}); {result.message}"
-    )

@@ -8,6 +8,7 @@ import typer
 
 from impasto.engine.cli.declare import MACHINE, option, takes
 from impasto.engine.cli.options import OBJECTIVE, Content, Options, Style
+from impasto.engine.cli.terminal import print_lines
 from impasto.models.errors import ImpastoError
 
 PROVIDERS = "tensorrt, or auto, which means the same; tensorrt:1 is the second GPU. Other providers have no engines."
@@ -30,14 +31,14 @@ def build(
     A reconstruction needs other engines: give --style-weight 0 or --content-weight 0.
     A run with total variation also needs other engines: give its --tv-weight, or any value above 0.
     """
-    from impasto.engine.inputs.pictures import read_pictures
-    from impasto.engine.jobs.engine import LARGEST_BATCH
+    from impasto.engine.inputs.sizes import measure_pictures
+    from impasto.engine.jobs.network_user import LARGEST_BATCH
 
     if not 1 <= batch <= LARGEST_BATCH:
         raise ImpastoError(f"bad --batch {batch}: allowed are 1 to {LARGEST_BATCH} pictures in one evaluation")
     settings = options.settings()
     with options.engine(provider=_of_engines(options.provider), build_engines=True) as engine:
-        scene, _ = read_pictures(content, style, settings)
+        scene, _ = measure_pictures(content, style, settings)
         score = engine.warm_up(content, style, settings, batch=batch)
         where = f"{scene.width}x{scene.height} px" + (f", {batch} at once" if batch > 1 else "")
         print(
@@ -56,7 +57,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON a
         print(json.dumps([asdict(item) for item in found]))
         return
     for item in found:
-        print(f"{item.machine}  {item.name}  {item.megabytes:.1f} MB")
+        print_lines(f"{item.machine}  {item.name}  {item.megabytes:.1f} MB")
     if not found:
         print("no engines; `impasto engines build CONTENT STYLE` makes them, on a machine with TensorRT")
 

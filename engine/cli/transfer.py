@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from impasto.engine.cli.declare import LOOK, MACHINE, MAIN, OPTIMISER, OUTPUT, takes
-from impasto.engine.cli.options import Content, Options, Output, Style
+from impasto.engine.cli.options import Content, Options, Output, Style, of_preset
 from impasto.engine.cli.single_run import SingleRun
 from impasto.models.errors import ImpastoError
 
@@ -20,7 +20,7 @@ Refine = Annotated[
 ]
 
 
-@takes(MAIN, LOOK, OPTIMISER, OUTPUT, MACHINE)
+@takes(MAIN, LOOK, OPTIMISER, OUTPUT, MACHINE, **of_preset())
 def transfer(options: Options, content: Content, style: Style, output: Output, refine: Refine = 0) -> None:
     """Paint CONTENT in the style of STYLE.
 

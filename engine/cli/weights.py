@@ -8,8 +8,8 @@ import typer
 
 from impasto.engine.cli.declare import option, takes
 from impasto.engine.cli.options import Options
-from impasto.engine.cli.terminal import say
-from impasto.models.errors import ImpastoError
+from impasto.engine.cli.terminal import print_lines, say
+from impasto.models.errors import ImpastoError, printable
 from impasto.models.layout import LAYOUTS
 from impasto.models.sources import SOURCES, find_source
 from impasto.models.store import EMBEDDED, list_networks, network_path
@@ -36,10 +36,13 @@ def list_command() -> None:
         try:
             info = read_info(network_path(name))
         except ImpastoError as error:
-            table.add_row(name, "", "", "", "", str(error))
+            table.add_row(*map(printable, (name, "", "", "", "", str(error))))
             continue
         size, preprocess = f"{info.size_bytes / 1e6:.0f} MB", info.preprocess or "its own"
-        table.add_row(info.name, size, _span(info.taps), preprocess, info.licence or "not stated", str(info.path))
+        taps, count = info.taps, len(info.taps)
+        span = ", ".join(taps) if count <= 3 else f"{taps[0]} ... {taps[-1]} ({count})"
+        cells = (info.name, size, span, preprocess, info.licence or "not stated", str(info.path))
+        table.add_row(*map(printable, cells))
     console.print(table, markup=False)
     for source in SOURCES.values():
         line = f"can be fetched: {source.name}, {source.megabytes} MB, {source.origin.licence}, {source.url}"
@@ -57,17 +60,18 @@ def fetch(
     A network with the same name that was made from other weights is replaced.
     """
     from impasto.engine.cli.progress import download_progress
+    from impasto.engine.compile.installing import install
     from impasto.export.fetch import fetch_network
 
     if name == EMBEDDED:
-        print(f"{name} is in the package already")
+        print_lines(f"{name} is in the package already")
         _print_network(network_path(name))
         return
     source = find_source(name)
     with download_progress(source.name) as show:
-        fetched = fetch_network(source, url, on_progress=show, on_wait=lambda: say(WAITING))
+        fetched = fetch_network(source, url, on_progress=show, on_wait=lambda: say(WAITING), convert=install)
     if not fetched.is_new:
-        print(f"{name} is in the cache already")
+        print_lines(f"{name} is in the cache already")
     _print_network(fetched.path)
 
 
@@ -79,10 +83,13 @@ def import_command(
         str | None, typer.Option(help=f"Layout of a weights file: {', '.join(LAYOUTS)}. (default: detected)")
     ] = None,
 ) -> None:
-    """Install a network from a file that you have."""
-    from impasto.export.tap_model import import_network
+    """Install a network from a file that you have.
 
-    _print_network(import_network(file, name, layout=layout))
+    The network is tried on a small image first. If it does not work, a network of the same name stays as it is.
+    """
+    from impasto.engine.compile.installing import install
+
+    _print_network(install(file, name, layout=layout))
 
 
 @weights_app.command()
@@ -115,11 +122,7 @@ def normalise(
     )
     _print_network(path)
     note = f"; {silent} filters that none of them activates are unchanged" if silent else ""
-    print(f"normalised     {conditions(count, options.pool, chosen)}{note}")
-
-
-def _span(taps: tuple[str, ...]) -> str:
-    return ", ".join(taps) if len(taps) <= 3 else f"{taps[0]} ... {taps[-1]} ({len(taps)})"
+    print_lines(f"normalised     {conditions(count, options.pool, chosen)}{note}")
 
 
 def _print_network(path: Path) -> None:
@@ -128,9 +131,9 @@ def _print_network(path: Path) -> None:
 
     load_network(path)  # hashes and reads the file now, which saves time in the first run
     info = read_info(path)
-    print(f"network        {info.name}, {info.size_bytes / 1e6:.0f} MB, {path}")
-    print(f"taps           {', '.join(info.taps)}")
+    print_lines(f"network        {info.name}, {info.size_bytes / 1e6:.0f} MB, {path}")
+    print_lines(f"taps           {', '.join(info.taps)}")
     layout = f"  ({info.layout} layout; --layout takes another one)" if info.layout else ""
-    print(f"preprocessing  {info.preprocess or 'its own'}{layout}")
-    print(f"licence        {info.licence or 'not stated'}")
-    print(f"attribution    {info.attribution or 'not stated'}")
+    print_lines(f"preprocessing  {info.preprocess or 'its own'}{layout}")
+    print_lines(f"licence        {info.licence or 'not stated'}")
+    print_lines(f"attribution    {info.attribution or 'not stated'}")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from impasto.engine.optimisers.lbfgs import LbfgsSettings
+from impasto.export.terms import GRAM, SQUARED
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,10 @@ class GraphSpec:
         width: width of the image, px.
         pool: "avg" or "max".
         seamless: whether every padding wraps, as for an image that tiles.
+        padding: of the first convolution: "zero", "replicate" or "reflect"; "zero" in a seamless graph, which has none.
+        style_loss: of the style terms; `GRAM` where the graph has none.
         tv: whether the graph has a total variation term.
+        tv_norm: of that term; `SQUARED` where the graph has none.
         batch: images in one evaluation.
     """
 
@@ -26,16 +30,23 @@ class GraphSpec:
     width: int
     pool: str
     seamless: bool = False
+    padding: str = "zero"
+    style_loss: str = GRAM
     tv: bool = False
+    tv_norm: str = SQUARED
     batch: int = 1
 
     def content_targets(self) -> "GraphSpec":
         """Return the spec of the graph that computes the targets of the content image."""
-        return replace(self, style_taps=(), tv=False, batch=1)
+        return replace(self.without_tv(), style_taps=(), style_loss=GRAM, batch=1)
 
     def style_targets(self, height: int, width: int) -> "GraphSpec":
         """Return the spec of the graph that computes the targets of a style image of that size, px."""
-        return replace(self, content_taps=(), height=height, width=width, tv=False, batch=1)
+        return replace(self.without_tv(), content_taps=(), height=height, width=width, batch=1)
+
+    def without_tv(self) -> "GraphSpec":
+        """Return the spec of the graph without total variation."""
+        return replace(self, tv=False, tv_norm=SQUARED)
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ class Demand:
         history: number of curvature pairs.
         optimizer: as `Settings.optimizer`; "" if only targets are computed.
         batch: images in one evaluation.
+        averaged: whether the iterates of adam are averaged.
     """
 
     height: int
@@ -87,12 +88,13 @@ class Demand:
     history: int
     optimizer: str = "lbfgs"
     batch: int = 1
+    averaged: bool = False
 
     @property
     def vectors(self) -> int:
         """Number of float32 vectors of the image's size that an optimiser holds, including its start and its result."""
         if self.optimizer in ("", "adam"):
-            return 6 if self.optimizer else 1
+            return 6 + self.averaged if self.optimizer else 1
         return 2 * self.history + 1 + 6 + (3 if self.optimizer == "lbfgs" else 0)
 
     @property
@@ -102,13 +104,7 @@ class Demand:
 
 
 def estimate(graph: "GraphMemory", demand: Demand, overhead: Overhead = ON_CPU) -> MemoryEstimate:
-    """Return an estimate of a run's memory.
-
-    Args:
-        graph: memory of its lowered objective graph.
-        demand: the other properties of the run.
-        overhead: overhead of the provider.
-    """
+    """Return an estimate of a run's memory from that of its lowered objective graph and the provider's overhead."""
     return MemoryEstimate(
         process=overhead.process,
         network=round(overhead.weights * graph.weights),
@@ -119,13 +115,7 @@ def estimate(graph: "GraphMemory", demand: Demand, overhead: Overhead = ON_CPU) 
 
 
 def with_style(needed: MemoryEstimate, targets: "GraphMemory", overhead: Overhead = ON_CPU) -> MemoryEstimate:
-    """Return the memory of a run whose style image is larger than its result.
-
-    Args:
-        needed: estimate of the run without the style image.
-        targets: memory of the graph that computes the style targets.
-        overhead: as for `estimate`.
-    """
+    """Add the memory of the graph that computes the style targets, for a style image that is larger than the result."""
     before = round(overhead.activations * targets.activations) + targets.bound
     return replace(needed, style=max(before - needed.activations - needed.images - needed.optimiser, 0))
 
@@ -196,13 +186,7 @@ def format_bytes(size: int) -> str:
 
 
 def format_need(needed: int, free: int | None, what: str = "") -> str:
-    """Write how many bytes are needed, and how many are free where that is known.
-
-    Args:
-        needed: bytes.
-        free: bytes; None is not known.
-        what: text after the number, such as ", for 64x48 px".
-    """
+    """Write how many bytes are needed, what for, as ", for 64x48 px", and how many are free; None is not known."""
     return f"about {format_bytes(needed)} at most{what}" + ("" if free is None else f"; {format_bytes(free)} are free")
 
 
@@ -210,13 +194,8 @@ def _cgroup(limit: Path, used: Path) -> int | None:
     """Return what a container may still take; what it keeps of files can be given up, and is not known apart."""
     try:
         most = limit.read_text(encoding="ascii").strip()
-        return max(int(most) - int(used.read_text(encoding="ascii")) + _cached(limit.parent), 0)
+        values = dict(line.split() for line in (limit.parent / "memory.stat").read_text(encoding="ascii").splitlines())
+        files = int(values.get("inactive_file", 0)) + int(values.get("active_file", 0))
+        return max(int(most) - int(used.read_text(encoding="ascii")) + files, 0)
     except (OSError, ValueError):
         return None  # no such file, or "max"
-
-
-def _cached(folder: Path) -> int:
-    """Return the bytes of files that a control group's memory holds and can give up."""
-    lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
-    values = dict(line.split() for line in lines)
-    return int(values.get("inactive_file", 0)) + int(values.get("active_file", 0))

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.engine.cache.network_facts import NetworkFacts, recall, remember, stamp
+from impasto.engine.compile.features_file import read_features
 from impasto.export.taps import find_tap
 from impasto.models.checksum import sha256_of
 from impasto.models.errors import ImpastoError
+from impasto.models.regular_file import NO_SUCH_FILE, why_unreadable
 from impasto.models.store import EMBEDDED, FULL, list_networks, network_name, network_path
 from impasto.models.vgg import VGG19
 
@@ -24,6 +26,8 @@ WEIGHT_FILES = (".safetensors", ".pth", ".npz")
 class Network:
     """A features model and its origin. Its graph is read when it is first needed.
 
+    Its facts come from the cache, or are read from the file.
+
     Attributes:
         name: name in the cache, or the name of the file.
         path: path of the file.
@@ -31,35 +35,18 @@ class Network:
         facts: properties that are known without the graph.
         sha256: hash of the file.
         metadata: texts in the file: preprocessing, licence, attribution.
+
+    Raises:
+        ImpastoError: the file cannot be read.
     """
 
     def __init__(self, path: Path, choice: str = "") -> None:
-        """Load the facts from the cache or read them from the file.
-
-        Raises:
-            ImpastoError: the file cannot be read.
-        """
         self.name, self.path, self.choice = path.stem, path, choice
         self._lock = threading.Lock()
         self._model: ir.Model | None = None
         self._stamp = stamp(path)
-        known = recall(path)
-        self.facts = known if known is not None else self._learned()
+        self.facts = recall(path) or self._learned()
         self.sha256, self.metadata = self.facts.sha256, self.facts.metadata
-
-    def misfit(self, pool: str) -> str:
-        """Return a warning if the network was not distilled with a pooling; "" if it was.
-
-        Args:
-            pool: as in `Settings`.
-        """
-        if pool == "avg":
-            return ""
-        from impasto.export.tap_graph import CHANNELS
-
-        if CHANNELS not in self.metadata:
-            return ""
-        return f"network {self.name} was distilled with --pool avg: with {pool} it is less like VGG-19"
 
     @property
     def model(self) -> "ir.Model":
@@ -72,7 +59,7 @@ class Network:
             if self._model is None:
                 if stamp(self.path) != self._stamp:
                     raise ImpastoError(f"the network was changed while it was in use: {self.path}; start again")
-                self._model, _ = _read(self.path)
+                self._model, _ = read_features(self.path)
             return self._model
 
     def find_tap(self, name: str) -> str:
@@ -95,7 +82,7 @@ class Network:
 
         with ThreadPoolExecutor(1) as background:
             digest = background.submit(sha256_of, self.path)
-            self._model, whole = _read(self.path)
+            self._model, whole = read_features(self.path)
         facts = NetworkFacts(
             sha256=digest.result(),
             taps=available_taps(self._model),
@@ -117,43 +104,22 @@ def load_network(model: str | Path = "auto") -> Network:
     Raises:
         ImpastoError: the network does not exist, or the file cannot be read.
     """
-    return Network(*_chosen()) if str(model) == "auto" else Network(_resolve(model))
-
-
-def _read(path: Path) -> tuple["ir.Model", bool]:
-    """Return the graph of a features model, with float32 weights in memory, and whether it is in a single file."""
-    import onnx_ir as ir
-
-    from impasto.export.half_storage import widen
-    from impasto.export.serialised import hold_weights, is_whole
-
-    try:
-        features = ir.load(path)
-        whole = is_whole(features)
-        if not whole:
-            ir.external_data.load_to_model(features)
-    except Exception as error:
-        raise ImpastoError(f"not an ONNX model: {path} ({type(error).__name__}); expected a features model") from error
-    if not features.graph.outputs:
-        raise ImpastoError(f"not a features model: {path} has no outputs; expected one per tap")
-    widen(features)
-    hold_weights(features)
-    return features, whole
-
-
-def _chosen() -> tuple[Path, str]:
-    """Return the features model that "auto" stands for, and why."""
+    if str(model) != "auto":
+        return Network(_resolve(model))
     if FULL in list_networks():
-        return network_path(FULL), f"network {FULL}; --model {EMBEDDED} is a faster approximation"
-    return network_path(EMBEDDED), f"network {EMBEDDED}, a small stand-in; `impasto weights fetch {FULL}` gets VGG-19"
+        return Network(network_path(FULL), f"network {FULL}; --model {EMBEDDED} is a faster approximation")
+    choice = f"network {EMBEDDED}, a small stand-in; `impasto weights fetch {FULL}` gets VGG-19"
+    return Network(network_path(EMBEDDED), choice)
 
 
 def _resolve(model: str | Path) -> Path:
     """Return the features model's file."""
     path = Path(model)
     if path.suffix in (".onnx", *WEIGHT_FILES):
-        if not path.is_file():
-            raise ImpastoError(f"no such file: --model {path}")
+        if why := why_unreadable(path):
+            raise ImpastoError(
+                f"no such file: --model {path}" if why == NO_SUCH_FILE else f"cannot read --model {path}: {why}"
+            )
         return path if path.suffix == ".onnx" else _converted(path)
     if path.name != str(model):
         raise ImpastoError(
@@ -168,6 +134,6 @@ def _converted(path: Path) -> Path:
     name = network_name(f"{path.stem}-{sha256_of(path)[:8]}")
     if name in list_networks():
         return network_path(name)
-    from impasto.export.tap_model import import_weights
+    from impasto.engine.compile.installing import install
 
-    return import_weights(path, name)
+    return install(path, name)

@@ -1,7 +1,7 @@
 """A network normalised over the user's pictures, see `impasto.export.normalisation`."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from impasto.engine import images
 from impasto.engine.compile.network import load_network
+from impasto.engine.compile.trial import try_network
 from impasto.engine.runtime import cpu_info
 from impasto.engine.runtime.lowering import lower
 from impasto.engine.runtime.providers import Provider, choose
@@ -43,7 +44,7 @@ def normalise_network(
         pictures: image files, or folders of them; larger pictures are reduced to 512 px.
         output: a file that ends in .onnx, or a name for the cache.
         pool: pooling of the runs that will use the network, avg or max; the means depend on it.
-        provider: provider that computes the means; None is the CPU provider in fp32.
+        provider: provider that computes the means; None is the CPU provider in fp32, without the project's operators.
         threads: number of CPU threads; 0 is one per core.
 
     Returns:
@@ -55,17 +56,20 @@ def normalise_network(
             does not run on the provider.
     """
     cpu_info.check_threads(threads)
-    provider = provider or choose("cpu", "fp32")
+    provider = provider or choose("cpu,plain", "fp32")
     target = Path(output) if str(output).endswith(".onnx") else network_file(str(output))
     files = _files(pictures)
     network = load_network(model)
     copy = network.model.clone()
     set_pooling(copy, pool)
-    silent = normalise(copy, mean_activations(copy, files, provider=provider, threads=threads))
+    means = mean_activations(copy, files, provider=provider, threads=threads)
+    _check_means(means, network.path)
+    silent = normalise(copy, means)
     copy.metadata_props["normalised"] = conditions(len(files), pool, provider)
     copy.metadata_props["normalised_from"] = network.sha256
     with atomic_file(target, durable=True) as part:
         ir.save(copy, part)
+        try_network(part, network.path)
     return target, len(files), len(silent)
 
 
@@ -83,7 +87,7 @@ def mean_activations(
     Raises:
         ImpastoError: a picture cannot be read or is too small, or the model does not run on the provider.
     """
-    provider = provider or choose("cpu", "fp32")
+    provider = provider or choose("cpu,plain", "fp32")
     provider = provider.uncaptured() or provider  # a size may come once
     taps = available_taps(model)
     sums: dict[str, Any] = dict.fromkeys(taps, 0.0)
@@ -98,6 +102,15 @@ def mean_activations(
                     sums[tap] = sums[tap] + values[tap].sum((0, 2, 3), dtype=np.float64)
                     counts[tap] += values[tap].shape[2] * values[tap].shape[3]
     return {tap: sums[tap] / counts[tap] for tap in taps}
+
+
+def _check_means(means: Mapping[str, np.ndarray], path: Path) -> None:
+    for tap, mean in means.items():
+        if not np.isfinite(mean).all():
+            raise ImpastoError(
+                f"cannot normalise {path}: the mean activation of {tap} is NaN or infinite over the pictures; "
+                "take another network, --provider cpu or --precision fp32"
+            )
 
 
 def _read(file: Path) -> images.Picture:

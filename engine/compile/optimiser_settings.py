@@ -12,14 +12,7 @@ PIXEL_RANGE = (0.0, 1.0)
 def lbfgs_settings(
     settings: Settings, image_shape: tuple[int, int, int], loss_noise: float, *, from_noise: bool = False
 ) -> LbfgsSettings:
-    """Return the settings of L-BFGS for a run.
-
-    Args:
-        settings: settings of the run.
-        image_shape: channels, height and width.
-        loss_noise: relative rounding error of the loss.
-        from_noise: whether the run starts from noise.
-    """
+    """Return the settings of L-BFGS for a run; `LbfgsSettings` describes the image's shape and the loss's noise."""
     spectral = settings.optimizer == "lbfgs"
     reconstructs = from_noise and settings.active_content_taps and not settings.active_style_taps
     return LbfgsSettings(
@@ -33,7 +26,9 @@ def lbfgs_settings(
 
 def adam_settings(settings: Settings) -> AdamSettings:
     """Return the settings of Adam for a run."""
-    return AdamSettings(learning_rate=settings.learning_rate * GREY_LEVEL, bounds=_bounds(settings))
+    return AdamSettings(
+        learning_rate=settings.learning_rate * GREY_LEVEL, bounds=_bounds(settings), average=settings.average
+    )
 
 
 def _bounds(settings: Settings) -> tuple[float, float] | None:

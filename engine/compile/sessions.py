@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -21,7 +22,7 @@ from impasto.engine.runtime.providers.provider import CPU_ORT_NAME
 from impasto.engine.runtime.session import Graph, Session
 from impasto.export import shared_weights
 from impasto.export.graph_memory import GraphMemory, graph_memory
-from impasto.export.terms import Term
+from impasto.export.terms import MOMENTS, Term
 from impasto.models.version import VERSION
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ class SessionSource:
     """
 
     def __init__(self, network: Network, provider: Provider, threads: int) -> None:
-        """Create a source; nothing is opened yet."""
         self.network, self.provider, self.threads = network, provider, threads
         # A graph that runs once gains nothing from capture, and no other thread may allocate while a GPU captures.
         self._once = provider.uncaptured() or provider
@@ -60,6 +60,7 @@ class SessionSource:
         # an objective that was weighed, not opened
         self._lowered: tuple[GraphSpec, ir.Model, tuple[Term, ...]] | None = None
         self._weighed: dict[tuple[str, GraphSpec], GraphMemory] = {}
+        self._lowering = threading.Lock()  # sessions may be opened in a second thread
         self._waiting: list[Callable[[], None]] = []
         self._keeper: ThreadPoolExecutor | None = None
 
@@ -73,47 +74,43 @@ class SessionSource:
         Raises:
             ImpastoError: the image is too small, or the session does not run on the provider.
         """
-        key = self.key(kind, spec)
-        provider = self.provider if kind == OBJECTIVE else self._once
+        key, provider = self.key(kind, spec), self._provider_of(kind, spec)
         kept = self._reopened(key, provider) if key else None
         if kept is not None:
             return kept
         return self._built(key, provider, *self._take_lowered(kind, spec))
 
     def memory(self, kind: str, spec: GraphSpec) -> GraphMemory:
-        """Return the memory that a graph takes. The graph is built unless the cache has the number.
-
-        Args:
-            kind: as for `open`.
-            spec: as for `open`.
-
-        Raises:
-            ImpastoError: the image is too small.
-        """
-        if (kind, spec) not in self._weighed:
-            self._weighed[kind, spec] = self._memory(kind, spec)
-        return self._weighed[kind, spec]
-
-    def _memory(self, kind: str, spec: GraphSpec) -> GraphMemory:
-        key = self.key(f"memory of {kind}", spec)
-        kept = MEMORY_NEEDS.find(key, lambda entry: GraphMemory(**json.loads(entry.read_bytes()))) if key else None
-        if kept is not None:
-            return kept
-        model, terms = self._take_lowered(kind, spec)
-        found = graph_memory(model)
-        if kind == OBJECTIVE:
-            self._lowered = spec, model, terms
+        """Return the memory that a graph takes, see `open`. The graph is built unless the cache has the number."""
+        found = self._weighed.get((kind, spec))
+        key = self.key(f"memory of {kind}", spec) if found is None else None
         if key:
-            self.later(partial(MEMORY_NEEDS.put_json, key, dataclasses.asdict(found)))
+            found = MEMORY_NEEDS.find(key, lambda entry: GraphMemory(**json.loads(entry.read_bytes())))
+        if found is None:
+            model, terms = self._take_lowered(kind, spec)
+            found = graph_memory(model)
+            if kind == OBJECTIVE:
+                self._lowered = spec, model, terms
+            if key:
+                self.later(partial(MEMORY_NEEDS.put_json, key, dataclasses.asdict(found)))
+        self._weighed[kind, spec] = found
         return found
 
     def _take_lowered(self, kind: str, spec: GraphSpec) -> "tuple[ir.Model, tuple[Term, ...]]":
         """Return the lowered graph; if `memory` has built the same graph, return that one."""
-        kept, self._lowered = self._lowered, None
-        if kind == OBJECTIVE and kept is not None and kept[0] == spec:
+        with self._lowering:
+            kept = self._lowered if kind == OBJECTIVE else None
+            if kept is not None:
+                self._lowered = None
+        if kept is not None and kept[0] == spec:
             return kept[1:]
-        model, terms = _build(self.network, kind, spec)
-        return lowering.lower(model, self.provider), terms
+        model, terms = build(self.network, kind, spec)
+        return lowering.lower(model, self._provider_of(kind, spec)), terms
+
+    def _provider_of(self, kind: str, spec: GraphSpec) -> Provider:
+        """Return the provider of a graph's session; the square root of `MOMENTS` diverges in less than float32."""
+        provider = self.provider if kind == OBJECTIVE else self._once
+        return provider.exact() if spec.style_loss == MOMENTS else provider
 
     def key(self, kind: str, spec: GraphSpec) -> str | None:
         """Return a hash of everything that a graph depends on; None if the graph is not kept."""
@@ -127,9 +124,8 @@ class SessionSource:
 
     def keep(self) -> None:
         """Run the added tasks one after another in a background thread."""
-        if self._waiting and self._keeper is None:
-            self._keeper = ThreadPoolExecutor(1)
-        while self._waiting and self._keeper is not None:
+        while self._waiting:
+            self._keeper = self._keeper or ThreadPoolExecutor(1)
             self._keeper.submit(self._waiting.pop(0))
 
     def finish(self) -> None:
@@ -141,13 +137,11 @@ class SessionSource:
 
     def _reopened(self, key: str, provider: Provider) -> Opened | None:
         """Return a session of a cached graph; None if no cached graph can be opened."""
-        kept = graphs.find(key)
+        kept, optimised = graphs.find(key), self._keeps_optimised
         if kept is not None:
-            path, terms = kept
             with ignore_errors(f"open the graph {key}"):
-                optimised = self._keeps_optimised
-                graph = Graph(path if optimised else shared_weights.join(path), optimised=optimised)
-                return Session(graph, provider, self.threads), terms
+                graph = Graph(kept[0] if optimised else shared_weights.join(kept[0]), optimised=optimised)
+                return Session(graph, provider, self.threads), kept[1]
         return None
 
     def _built(self, key: str | None, provider: Provider, model: "ir.Model", terms: tuple[Term, ...]) -> Opened:
@@ -185,15 +179,15 @@ def _put_and_remove(key: str, folder: Path, terms: tuple[Term, ...], *, whole: b
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _build(network: Network, kind: str, spec: GraphSpec) -> tuple["ir.Model", tuple[Term, ...]]:
-    """Return a new graph."""
+def build(network: Network, kind: str, spec: GraphSpec) -> tuple["ir.Model", tuple[Term, ...]]:
+    """Return a new graph of a kind, `OBJECTIVE` or `TARGETS`, and the terms of an objective."""
     from impasto.export.objective import build_objective, build_targets
 
     values = dataclasses.asdict(spec)
     if kind == OBJECTIVE:
         objective = build_objective(network.model, **values)
         return objective.model, objective.terms
-    del values["tv"]
+    del values["tv"], values["tv_norm"]
     return build_targets(network.model, **values), ()
 
 

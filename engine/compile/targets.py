@@ -13,7 +13,8 @@ from impasto.engine.compile.graph_spec import GraphSpec
 from impasto.engine.compile.sessions import TARGETS, SessionSource
 from impasto.engine.images import Picture
 from impasto.engine.inputs.pictures import as_vector
-from impasto.export.terms import IMAGE
+from impasto.export.square_root import with_roots
+from impasto.export.terms import IMAGE, MOMENTS
 
 Targets = dict[str, np.ndarray]
 
@@ -22,12 +23,7 @@ def prepare_targets(source: SessionSource, spec: GraphSpec, picture: Picture) ->
     """Return a function that returns the targets of one picture, by the names of the objective's inputs. Call it once.
 
     If the cache has the targets of the same pixels, it returns those. Otherwise the graph is compiled now, and the
-    function runs it.
-
-    Args:
-        source: opens the session.
-        spec: specification of the graph, from `GraphSpec.content_targets` or `style_targets`.
-        picture: the picture, at its final size.
+    function runs it. The spec is from `GraphSpec.content_targets` or `style_targets`; the picture has its final size.
     """
     if not spec.content_taps and not spec.style_taps:
         return dict
@@ -41,6 +37,8 @@ def prepare_targets(source: SessionSource, spec: GraphSpec, picture: Picture) ->
         with opened as session:
             session.set(IMAGE, as_vector(picture.pixels).reshape(session.inputs[IMAGE].shape))
             computed = dict(session.run())
+        if spec.style_loss == MOMENTS:
+            computed = with_roots(computed)
         if key:
             source.later(partial(targets.put, key, computed))
         return computed

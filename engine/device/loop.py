@@ -3,10 +3,10 @@
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from impasto.engine.optimisers.solution import State, Vector, restore_array
+from impasto.engine.runtime.ort import onnxruntime as ort
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.runtime.session import Session, quiet_options
 from impasto.export.optimiser import COEFFICIENTS, LIMIT, NEXT, SCALARS, Code, StepForm, build_step
@@ -25,20 +25,18 @@ class DeviceLoop:
 
     The loop holds two copies of the state's vectors, because a step reads one copy and writes the other. Two bindings
     therefore take turns. It holds one copy of the history, because a step writes one row of it before it reads.
+
+    Args:
+        evaluation: the objective; its targets and weights may be set later.
+        provider: provider of the step: float32 on the evaluation's own device.
+        form: form of the step, with the evaluation's batch, image and terms.
+        threads: number of threads for one operator; 0 lets the runtime use every core.
+
+    Raises:
+        ImpastoError: the step does not run on the provider, or its history does not fit there.
     """
 
     def __init__(self, evaluation: Session, provider: Provider, form: StepForm, threads: int = 0) -> None:
-        """Compile the step and bind it to the evaluation's inputs and outputs.
-
-        Args:
-            evaluation: the objective; its targets and weights may be set later.
-            provider: provider of the step: float32 on the evaluation's own device.
-            form: form of the step, with the evaluation's batch, image and terms.
-            threads: number of threads for one operator; 0 lets the runtime use every core.
-
-        Raises:
-            ImpastoError: the step does not run on the provider, or its history does not fit there.
-        """
         graph = build_step(form)
         self._form = form
         self._evaluation = evaluation
@@ -55,7 +53,9 @@ class DeviceLoop:
             }
             self._sides = (one, other)
             self._bindings = [self._bound(one, other), self._bound(other, one)]
-        self._options = [self._run_options(1), self._run_options(2)]
+        self._options = [ort.RunOptions(), ort.RunOptions()]
+        for number, options in enumerate(self._options, start=1):  # each binding is captured and replayed on its own
+            options.add_run_config_entry(_CAPTURED, str(number))
         self._turn = 0
 
     def enter(
@@ -79,7 +79,10 @@ class DeviceLoop:
         """
         if state is not None:
             self._check(state)
-            state = {**state, _SCALARS: _under_way(state[_SCALARS])}
+            scalars, code = state[_SCALARS].copy(), SCALARS.index("code")
+            if scalars[code] == Code.ITERATIONS_DONE:  # the run continues
+                scalars[code] = Code.RUNNING
+            state = {**state, _SCALARS: scalars}
         if self._form.bounds is not None:
             x = np.clip(x, *self._form.bounds)
         with self._provider.explained("take an image into the optimiser's loop"):
@@ -161,23 +164,6 @@ class DeviceLoop:
 
     def _value(self, array: np.ndarray) -> Any:
         return ort.OrtValue.ortvalue_from_numpy(array, self._provider.device, self._provider.device_index)
-
-    @staticmethod
-    def _run_options(number: int) -> Any:
-        """Return options under which a binding is captured and replayed on its own."""
-        options = ort.RunOptions()
-        options.add_run_config_entry(_CAPTURED, str(number))
-        return options
-
-
-def _under_way(scalars: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the scalars of a run that has reached its limit, changed so that the run can continue."""
-    code = SCALARS.index("code")
-    if scalars[code] != Code.ITERATIONS_DONE:
-        return scalars
-    again = scalars.copy()
-    again[code] = Code.RUNNING
-    return again
 
 
 def _replace(value: Any, sample: int, part: Any) -> np.ndarray:

@@ -59,16 +59,13 @@ class LoopPlacement:
     report_every: int | None = None
 
     def __post_init__(self) -> None:
-        if self.loop not in LOOPS:
+        if not isinstance(self.loop, str) or self.loop not in LOOPS:
             raise ImpastoError(f"unknown loop {self.loop!r}: allowed are {', '.join(LOOPS)}")
         if self.report_every is not None and not 1 <= self.report_every <= LONGEST_REPORT:
             raise ImpastoError(f"bad report_every {self.report_every}: allowed are 1 to {LONGEST_REPORT} evaluations")
 
     def check(self, provider: Provider) -> None:
         """Check before any run that the provider can have a loop on the device, if the user demanded it.
-
-        Args:
-            provider: provider of the runs.
 
         Raises:
             ImpastoError: the user demanded the device, and the provider copies its inputs.
@@ -81,19 +78,13 @@ class LoopPlacement:
         return optimizer != "adam" and (self.loop == "device" or (self.loop == "auto" and not provider.on_host))
 
     def on_device(self, evaluator: Evaluator, provider: Provider, threads: int) -> OnDevice | None:
-        """Return the inputs of a loop on the device; None if the loop runs on the host.
-
-        Args:
-            evaluator: a loaded evaluator of one image, or one of several images, which may be loaded later.
-            provider: provider of the evaluator's session.
-            threads: number of CPU threads; 0 is one per core.
+        """Return the inputs of a loop on the device for an evaluator, which may be loaded later; None is the host.
 
         Raises:
             ImpastoError: the user demanded the device, and its memory cannot be shared between sessions.
         """
         session = evaluator.session
-        host_memory = provider.on_host
-        if self.loop == "host" or (self.loop == "auto" and (host_memory or not session.shares_memory)):
+        if self.loop == "host" or (self.loop == "auto" and (provider.on_host or not session.shares_memory)):
             return None
         if not session.shares_memory:
             raise _no_loop(provider)
@@ -104,7 +95,7 @@ class LoopPlacement:
             terms=tuple(term.name for term in evaluator.terms),
             coefficients=evaluator.coefficients,
             scaled=evaluator.scaled,
-            every=self.report_every or (1 if host_memory else GPU_REPORT_EVERY),
+            every=self.report_every or (1 if provider.on_host else GPU_REPORT_EVERY),
             demanded=self.loop == "device",
         )
 

@@ -1,7 +1,8 @@
 """The places of a loop on the device, one for each sample of a session. Jobs enter and leave them one by one."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,12 @@ class LoopPlaces:
     """The places of one loop.
 
     When the loop fails or is stopped, it frees its memory on the device and keeps its latest images. From then on its
-    methods raise the reason. Any thread may read an image or a state.
+    methods raise the reason. Any thread may read an image or a state. All places are empty at first.
+
+    Args:
+        on_device: inputs of the loop, for all samples.
+        settings: settings of L-BFGS, the same for all samples.
+        image_shape: channels, height and width.
 
     Attributes:
         demanded: whether the user demanded the device, so that jobs must not continue on the host.
@@ -40,19 +46,12 @@ class LoopPlaces:
         terms: names of the terms.
         provider: name of the provider.
         lock: held while images change.
+
+    Raises:
+        ImpastoError: the step does not run on the provider, or its history does not fit there.
     """
 
     def __init__(self, on_device: OnDevice, settings: LbfgsSettings, image_shape: tuple[int, int, int]) -> None:
-        """Compile the step; all places are empty.
-
-        Args:
-            on_device: inputs of the loop, for all samples.
-            settings: settings of L-BFGS, the same for all samples.
-            image_shape: channels, height and width.
-
-        Raises:
-            ImpastoError: the step does not run on the provider, or its history does not fit there.
-        """
         from impasto.engine.device.step_form import device_loop  # builds a graph, which most runs do without
 
         self.demanded, self.every, self.terms = on_device.demanded, on_device.every, on_device.terms
@@ -72,12 +71,8 @@ class LoopPlaces:
         self, sample: int, x: Vector, limit: float, coefficients: NDArray[np.float32], state: State | None = None
     ) -> None:
         """Put an image into one place; see `impasto.engine.device.loop.DeviceLoop.enter`."""
-        with self.lock:
-            try:
-                self._running().enter(sample, x, limit, coefficients, state)
-            except ImpastoError as error:
-                self.stop(str(error))  # it may be half done
-                raise
+        with self._changing() as loop:
+            loop.enter(sample, x, limit, coefficients, state)
             self._entered.add(sample)
 
     def run(self, samples: Iterable[int], most: int) -> dict[int, Rows]:
@@ -93,12 +88,8 @@ class LoopPlaces:
         Raises:
             ImpastoError: the provider fails, or has failed.
         """
-        with self.lock:
-            try:
-                rows = self._running().run(most)
-            except ImpastoError as error:
-                self.stop(str(error))
-                raise
+        with self._changing() as loop:
+            rows = loop.run(most)
         return {sample: rows[:, sample] for sample in samples}
 
     def x(self, sample: int) -> Vector:
@@ -136,6 +127,16 @@ class LoopPlaces:
         with self.lock:
             self._reason = self._reason or "the loop on the device was closed"
             self._loop = None
+
+    @contextmanager
+    def _changing(self) -> Iterator["DeviceLoop"]:
+        """Lend the loop for a change of its images; a change that fails may be half done, and stops the loop."""
+        with self.lock:
+            try:
+                yield self._running()
+            except ImpastoError as error:
+                self.stop(str(error))
+                raise
 
     def _running(self) -> "DeviceLoop":
         if self._loop is None:

@@ -20,7 +20,6 @@ class Courses:
     """Follows the cells of a figure, as `impasto.engine.figures.making.Follower`, and keeps a file for each."""
 
     def __init__(self, folder: Path) -> None:
-        """Begin with what the figure's folder has."""
         self._folder = folder / FOLDER
         self._curves: dict[str, Curve] = {}
 
@@ -47,8 +46,16 @@ class Courses:
         }
         write_atomically(self._path(cell), json.dumps(course).encode())
 
+    def cut_short(self, cell: Cell, evaluations: int) -> None:
+        """Write the course of a cell up to its end.
+
+        Raises:
+            ImpastoError: it cannot be written.
+        """
+        self.ended(cell)
+
     def read(self, cell: Cell, entry: Mapping[str, Any]) -> Course:
-        """Return a finished cell's course; empty if there is none, or where it is that of another run.
+        """Return a cell's course; empty if there is none, or where it is that of another run.
 
         Args:
             cell: of the figure.

@@ -76,20 +76,11 @@ class Figure:
     cells: tuple[Cell, ...]
 
     @property
-    def content(self) -> Path | None:
-        """The content image, which all cells that have one share."""
-        return next((cell.content for cell in self.cells if cell.content is not None), None)
-
-    @property
-    def styles(self) -> tuple[Path, ...]:
-        """The style images, each once, in the order of the cells."""
-        return tuple(dict.fromkeys(cell.style for cell in self.cells if cell.style is not None))
-
-    @property
     def inputs(self) -> tuple[tuple[str, Path], ...]:
-        """Every image that the figure is made from, once, and whether it is the "content" or a "style"."""
-        content = () if self.content is None else (("content", self.content),)
-        return (*content, *(("style", path) for path in self.styles))
+        """Every image that the figure is made from, once: the "content", which cells share, then each "style"."""
+        contents = [("content", cell.content) for cell in self.cells if cell.content is not None]
+        styles = [("style", cell.style) for cell in self.cells if cell.style is not None]
+        return tuple(dict.fromkeys(contents + styles))
 
 
 def plan_figure(
@@ -104,8 +95,8 @@ def plan_figure(
 
     Args:
         number: 1, 2 or 3.
-        content: the content image; for this and the next, none is the package's, as `_with_defaults` says.
-        styles: the style images: one, for figure 2 any number.
+        content: the content image; None is the package's. Figure 1 with one image is that image's row alone.
+        styles: the style images: one, for figure 2 any number; none are the package's.
         ratio: alpha / beta of figure 2, which alone takes one; None is `FIGURE_2_RATIO`.
         settings: of `Settings`, the same for all cells; they start from noise unless these say otherwise.
 
@@ -119,27 +110,12 @@ def plan_figure(
     if number != 2 and ratio is not None:
         of = "no alpha/beta" if number == 1 else f"its own: {', '.join(map(_power, RATIOS))}"
         raise ImpastoError(f"bad ratio {ratio:g}: figure 2 alone takes one, and figure {number} has {of}; drop --ratio")
-    content, styles = _with_defaults(number, content, styles)
-    if number == 1:
+    if number == 1 and (content or styles):
         return _figure_1(content, styles[0] if styles else None, settings)
-    if content is None:  # never, but for figure 1
-        raise ImpastoError(f"figure {number} needs a content image: give --content")
+    content, styles = content or DEFAULT_CONTENT, styles or DEFAULT_STYLES
     if number == 2:
         return _figure_2(content, styles, FIGURE_2_RATIO if ratio is None else ratio, settings)
-    return _figure_3(content, styles[0], settings)
-
-
-def _with_defaults(number: int, content: Path | None, styles: Sequence[Path]) -> tuple[Path | None, tuple[Path, ...]]:
-    """Return the content image and the style images of a figure.
-
-    Args:
-        number: 1, 2 or 3. Figure 1 with one image is that image's row alone; the others need both.
-        content: as given, or None.
-        styles: as given; none are the package's, three for figure 2 and else one.
-    """
-    if number == 1 and (content or styles):
-        return content, tuple(styles)
-    return content or DEFAULT_CONTENT, tuple(styles) or DEFAULT_STYLES[: 3 if number == 2 else 1]
+    return (_figure_1 if number == 1 else _figure_3)(content, styles[0], settings)
 
 
 def names_of_defaults(paths: Sequence[Path]) -> str:
@@ -149,21 +125,19 @@ def names_of_defaults(paths: Sequence[Path]) -> str:
 
 
 def _figure_1(content: Path | None, style: Path | None, settings: dict[str, Any]) -> Figure:
-    rows: dict[str, Path] = {}  # titles and originals
+    originals = {"Content\nreconstructions": content, "Style\nreconstructions": style}
+    rows = {title: path for title, path in originals.items() if path is not None}
     cells: list[Cell] = []
     if content is not None:
-        rows["Content\nreconstructions"] = content
         for column, tap in enumerate(STYLE_TAPS):
             description = f"{content.name} reconstructed from its features at {tap}"
             chosen = content_reconstruction([tap], **settings)
             cells.append(Cell(f"content-{tap}", 0, column, tap, description, content, None, chosen))
     if style is not None:
-        row = len(rows)
-        rows["Style\nreconstructions"] = style
         for column, taps in enumerate(NESTED):
             description = f"A texture with the Gram matrices of {style.name} at {_set(taps)}"
             chosen = style_reconstruction(taps, **settings)
-            cells.append(Cell(f"style-{taps[-1]}", row, column, _set(taps), description, None, style, chosen))
+            cells.append(Cell(f"style-{taps[-1]}", len(rows) - 1, column, _set(taps), description, None, style, chosen))
     title = "Content and style reconstructions"
     return Figure(1, title, tuple(rows), (), tuple(rows.values()), False, tuple(cells))
 
@@ -187,9 +161,9 @@ def _figure_3(content: Path, style: Path, settings: dict[str, Any]) -> Figure:
     for row, taps in enumerate(NESTED):
         for column, ratio in enumerate(RATIOS):
             chosen = Settings(style_taps=taps, content_weight=ratio, style_weight=1.0, **{**FROM_NOISE, **settings})
-            name, caption = f"{taps[-1]}-{_power(ratio)}", ""
-            description = f"{content.name} in the style of {style.name}: style taps {_set(taps)}, alpha/beta "
-            cells.append(Cell(name, row, column, caption, description + _power(ratio), content, style, chosen))
+            power, pair = _power(ratio), f"{content.name} in the style of {style.name}"
+            description = f"{pair}: style taps {_set(taps)}, alpha/beta {power}"
+            cells.append(Cell(f"{taps[-1]}-{power}", row, column, "", description, content, style, chosen))
     rows = tuple(("" if row == 0 else "+ ") + taps[-1] for row, taps in enumerate(NESTED))
     columns = tuple(f"alpha/beta {_power(ratio)}" for ratio in RATIOS)
     title = "Style taps (rows, each with those above it) against alpha/beta (columns)"

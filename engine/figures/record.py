@@ -1,8 +1,8 @@
-"""`figure.json`: what a figure was asked to be, and every cell that is finished.
+"""`figure.json`: what a figure was asked to be, and every cell that has a picture.
 
 It is written anew, whole, after each cell, and a cell's image before it. A cell is finished when its entry is there,
 with all that belongs to one, and its image is the one that the entry was written for; so a process may be killed at any
-moment.
+moment. A cell that was cancelled has its picture so far, and an entry with that outcome. It is not finished.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 
 from impasto.engine.figures.figure import Cell, Figure
 from impasto.engine.inputs.manifest import STARTS
+from impasto.engine.optimisers.solution import Outcome
 from impasto.engine.result import Result
 from impasto.models.atomic import write_atomically
 from impasto.models.checksum import sha256_of
@@ -21,9 +22,7 @@ from impasto.models.errors import ImpastoError
 FILE_NAME = "figure.json"
 ASKED, CELLS = "asked", "cells"
 
-_Source = Callable[[Cell, Result], Any]
-
-_ENTRY: Mapping[str, tuple[type | tuple[type, ...], _Source]] = {
+_ENTRY: Mapping[str, tuple[type | tuple[type, ...], Callable[[Cell, Result], Any]]] = {
     "row": (int, lambda cell, result: cell.row),
     "column": (int, lambda cell, result: cell.column),
     "description": (str, lambda cell, result: cell.description),
@@ -45,12 +44,12 @@ _ENTRY: Mapping[str, tuple[type | tuple[type, ...], _Source]] = {
 
 
 class Record:
-    """The finished cells of a figure in one folder.
+    """The cells of a figure in one folder.
 
     Attributes:
         asked: plain values that decide every cell.
-        cells: entries by name. An entry that lacks something, or whose image is not there as it was written, is left
-            out: that cell is made again.
+        cells: entries by name, of finished cells and of cells that were cut short. An entry that lacks something, or
+            whose image is not there as it was written, is left out: that cell is made again.
     """
 
     def __init__(self, folder: Path, asked: Mapping[str, Any]) -> None:
@@ -65,15 +64,18 @@ class Record:
         """
         self._folder, self.asked = folder, json.loads(json.dumps(asked))
         self.cells: dict[str, dict[str, Any]] = {}
-        path = folder / FILE_NAME
-        if path.is_file():
-            kept = self._kept(path)
-            self.cells = {name: entry for name, entry in kept.items() if self._is_whole(name, entry)}
+        if (folder / FILE_NAME).is_file():
+            self._take_up(folder / FILE_NAME)
         self._write()
 
     def is_finished(self, cell: Cell) -> bool:
-        """Return whether a cell's entry and image are there."""
-        return cell.name in self.cells
+        """Return whether a cell's entry and image are there, and it was not cut short."""
+        return cell.name in self.cells and not _is_cut_short(self.cells[cell.name])
+
+    @property
+    def finished(self) -> list[dict[str, Any]]:
+        """The entries of the finished cells."""
+        return [entry for entry in self.cells.values() if not _is_cut_short(entry)]
 
     def image(self, cell: Cell) -> Path:
         """Return where a cell's image is."""
@@ -100,24 +102,20 @@ class Record:
         path = self._folder / f"{name}.png"
         return entry.get("file") == path.name and path.is_file() and sha256_of(path) == entry.get("sha256")
 
-    def _kept(self, path: Path) -> dict[str, Any]:
-        """Return what an earlier start wrote of its cells.
-
-        Raises:
-            ImpastoError: the file is not a record, or it is one of another figure that has cells.
-        """
+    def _take_up(self, path: Path) -> None:
+        """Take over the cells of an earlier start."""
         try:
             content = json.loads(path.read_bytes())
             asked, cells = content[ASKED], dict(content[CELLS])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ImpastoError(f"cannot go on with {path}: {error}; delete it, or give another folder") from error
-        difference = _difference(asked, self.asked)
-        if cells and difference:
+        if not (difference := _difference(asked, self.asked)):
+            self.cells = {name: entry for name, entry in cells.items() if self._is_whole(name, entry)}
+        elif not all(map(_is_cut_short, cells.values())):
             raise ImpastoError(
                 f"{self._folder} holds another figure ({difference}); give another folder, or delete {path} to "
                 "start afresh"
             )
-        return cells
 
     def _write(self) -> None:
         content = json.dumps({ASKED: self.asked, CELLS: self.cells}, indent=1) + "\n"
@@ -126,16 +124,22 @@ class Record:
 
 def asked_for(figure: Figure, made_with: Mapping[str, Any]) -> dict[str, Any]:
     """Return plain values that decide every cell: images by their hashes, settings, network and provider."""
+    named: dict[str, str | None] = {"content": None}
+    for kind, path in figure.inputs:
+        named[kind if kind == "content" else f"style {len(named)}"] = _named(path)
     init = Path(figure.cells[0].settings.init)
     return {
         "figure": figure.number,
         "title": figure.title,
         **made_with,
-        "content": None if figure.content is None else _named(figure.content),
-        **{f"style {number}": _named(path) for number, path in enumerate(figure.styles, 1)},
+        **named,
         **({"init": _named(init)} if str(init) not in STARTS and init.is_file() else {}),
         "settings": {cell.name: cell.settings.as_dict() for cell in figure.cells},
     }
+
+
+def _is_cut_short(entry: Any) -> bool:
+    return isinstance(entry, dict) and entry.get("outcome") == Outcome.CANCELLED.value
 
 
 def _named(path: Path) -> str:

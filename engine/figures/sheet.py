@@ -27,8 +27,7 @@ def write_sheet(figure: Figure, record: Record, path: Path) -> None:
     pictures = {name: shown.resized(shown.height * factor, shown.width * factor) for name, shown in pictures.items()}
     long_side_px = max(max(picture.height, picture.width) for picture in pictures.values())
     rows = []
-    for index, title in enumerate(figure.rows):
-        original = figure.originals[index]
+    for index, (title, original) in enumerate(zip(figure.rows, figure.originals, strict=True)):
         row: list[Labelled | None] = []
         if any(figure.originals):
             row.append(Labelled(_fitted(original, long_side_px), original.name) if original else None)
@@ -43,12 +42,12 @@ def write_sheet(figure: Figure, record: Record, path: Path) -> None:
 
 
 def note(figure: Figure, record: Record) -> str:
-    """Say in a line how the cells were made."""
+    """Say in a line how the finished cells were made."""
     settings, asked = figure.cells[0].settings, record.asked
     images = ", ".join(dict.fromkeys(path.name for _, path in figure.inputs))
     network = f"{asked['model']} on {asked['provider']}, {asked['precision']}"
-    sizes = sorted({(entry["width"], entry["height"]) for entry in record.cells.values()})
-    evaluations = sorted({entry["evaluations"] for entry in record.cells.values()})
+    sizes = sorted({(entry["width"], entry["height"]) for entry in record.finished})
+    evaluations = sorted({entry["evaluations"] for entry in record.finished})
     made = [f"{' and '.join(f'{width} x {height}' for width, height in sizes)} px"] if sizes else []
     made += [f"{' to '.join(map(str, dict.fromkeys(evaluations[:1] + evaluations[-1:])))} evaluations"] if sizes else []
     made += [f"{settings.pool} pooling", f"from {settings.init}", f"seed {settings.seed}"]
@@ -56,4 +55,4 @@ def note(figure: Figure, record: Record) -> str:
 
 
 def _fitted(path: Path, long_side_px: int) -> np.ndarray:
-    return read_image(path).scaled(long_side_px).pixels
+    return read_image(path, long_side_px).pixels

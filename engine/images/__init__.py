@@ -7,8 +7,16 @@ from impasto.engine.images.animation import check_animation, write_animation
 from impasto.engine.images.embedding import data_url, reduce_colours, thumbnail
 from impasto.engine.images.errors import ImageError
 from impasto.engine.images.metadata import read_metadata
-from impasto.engine.images.picture import Picture, fit_long_side, from_nchw, require_min_side, resize, to_nchw
-from impasto.engine.images.reading import Source, read_image
+from impasto.engine.images.picture import (
+    Picture,
+    fit_long_side,
+    from_nchw,
+    interpolate,
+    require_min_side,
+    resize,
+    to_nchw,
+)
+from impasto.engine.images.reading import Source, name_of, read_image, read_resized, read_size, read_within
 from impasto.engine.images.writing import EXTENSIONS, check_writable, write_array, write_image
 
 __all__ = [
@@ -21,8 +29,13 @@ __all__ = [
     "data_url",
     "fit_long_side",
     "from_nchw",
+    "interpolate",
+    "name_of",
     "read_image",
     "read_metadata",
+    "read_resized",
+    "read_size",
+    "read_within",
     "reduce_colours",
     "require_min_side",
     "resize",

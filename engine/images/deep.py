@@ -16,8 +16,6 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, PLANAR_CONFIGURATION, TiffImageFi
 
 from impasto.engine.images.samples import Samples, from_channels
 
-UShortArray = npt.NDArray[np.uint16]
-
 _SEPARATE_PLANES = 2
 _FULL_SCALE = 65535
 
@@ -48,22 +46,26 @@ def deep_samples(image: ImageFile.ImageFile, open_again: Callable[[], ImageFile.
         # Four bytes a pixel, like RGBA: taken as they are, they are two numbers of two bytes.
         array = _load(image, lambda raw: "RGBA").view(">u2").astype(np.uint16)
     else:
-        upper, lower = ("L", "B") if _is_little_endian(image) else ("B", "L")
+        little_endian = False  # as PNG is
+        if isinstance(image, TiffImageFile):  # libtiff has swapped what is compressed
+            raw = image.tile[0].codec_name == "raw"
+            little_endian = image.tag_v2.prefix == b"II" if raw else sys.byteorder == "little"
+        upper, lower = ("L", "B") if little_endian else ("B", "L")
         array = _load(image, lambda raw: _unpacker(raw, upper)).astype(np.uint16)
         array <<= 8
         array |= _load(open_again(), lambda raw: _unpacker(raw, lower))
     if raw_mode.startswith("RGBa"):
-        array = _unmultiplied(array)
+        alpha = array[:, :, 3:].astype(np.float32)
+        colour = np.rint(array[:, :, :3] * (_FULL_SCALE / np.maximum(alpha, 1)))
+        array[:, :, :3] = np.minimum(colour, _FULL_SCALE)
     return from_channels(array, image.info.get("transparency"), image.info.get("icc_profile"))
 
 
 def _load(image: ImageFile.ImageFile, raw_mode: Callable[[str], str]) -> npt.NDArray[np.uint8]:
     """Decode with other unpackers; a tile's arguments are their name, or begin with it."""
+    arguments = [tile.args if isinstance(tile.args, tuple) else (tile.args,) for tile in image.tile]
     image.tile = [
-        tile._replace(args=(raw_mode(tile.args[0]), *tile.args[1:]))
-        if isinstance(tile.args, tuple)
-        else tile._replace(args=raw_mode(str(tile.args)))
-        for tile in image.tile
+        tile._replace(args=(raw_mode(name), *rest)) for tile, (name, *rest) in zip(image.tile, arguments, strict=True)
     ]
     image.load()
     return np.asarray(image)
@@ -77,15 +79,3 @@ def _unpacker(raw_mode: str, upper_byte: str) -> str:
 def _raw_mode(image: ImageFile.ImageFile) -> str:
     args = image.tile[0].args
     return args[0] if isinstance(args, tuple) else str(args)
-
-
-def _is_little_endian(image: ImageFile.ImageFile) -> bool:
-    if isinstance(image, TiffImageFile) and image.tile[0].codec_name == "raw":
-        return bool(image.tag_v2.prefix == b"II")
-    return isinstance(image, TiffImageFile) and sys.byteorder == "little"  # libtiff has swapped; PNG is big-endian
-
-
-def _unmultiplied(array: UShortArray) -> UShortArray:
-    alpha = array[:, :, 3:].astype(np.float32)
-    colour = array[:, :, :3] * (_FULL_SCALE / np.maximum(alpha, 1))
-    return np.concatenate([np.minimum(np.rint(colour), _FULL_SCALE).astype(np.uint16), array[:, :, 3:]], axis=2)

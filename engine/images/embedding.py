@@ -6,9 +6,8 @@ import numpy as np
 from PIL import Image
 
 from impasto.engine.images.picture import Picture
-from impasto.engine.images.png import encode_png
 from impasto.engine.images.samples import ByteArray, FloatArray
-from impasto.engine.images.writing import encode_jpeg, quantise
+from impasto.engine.images.writing import encode, quantise
 
 
 def data_url(picture: Picture, most_px: int) -> str:
@@ -19,15 +18,16 @@ def data_url(picture: Picture, most_px: int) -> str:
         most_px: its longer side is reduced to this many pixels, where it is longer.
     """
     shown = picture.within(most_px)
-    if shown.alpha is None:
-        kind, file = "jpeg", encode_jpeg(quantise(shown.pixels, 8), None)
-    else:
-        kind, file = "png", encode_png(quantise(np.dstack([shown.pixels, shown.alpha]), 8))
+    kind = "jpeg" if shown.alpha is None else "png"
+    values = shown.pixels if shown.alpha is None else np.dstack([shown.pixels, shown.alpha])
+    file = encode(quantise(values, 8), f".{kind}")
     return f"data:image/{kind};base64,{base64.b64encode(file).decode('ascii')}"
 
 
 def thumbnail(pixels: FloatArray, height: int, width: int) -> ByteArray:
     """Return an image at the size of a screen, each pixel the mean of those that it stands for; made to be quick.
+
+    An image that is enlarged is interpolated (bicubic).
 
     Args:
         pixels: float32 H x W x 3, RGB, 0..1; values outside are clipped.
@@ -40,7 +40,9 @@ def thumbnail(pixels: FloatArray, height: int, width: int) -> ByteArray:
     samples = quantise(pixels, 8)
     if samples.shape[:2] == (height, width):
         return samples.astype(np.uint8, copy=False)
-    return np.array(Image.fromarray(samples).resize((width, height), Image.Resampling.BOX), np.uint8)
+    larger = height > samples.shape[0] or width > samples.shape[1]
+    kernel = Image.Resampling.BICUBIC if larger else Image.Resampling.BOX
+    return np.array(Image.fromarray(samples).resize((width, height), kernel), np.uint8)
 
 
 def reduce_colours(samples: ByteArray, count: int) -> tuple[ByteArray, ByteArray]:

@@ -5,3 +5,7 @@ from impasto.models.errors import ImpastoError
 
 class ImageError(ImpastoError):
     """An image that cannot be read, used or written as asked."""
+
+
+class UnreadableError(Exception):
+    """A reason not to read a file, in words without the file's name."""

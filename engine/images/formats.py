@@ -14,9 +14,10 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from impasto.engine.images.errors import ImageError
+from impasto.engine.images.errors import ImageError, UnreadableError
 from impasto.engine.images.limits import MAX_PIXELS_VARIABLE, max_pixels
-from impasto.models.errors import reason
+from impasto.models.errors import one_line, reason
+from impasto.models.regular_file import A_FOLDER, why_unreadable
 
 READABLE = "JPEG, PNG, WebP, TIFF, BMP and .npy"
 
@@ -54,14 +55,15 @@ _OTHERS = {
 }
 
 
-def read_head(path: Path) -> bytes:
-    """Return the first bytes of a file.
+def is_npy(path: Path) -> bool:
+    """Tell by its first bytes whether a file is of NumPy's array format.
 
     Raises:
-        ImageError: there is no such file, it is a folder or empty, or it may not be read.
+        ImageError: there is no such file, it is not a regular file or empty, or it may not be read.
     """
-    if path.is_dir():
-        raise ImageError(f"cannot read {path}: it is a folder, not an image file")
+    why = why_unreadable(path)
+    if why:
+        raise ImageError(f"cannot read {path}: {why}{', not an image file' if why == A_FOLDER else ''}")
     try:
         with path.open("rb") as stream:
             head = stream.read(_HEAD_BYTES)
@@ -69,11 +71,6 @@ def read_head(path: Path) -> bytes:
         raise ImageError(f"cannot read {path}: {reason(error)}") from error
     if not head:
         raise ImageError(f"cannot read {path}: the file is empty")
-    return head
-
-
-def is_npy(head: bytes) -> bool:
-    """Tell whether the first bytes are those of NumPy's array format."""
     return head.startswith(b"\x93NUMPY")
 
 
@@ -92,7 +89,8 @@ def open_image(stream: BinaryIO, path: Path) -> ImageFile.ImageFile:
     stream.seek(0)
     decoder = next((decoder for magic, decoder in _DECODERS.items() if head.startswith(magic)), None)
     if decoder is None or (head.startswith(b"RIFF") and head[8:12] != b"WEBP"):
-        raise ImageError(f"cannot read {path}: {_what_else(head)}; readable are {READABLE}: convert it first")
+        other = next((name for (at, magic), name in _OTHERS.items() if head.startswith(magic, at)), "not an image")
+        raise ImageError(f"cannot read {path}: it is {other}; readable are {READABLE}: convert it first")
     try:
         return decoder(stream)
     except Image.DecompressionBombError as error:
@@ -105,15 +103,12 @@ def open_image(stream: BinaryIO, path: Path) -> ImageFile.ImageFile:
 
 
 def broken(path: Path, error: Exception) -> ImageError:
-    """Return the error for a file that begins like an image and does not decode."""
+    """Return the error for a file that begins like an image and cannot be read."""
     if isinstance(error, ImageError):
         return error
-    why = reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+    if isinstance(error, UnreadableError):
+        return ImageError(f"cannot read {path}: {error}")
+    if isinstance(error, MemoryError):
+        return ImageError(f"cannot read {path}: there is not enough memory for it; use a smaller image")
+    why = reason(error) if isinstance(error, OSError) else one_line(error, 200)
     return ImageError(f"cannot read {path}: truncated, corrupt or of an unsupported kind ({why})")
-
-
-def _what_else(head: bytes) -> str:
-    for (offset, magic), name in _OTHERS.items():
-        if head[offset:].startswith(magic):
-            return f"it is {name}"
-    return "it is not an image"

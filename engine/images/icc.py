@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from impasto.models.errors import printable
+
 DoubleArray = npt.NDArray[np.float64]
 Curve = Callable[[DoubleArray], DoubleArray]
 
 _HEADER_BYTES = 128
+_LONGEST_NAME = 60
 _TABLE_TAGS = (b"A2B0", b"A2B1", b"A2B2", b"D2B0", b"D2B1")
 
 # Number of parameters of each parametric curve type, and where they go among (g, a, b, c, d, e, f).
@@ -52,8 +55,28 @@ def parse_matrix_profile(profile: bytes) -> MatrixProfile | None:
         return None
 
 
+def profile_name(profile: bytes) -> str:
+    """Return a profile's description, or "without a name"."""
+    try:
+        data = _tags(profile)[b"desc"]
+        if data[:4] == b"mluc":
+            _, length, offset = struct.unpack_from(">4sII", data, 16)
+            name = data[offset : offset + length].decode("utf-16-be", "replace")
+        else:
+            (length,) = struct.unpack_from(">I", data, 8)
+            name = data[12 : 12 + length].decode("latin-1")
+    except (KeyError, struct.error):
+        name = ""
+    name = printable(name.strip("\0 "))[:_LONGEST_NAME]
+    return f"named {name!r}" if name else "without a name"
+
+
 def _tags(profile: bytes) -> dict[bytes, bytes]:
-    """Return each tag's data by its signature."""
+    """Return each tag's data by its signature.
+
+    Raises:
+        struct.error: the profile ends early.
+    """
     (count,) = struct.unpack_from(">I", profile, _HEADER_BYTES)
     tags = {}
     for index in range(min(count, 1024)):
@@ -88,8 +111,6 @@ def _curve(data: bytes) -> Curve:
 def _parametric_curve(data: bytes) -> Curve:
     """Y = (a X + b)^g + e from X = d on, and c X + f below; the shorter types are special cases."""
     (kind,) = struct.unpack_from(">H", data, 8)
-    if kind not in _PARAMETERS:
-        raise ValueError("unknown parametric curve")
     count = _PARAMETERS[kind]
     given = np.array(struct.unpack_from(f">{count}i", data, 12), np.float64) / 65536
     g, a, b, c, d, e, f = np.concatenate([given, np.zeros(7 - count)])

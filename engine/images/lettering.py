@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 
 from PIL import ImageFont
 
@@ -40,7 +41,9 @@ def set_text(text: str, size_px: int, width_px: float, most_lines: int | None = 
         most_lines: None is as many as it takes.
     """
     text = unicodedata.normalize("NFC", text)
-    font = next((font for font in _fonts(size_px) if all(_has(font, character) for character in set(text))), None)
+    others = (font for name in OTHERS if (font := _of_the_system(name, size_px)))
+    fonts = chain([_own(size_px)], others)
+    font = next((font for font in fonts if all(_has(font, character) for character in set(text))), None)
     if font is None:
         font = _own(size_px)
         text = "".join(character if _has(font, character) else _spelt(font, character) for character in text)
@@ -81,11 +84,6 @@ def _spelt(font: Font, character: str) -> str:
     """Return a character without its accents, or else its number."""
     plain = "".join(part for part in unicodedata.normalize("NFKD", character) if not unicodedata.combining(part))
     return plain if plain and all(_has(font, part) for part in plain) else f"\\u{ord(character):04x}"
-
-
-def _fonts(size_px: int) -> Iterator[Font]:
-    yield _own(size_px)
-    yield from filter(None, (_of_the_system(name, size_px) for name in OTHERS))
 
 
 @cache

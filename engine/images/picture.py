@@ -1,6 +1,7 @@
 """An image in memory: its sizes, and the layout that graphs want."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -8,7 +9,7 @@ from PIL import Image
 from impasto.engine.images.errors import ImageError
 from impasto.engine.images.samples import FloatArray
 
-_LEAST_ALPHA = 1 / 255  # below it, a colour divided by its alpha is noise
+LEAST_ALPHA = 1 / 255  # below it, a colour divided by its alpha is noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,7 @@ class Picture:
             return Picture(pixels, None, self.name)
         weights = resize(self.alpha, height, width)
         weighted = resize(self.pixels * self.alpha[..., None], height, width)
-        visible = weights >= _LEAST_ALPHA
+        visible = weights >= LEAST_ALPHA
         pixels[visible] = np.clip(weighted[visible] / weights[visible, None], 0, 1)
         return Picture(pixels, np.clip(weights, 0, 1), self.name)
 
@@ -60,7 +61,23 @@ class Picture:
         return self.scaled(min(max(self.height, self.width), most_px))
 
 
-def require_min_side(picture: Picture, min_side_px: int, what: str) -> None:
+class Named(Protocol):
+    """Whatever has a size and a name: a picture, or only its outline."""
+
+    @property
+    def height(self) -> int:
+        """Rows, px."""
+
+    @property
+    def width(self) -> int:
+        """Columns, px."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+
+
+def require_min_side(picture: Named, min_side_px: int, what: str) -> None:
     """Refuse a picture that is too small.
 
     Args:
@@ -106,7 +123,7 @@ def fit_long_side(height: int, width: int, long_side_px: int) -> tuple[int, int]
     return max(1, new_height), max(1, new_width)
 
 
-def resize(pixels: FloatArray, height: int, width: int) -> FloatArray:
+def resize(pixels: FloatArray, height: int, width: int, extent: tuple[float, float] | None = None) -> FloatArray:
     """Resample with a Lanczos filter (three lobes), widened on the way down so that nothing aliases.
 
     It works on the values as they are, that is in sRGB encoding, as image viewers do. Like every filter with negative
@@ -116,18 +133,39 @@ def resize(pixels: FloatArray, height: int, width: int) -> FloatArray:
         pixels: float32 H x W or H x W x C.
         height: of the result, px, 1 or more.
         width: of the result, px, 1 or more.
+        extent: how many rows and columns, from the first on, the result shows; None is all.
 
     Returns:
         float32 height x width (x C); the very same array where the size does not change.
     """
-    if pixels.shape[:2] == (height, width):
+    if pixels.shape[:2] == (height, width) and extent is None:
         return pixels
-    if pixels.ndim == 2:
-        return _resize_channel(pixels, height, width)
-    return np.stack([_resize_channel(channel, height, width) for channel in np.moveaxis(pixels, 2, 0)], axis=2)
+    if pixels.ndim == 3:
+        return np.stack([resize(channel, height, width, extent) for channel in np.moveaxis(pixels, 2, 0)], axis=2)
+    box = None if extent is None else (0, 0, extent[1], extent[0])
+    return _resampled(pixels, (width, height), Image.Resampling.LANCZOS, box)
 
 
-def _resize_channel(channel: FloatArray, height: int, width: int) -> FloatArray:
-    """Resample one channel; Pillow's mode F is float32 with double accumulators."""
-    image = Image.fromarray(np.ascontiguousarray(channel, np.float32))
-    return np.array(image.resize((width, height), Image.Resampling.LANCZOS), np.float32)
+def interpolate(pixels: FloatArray, height: int, width: int) -> FloatArray:
+    """Enlarge with a bilinear filter: every value of the result is a mean of values, with weights of 0 or more.
+
+    Args:
+        pixels: float32 H x W x C.
+        height: of the result, px, H or more.
+        width: of the result, px, W or more.
+
+    Returns:
+        float32 height x width x C.
+    """
+    channels = np.moveaxis(pixels, 2, 0)
+    return np.stack([_resampled(one, (width, height), Image.Resampling.BILINEAR) for one in channels], axis=2)
+
+
+def _resampled(
+    channel: FloatArray,
+    size: tuple[int, int],
+    kernel: Image.Resampling,
+    box: tuple[float, float, float, float] | None = None,
+) -> FloatArray:
+    image = Image.fromarray(np.ascontiguousarray(channel, np.float32))  # mode F has double accumulators
+    return np.array(image.resize(size, kernel, box), np.float32)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +35,12 @@ class Samples:
         Args:
             orientation: EXIF tag 274, 1 to 8; anything else is taken as 1.
         """
-        alpha = None if self.alpha is None else _orient(self.alpha, orientation)
-        return replace(self, colour=_orient(self.colour, orientation), alpha=alpha)
+        return replace(self, colour=upright(self.colour, orientation), alpha=upright(self.alpha, orientation))
+
+    def part(self, rows: slice, columns: slice) -> "Samples":
+        """Return the samples of some rows and columns."""
+        alpha = None if self.alpha is None else self.alpha[rows, columns]
+        return replace(self, colour=self.colour[rows, columns], alpha=alpha)
 
 
 def samples_of(image: Image.Image) -> Samples:
@@ -70,8 +74,7 @@ def from_channels(array: AnyArray, key: object, profile: bytes | None) -> Sample
         key: the one grey level (int) or colour (tuple) that is transparent (PNG's tRNS chunk); anything else is none.
         profile: the embedded ICC profile, or None.
     """
-    if array.ndim == 2:
-        array = array[:, :, None]
+    array = np.atleast_3d(array)
     colour, alpha = array, None
     if array.shape[2] in (2, 4):
         colour, alpha = array[:, :, :-1], array[:, :, -1]
@@ -81,10 +84,25 @@ def from_channels(array: AnyArray, key: object, profile: bytes | None) -> Sample
     return Samples(colour, alpha, "L" if colour.shape[2] == 1 else "RGB", profile)
 
 
+@overload
+def upright(layer: AnyArray, orientation: int) -> AnyArray: ...
+@overload
+def upright(layer: None, orientation: int) -> None: ...
+def upright(layer: AnyArray | None, orientation: int) -> AnyArray | None:
+    """Return an array H x W (x C), or None, turned as an EXIF orientation says."""
+    return None if layer is None else _UPRIGHT.get(orientation, np.asarray)(layer)
+
+
+def upright_size(height: int, width: int, orientation: int) -> tuple[int, int]:
+    """Return the height and the width of an image after `upright`, px."""
+    return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+
+
 def orientation_of(image: Image.Image) -> int:
     """Return the EXIF orientation of a loaded image; 1, as it is stored, where there is none that can be read."""
     try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        # Of a PNG file, the method of its own class would decode the pixels first.
+        value = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
     except Exception:  # broken EXIF data is no reason to refuse an image
         return 1
     return value if isinstance(value, int) else 1
@@ -114,7 +132,3 @@ _UPRIGHT: Mapping[int, Callable[[AnyArray], AnyArray]] = {
     8: np.rot90,
 }
 """What turns an image the right way up, by its EXIF orientation."""
-
-
-def _orient(array: AnyArray, orientation: int) -> AnyArray:
-    return _UPRIGHT[orientation](array) if orientation in _UPRIGHT else array

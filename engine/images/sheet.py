@@ -14,6 +14,7 @@ LETTERS_ACROSS = 50  # text stays legible where the sheet is shown 800 px wide: 
 SMALLEST_FONT_PX = 10
 CAPTION_LINES = 3  # longer captions lose their middle
 INSET_SHARE = 3  # an inset has a third of its picture's width at most
+Colour = tuple[int, int, int]
 PAPER, INK, FAINT = (255, 255, 255), (20, 20, 20), (90, 90, 90)
 
 
@@ -74,10 +75,9 @@ class _Layout:
 
     def drawn(self) -> FloatArray:
         heading = set_text(self._title, self._size, self._width - 2 * self._gap)
-        captions = [
-            max([len(self._caption(p).lines) for p in row.pictures if p is not None] or [0]) for row in self._rows
-        ]
-        heights = [max(p.pixels.shape[0] for p in row.pictures if p is not None) for row in self._rows]
+        shown = [[picture for picture in row.pictures if picture is not None] for row in self._rows]
+        captions = [max((len(self._caption(picture).lines) for picture in row), default=0) for row in shown]
+        heights = [max(picture.pixels.shape[0] for picture in row) for row in shown]
         note = set_text(self._note, max(SMALLEST_FONT_PX - 1, round(self._size * 0.8)), self._width - 2 * self._gap)
         top = self._gap + len(heading.lines) * self._line + self._gap
         columns = [set_text(column, self._size, self._cell, CAPTION_LINES) for column in self._columns]
@@ -86,9 +86,9 @@ class _Layout:
         height += sum(h + lines * self._line + 2 * self._gap for h, lines in zip(heights, captions, strict=True))
         sheet = Image.new("RGB", (self._width, height), PAPER)
         draw = ImageDraw.Draw(sheet)
-        self._write(draw, heading, self._gap, self._gap, INK)
+        self._write(draw, heading, self._gap, self._gap)
         for index, column in enumerate(columns):
-            self._write_centred(draw, column, index, top)
+            self._write(draw, column, self._x(index) + self._cell / 2, top, anchor="ma")
         top += column_height
         for row, row_height, count in zip(self._rows, heights, captions, strict=True):
             self._draw_row(sheet, draw, row, top, row_height)
@@ -100,7 +100,7 @@ class _Layout:
         lines = row.title.split("\n")
         for number, line in enumerate(lines):
             y = top + (height - len(lines) * self._line) // 2 + number * self._line
-            self._write(draw, set_text(line, self._size, self._width), self._gap, y, INK)
+            self._write(draw, set_text(line, self._size, self._width), self._gap, y)
         for index, picture in enumerate(row.pictures):
             if picture is None:
                 continue
@@ -108,7 +108,8 @@ class _Layout:
             sheet.paste(_image(picture.pixels), (left + (self._cell - own[1]) // 2, top + (height - own[0]) // 2))
             if picture.inset is not None:
                 self._paste_inset(sheet, picture.inset, left + (self._cell - own[1]) // 2, top + (height + own[0]) // 2)
-            self._write_centred(draw, self._caption(picture), index, top + height + self._gap // 2)
+            below = top + height + self._gap // 2
+            self._write(draw, self._caption(picture), left + self._cell / 2, below, anchor="ma")
 
     def _paste_inset(self, sheet: Image.Image, pixels: FloatArray, left: int, bottom: int) -> None:
         inset = _image(pixels)
@@ -124,13 +125,11 @@ class _Layout:
     def _caption(self, picture: Labelled) -> Text:
         return set_text(picture.caption, self._size, self._cell, CAPTION_LINES)
 
-    def _write_centred(self, draw: ImageDraw.ImageDraw, text: Text, column: int, y: int) -> None:
+    def _write(
+        self, draw: ImageDraw.ImageDraw, text: Text, x: float, y: int, colour: Colour = INK, anchor: str | None = None
+    ) -> None:
         for number, line in enumerate(text.lines):
-            draw.text((self._x(column) + self._cell / 2, y + number * self._line), line, INK, text.font, "ma")
-
-    def _write(self, draw: ImageDraw.ImageDraw, text: Text, x: int, y: int, colour: tuple[int, int, int]) -> None:
-        for number, line in enumerate(text.lines):
-            draw.text((x, y + number * self._line), line, colour, text.font)
+            draw.text((x, y + number * self._line), line, colour, text.font, anchor)
 
 
 def _image(pixels: FloatArray) -> Image.Image:

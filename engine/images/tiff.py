@@ -27,7 +27,9 @@ def encode_tiff(samples: AnyArray, profile: bytes, description: str | None = Non
         description: ASCII text for tag 270.
     """
     height, width, channels = samples.shape
-    strip = _compress(samples)
+    differences = samples.copy()
+    differences[:, 1:] -= samples[:, :-1]  # modulo 2^bits
+    strip = zlib.compress(differences.astype(samples.dtype.newbyteorder("<")).tobytes(), _COMPRESSION_LEVEL)
     tags = Tiff.ImageFileDirectory_v2(prefix=Tiff.II)
     tags[Tiff.IMAGEWIDTH] = width
     tags[Tiff.IMAGELENGTH] = height
@@ -48,9 +50,3 @@ def encode_tiff(samples: AnyArray, profile: bytes, description: str | None = Non
     file = io.BytesIO()
     tags.save(file)
     return file.getvalue() + strip
-
-
-def _compress(samples: AnyArray) -> bytes:
-    differences = samples.copy()
-    differences[:, 1:] -= samples[:, :-1]  # modulo 2^bits
-    return zlib.compress(differences.astype(samples.dtype.newbyteorder("<")).tobytes(), _COMPRESSION_LEVEL)

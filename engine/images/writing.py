@@ -1,7 +1,9 @@
 """Pixels to image files."""
 
 import io
-from collections.abc import Callable, Collection, Mapping
+import json
+import struct
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from impasto.engine.images.arrays import FILE_SCALE
 from impasto.engine.images.errors import ImageError
-from impasto.engine.images.metadata import KEYWORD, as_description, as_json
+from impasto.engine.images.metadata import KEYWORD
 from impasto.engine.images.png import encode_png
 from impasto.engine.images.samples import AnyArray, FloatArray
 from impasto.engine.images.tiff import encode_tiff
@@ -18,12 +20,15 @@ from impasto.models.atomic import check_extension, check_place, write_atomically
 
 Metadata = Mapping[str, Any]
 
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".npy")
 ARRAY_EXTENSIONS = (".npy",)
 DEEP_EXTENSIONS = (".png", ".tif", ".tiff")
 LARGEST_SIDE_PX = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 
-_JPEG_QUALITY = 95
-_WEBP_EFFORT = 25  # of 100; all of it makes a file 0.1 % smaller in twice the time
+_JPEG = "JPEG", {"quality": 95, "subsampling": "4:4:4", "optimize": True}
+# Quality is the effort: all of it, 100, makes a file 0.1 % smaller in twice the time.
+_WEBP = "WEBP", {"lossless": True, "exact": True, "quality": 25}
+_PROFILE_DATE = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
 
 
 def check_writable(
@@ -45,9 +50,18 @@ def check_writable(
         ImageError: an unknown extension, bits or a size that the format lacks, or a place where no file can be made.
     """
     path = Path(path)
-    _check_format(path, bits, EXTENSIONS if extensions is None else extensions)
-    if size is not None:
-        _check_size(path, *size)
+    extension = path.suffix.lower()
+    check_extension(path, EXTENSIONS if extensions is None else extensions, ImageError)
+    if bits not in (8, 16):
+        raise ImageError(f"bad bits {bits}: allowed are 8 and 16")
+    if bits == 16 and extension not in (*DEEP_EXTENSIONS, *ARRAY_EXTENSIONS):
+        raise ImageError(
+            f"cannot write {path}: {extension} has no 16 bits per channel; use {', '.join(DEEP_EXTENSIONS)}"
+        )
+    if size is not None and max(size) > (largest := LARGEST_SIDE_PX.get(extension, max(size))):
+        raise ImageError(
+            f"cannot write {path}: {size[1]} x {size[0]} px, and {extension} holds sides up to {largest} px; use .png"
+        )
     check_place(path, ImageError)
 
 
@@ -76,16 +90,14 @@ def write_image(
         ImageError: as `check_writable`; or the pixels hold NaN or infinity, or the disk is full.
     """
     path = Path(path)
-    _check_format(path, bits, EXTENSIONS)
-    _check_size(path, *pixels.shape[:2])
+    check_writable(path, bits=bits, size=pixels.shape[:2])
     if not np.isfinite(pixels).all():
         raise ImageError(f"cannot write {path}: the pixels hold NaN or infinity")
     if path.suffix.lower() in ARRAY_EXTENSIONS:
         write_array(path, pixels * np.float32(FILE_SCALE))
         return
     samples = quantise(pixels if alpha is None else np.dstack([pixels, alpha]), bits)
-    check_place(path, ImageError)
-    write_atomically(path, _ENCODERS[path.suffix.lower()](samples, metadata), failure=ImageError)
+    write_atomically(path, encode(samples, path.suffix.lower(), metadata), failure=ImageError)
 
 
 def write_array(path: str | Path, array: FloatArray) -> None:
@@ -101,26 +113,6 @@ def write_array(path: str | Path, array: FloatArray) -> None:
     write_atomically(path, file.getvalue(), failure=ImageError)
 
 
-def _check_format(path: Path, bits: int, extensions: Collection[str]) -> None:
-    check_extension(path, extensions, ImageError)
-    if bits not in (8, 16):
-        raise ImageError(f"bad bits {bits}: allowed are 8 and 16")
-    extension = path.suffix.lower()
-    if bits == 16 and extension not in (*DEEP_EXTENSIONS, *ARRAY_EXTENSIONS):
-        raise ImageError(
-            f"cannot write {path}: {extension} has no 16 bits per channel; use {', '.join(DEEP_EXTENSIONS)}"
-        )
-
-
-def _check_size(path: Path, height: int, width: int) -> None:
-    extension = path.suffix.lower()
-    largest = LARGEST_SIDE_PX.get(extension)
-    if largest is not None and max(height, width) > largest:
-        raise ImageError(
-            f"cannot write {path}: {width} x {height} px, and {extension} holds sides up to {largest} px; use .png"
-        )
-
-
 def quantise(values: FloatArray, bits: int) -> AnyArray:
     """Return values of 0..1 as the nearest levels, uint8 or uint16; values outside are clipped."""
     levels = np.clip(values, 0, 1) * np.float32(2**bits - 1)
@@ -128,51 +120,28 @@ def quantise(values: FloatArray, bits: int) -> AnyArray:
     return levels.astype(np.uint8) if bits == 8 else levels.astype(np.uint16)
 
 
-def _encode_png(samples: AnyArray, metadata: Metadata | None) -> bytes:
-    return encode_png(samples, None if metadata is None else (KEYWORD, as_json(metadata)))
+def encode(samples: AnyArray, extension: str, metadata: Metadata | None = None) -> bytes:
+    """Return an image file.
 
-
-def _encode_tiff(samples: AnyArray, metadata: Metadata | None) -> bytes:
-    return encode_tiff(samples, _srgb_profile(), None if metadata is None else as_description(metadata))
-
-
-def encode_jpeg(samples: AnyArray, metadata: Metadata | None) -> bytes:
-    """Return a JPEG file of uint8 samples; alpha is left out."""
-    return _save(samples[:, :, :3], metadata, "JPEG", quality=_JPEG_QUALITY, subsampling="4:4:4", optimize=True)
-
-
-def _encode_webp(samples: AnyArray, metadata: Metadata | None) -> bytes:
-    return _save(samples, metadata, "WEBP", lossless=True, exact=True, quality=_WEBP_EFFORT)
-
-
-def _save(samples: AnyArray, metadata: Metadata | None, encoder: str, **options: Any) -> bytes:
-    """Return a file that Pillow encodes, with profile and description."""
-    exif = b""
-    if metadata is not None:
-        tags = Image.Exif()
-        tags[ExifTags.Base.ImageDescription] = as_description(metadata)
-        exif = tags.tobytes()
-    file = io.BytesIO()
-    image = Image.fromarray(np.ascontiguousarray(samples))
-    image.save(file, encoder, exif=exif, icc_profile=_srgb_profile(), **options)
-    return file.getvalue()
-
-
-def _srgb_profile() -> bytes:
-    """Return Little CMS's own sRGB profile without the date at which it was made (bytes 24 to 35 of the header)."""
+    Args:
+        samples: uint8 or uint16, H x W x 3 (RGB) or H x W x 4 (RGBA); a JPEG leaves alpha out.
+        extension: of `EXTENSIONS`, except .npy.
+        metadata: as for `write_image`.
+    """
+    text = None if metadata is None else json.dumps(metadata, allow_nan=False)
+    if extension == ".png":
+        return encode_png(samples, None if text is None else (KEYWORD, text))
+    description = text and f"{KEYWORD} {text}"
+    # Little CMS's own sRGB profile without the date at which it was made (bytes 24 to 35 of the header).
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    return profile[:24] + _PROFILE_DATE + profile[36:]
-
-
-_PROFILE_DATE = b"".join(number.to_bytes(2, "big") for number in (2000, 1, 1, 0, 0, 0))
-
-_ENCODERS: Mapping[str, Callable[[AnyArray, Metadata | None], bytes]] = {
-    ".png": _encode_png,
-    ".jpg": encode_jpeg,
-    ".jpeg": encode_jpeg,
-    ".webp": _encode_webp,
-    ".tif": _encode_tiff,
-    ".tiff": _encode_tiff,
-}
-
-EXTENSIONS = (*_ENCODERS, *ARRAY_EXTENSIONS)
+    profile = profile[:24] + _PROFILE_DATE + profile[36:]
+    if extension in (".tif", ".tiff"):
+        return encode_tiff(samples, profile, description)
+    exif = Image.Exif()
+    if description:
+        exif[ExifTags.Base.ImageDescription] = description
+    name, options = _WEBP if extension == ".webp" else _JPEG
+    file = io.BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(samples if name == "WEBP" else samples[:, :, :3]))
+    image.save(file, name, exif=exif.tobytes() if description else b"", icc_profile=profile, **options)
+    return file.getvalue()

@@ -5,17 +5,21 @@ The object's "kind" names the kind of file.
 
 import json
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from impasto.models.errors import ImpastoError
+from impasto.models.errors import ImpastoError, one_line
+from impasto.models.json_record import parse_object
+from impasto.models.regular_file import NO_SUCH_FILE, why_unreadable
 
 SUFFIX = ".safetensors"
-ENTRY = "impasto"
+_OF_FOREIGN_DATA = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+ENTRY, CHECKSUM = "impasto", "checksum"
 CHECKPOINT, STYLE = "checkpoint", "style"
 
 
@@ -30,60 +34,46 @@ def damage_explained() -> Iterator[None]:
 
     try:
         yield
-    except (SafetensorError, ImpastoError, OSError, ValueError, TypeError, LookupError, RecursionError) as error:
-        raise DamagedFileError(" ".join(str(error).split())[:100]) from error
+    except (SafetensorError, ImpastoError, OSError, *_OF_FOREIGN_DATA) as error:
+        raise DamagedFileError(one_line(error, 100)) from error
 
 
-def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the JSON object in a file; an empty one if impasto did not write the file.
+def check_name(path: str | os.PathLike[str], what: str) -> None:
+    """Check the extension of a file to be written, such as "a checkpoint".
 
     Raises:
-        ImpastoError: the file does not exist.
-        DamagedFileError: the file is not a `.safetensors` file, or is incomplete.
+        ImpastoError: the path does not end in .safetensors.
     """
-    from safetensors import safe_open
-
-    if not Path(path).is_file():
-        raise ImpastoError(f"no such file: {path}")
-    with damage_explained(), safe_open(path, framework="numpy") as file:
-        return _record(file.metadata())
+    if Path(path).suffix.lower() != SUFFIX:
+        raise ImpastoError(f"cannot write {path}: {what} is a {SUFFIX} file; name it so")
 
 
-def read_file(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return the object in a file and the arrays by name, both of one file even if another one takes its place.
+def read_file(path: str | os.PathLike[str], kind: str = "") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the JSON object in a file, empty if impasto did not write the file, and the arrays by name.
+
+    Both are of one file even if another one takes its place.
 
     Args:
         path: of the file.
         kind: that is wanted; a file of another kind comes without its arrays.
 
     Raises:
-        ImpastoError: there is no such file.
-        DamagedFileError: it is no such file, or not all of one.
-    """
-    from safetensors import safe_open
-
-    if not Path(path).is_file():
-        raise ImpastoError(f"no such file: {path}")
-    with damage_explained(), safe_open(path, framework="numpy") as file:
-        record = _record(file.metadata())
-        names = file.keys() if record.get("kind") == kind else ()
-        return record, {name: file.get_tensor(name) for name in names}
-
-
-def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Return the arrays in a file by name.
-
-    Raises:
+        ImpastoError: the file does not exist, or is not a regular file.
         DamagedFileError: the file is not a `.safetensors` file, or is incomplete.
     """
     from safetensors import safe_open
 
+    if why := why_unreadable(path):
+        raise ImpastoError(f"no such file: {path}" if why == NO_SUCH_FILE else f"cannot read {path}: {why}")
     with damage_explained(), safe_open(path, framework="numpy") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        record = parse_object((file.metadata() or {}).get(ENTRY, "{}"))
+        names = file.keys() if record.get("kind") == kind else ()
+        return record, {name: file.get_tensor(name) for name in names}
 
 
-def _record(metadata: dict[str, str] | None) -> dict[str, Any]:
-    record = json.loads((metadata or {}).get(ENTRY, "{}"))
-    if not isinstance(record, dict):
-        raise TypeError(f"its entry {ENTRY!r} is no JSON object")
-    return record
+def checksum(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
+    """Return the CRC-32 of an object as JSON, in its own order, and of the arrays in the order of their names."""
+    found = zlib.crc32(json.dumps(record).encode())
+    for name in sorted(arrays):
+        found = zlib.crc32(arrays[name].reshape(-1).view(np.uint8).data, found)
+    return found

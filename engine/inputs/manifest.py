@@ -2,21 +2,36 @@
 
 import csv
 import dataclasses
+import functools
+import io
 import itertools
 import json
+import os
+import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from impasto.engine.presets import DEFAULT, NAMES, preset
+from impasto.engine.setting_checks import shown
 from impasto.engine.settings import Settings
-from impasto.models.errors import ImpastoError
+from impasto.models.errors import ImpastoError, one_line, reason
+from impasto.models.json_record import DuplicateKeyError, parse_object
+from impasto.models.regular_file import why_unreadable
 
 IMAGES, OUTPUT = ("content", "style"), "output"
 SETTINGS = tuple(item.name for item in dataclasses.fields(Settings) if item.name != "canvas")
 """The settings that a row may have next to its images: all those of a transfer with a content image."""
+
+_WORDS: Mapping[type, str] = {int: "a whole number", float: "a number", bool: "yes or no", str: "text"}
+
+_TWICE = "given twice; give each column once"
+
+_LONGEST_NAME_BYTES, _LONGEST_STEM_BYTES = 255, 200  # of file systems; the stem leaves room for a number
 
 COLUMNS = (*IMAGES, OUTPUT, *SETTINGS)
 TRUE, FALSE = ("yes", "true", "1"), ("no", "false", "0")
@@ -66,15 +81,25 @@ def read_manifest(path: Path, folder: Path, common: Iterable[str] = ()) -> tuple
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ImpastoError(f"unknown kind of manifest: {path}; allowed are {', '.join(_READERS)}")
-    defaults = dict(_given(item) for item in common)
+    defaults = {}
+    for item in common:
+        name, equals, value = item.partition("=")
+        name = _column(name)
+        if name == REFINE:
+            raise ImpastoError(f"bad setting {item!r}: {_NO_REFINEMENT}")
+        if not equals or name not in SETTINGS:
+            raise ImpastoError(f"bad setting {item!r}: expected NAME=VALUE, with a name of {', '.join(SETTINGS)}")
+        defaults[name] = value
+    if why := why_unreadable(path):
+        raise ImpastoError(f"cannot read the manifest {path}: {why}")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise ImpastoError(f"cannot read the manifest {path}: {error.strerror or error}") from error
+        raise ImpastoError(f"cannot read the manifest {path}: {reason(error)}") from error
     except UnicodeDecodeError as error:
         raise ImpastoError(f"cannot read the manifest {path}: it is not UTF-8 text; save it as that") from error
-    places = _Places(folder)
-    rows = tuple(_row(place, {**defaults, **values}, places) for place, values in reader(path, text))
+    taken: set[Path] = set()
+    rows = tuple(_row(place, {**defaults, **values}, folder, taken) for place, values in reader(path, text))
     if not rows:
         raise ImpastoError(f"{path}: no rows; give one transfer a line")
     return rows
@@ -91,69 +116,72 @@ class _Place:
         where = f"row {self.row}, column {column}" if column else f"row {self.row}"
         return ImpastoError(f"{self.path}, {where}: {message}")
 
+    @contextmanager
+    def of_errors(self, column: str = "") -> Iterator[None]:
+        """Name the place in an `ImpastoError` that the block raises."""
+        try:
+            yield
+        except ImpastoError as error:
+            raise self.error(error, column) from error
+
 
 _Values = Iterator[tuple[_Place, dict[str, Any]]]
 
 
-class _Places:
-    """Gives every row an output of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._taken: set[Path] = set()
-
-    def named(self, name: str) -> Path:
-        """Return the output of that name.
-
-        Raises:
-            ImpastoError: another row has that output, or it is not in the folder.
-        """
-        output = self._folder / name
-        if not output.resolve().is_relative_to(self._folder.resolve()):
-            raise ImpastoError(f"{name} is outside of {self._folder}; give a place in it")
-        if output.resolve() in self._taken:
-            raise ImpastoError(f"{name} is the output of an earlier row; give each its own")
-        self._taken.add(output.resolve())
-        return output
-
-    def free(self, stem: str) -> Path:
-        """Return an output that no earlier row has."""
-        names = (f"{stem}-{number}.png" if number > 1 else f"{stem}.png" for number in itertools.count(1))
-        return self.named(next(name for name in names if (self._folder / name).resolve() not in self._taken))
-
-
-def _row(place: _Place, values: Mapping[str, Any], places: _Places) -> Row:
-    """Return a checked row."""
-    content, style = (_image(place, name, values.get(name)) for name in IMAGES)
-    given = {name: _setting(place, name, value) for name, value in values.items() if name in SETTINGS}
-    try:
-        settings = Settings(**given)
-    except ImpastoError as error:
-        raise place.error(error) from error
-    try:
-        named = values.get(OUTPUT)
-        output = places.free(f"{content.stem}-{style.stem}") if named is None else places.named(str(named))
-    except ImpastoError as error:
-        raise place.error(error, OUTPUT) from error
+def _row(place: _Place, values: Mapping[str, Any], folder: Path, taken: set[Path]) -> Row:
+    for name in IMAGES:
+        if not isinstance(values.get(name), str):
+            raise place.error("there is none; give the path of an image", name)
+    content, style = (place.path.parent / values[name] for name in IMAGES)
+    given = {}
+    for name in filter(SETTINGS.__contains__, values):
+        with place.of_errors(name):
+            given[name] = parse_setting(name, values[name])
+            if name == "preset":
+                given[name] = _preset(given[name], place.path.parent)
+            if name == "init" and given[name] not in STARTS:
+                given[name] = str(place.path.parent / given[name])
+            Settings(**{name: given[name]})  # checked alone, so that the error can name its column
+    with place.of_errors():
+        named = given.pop("preset", DEFAULT)
+        settings = preset(named, **given) if named else Settings(**given)
+    with place.of_errors(OUTPUT):
+        try:
+            output = _output(folder, values.get(OUTPUT), f"{content.stem}-{style.stem}", taken)
+        except (ValueError, OSError) as error:  # a NUL, half a surrogate pair, a circle of symbolic links
+            raise ImpastoError(f"no file can have this name ({one_line(error, 100)}); give another one") from error
     return Row(place.row, content, style, settings, output)
 
 
-def _image(place: _Place, name: str, value: object) -> Path:
-    if not isinstance(value, str):
-        raise place.error("there is none; give the path of an image", name)
-    return place.path.parent / value
+def _preset(name: str, folder: Path) -> str:
+    """Return the name of a preset, or the path of its file, which is relative to the manifest; "" is no preset."""
+    return name if name in ("", *NAMES) else str(folder / name)
 
 
-def _setting(place: _Place, name: str, value: object) -> Any:
-    """Return a setting's value. It is checked alone, so that an error can name its column."""
-    try:
-        parsed = parse_setting(name, value)
-        if name == "init" and parsed not in STARTS:
-            parsed = str(place.path.parent / parsed)
-        Settings(**{name: parsed})
-    except ImpastoError as error:
-        raise place.error(error, name) from error
-    return parsed
+def _output(folder: Path, name: object, stem: str, taken: set[Path]) -> Path:
+    """Return an output of that name, or of the first free one with that stem, and add it to those that are taken."""
+    stem = os.fsencode(stem)[:_LONGEST_STEM_BYTES].decode(sys.getfilesystemencoding(), "ignore")
+    numbered = (f"{stem}-{number}.png" if number > 1 else f"{stem}.png" for number in itertools.count(1))
+    chosen = next(free for free in numbered if (folder / free).resolve() not in taken) if name is None else str(name)
+    output = (folder / chosen).resolve()
+    if any(len(os.fsencode(part)) > _LONGEST_NAME_BYTES for part in Path(chosen).parts):
+        raise ImpastoError(f"{shown(chosen)} is a name of more than {_LONGEST_NAME_BYTES} bytes; give a shorter one")
+    if not output.is_relative_to(folder.resolve()):
+        raise ImpastoError(f"{chosen} is outside of {folder}; give a place in it")
+    if output in taken:
+        raise ImpastoError(f"{chosen} is the output of an earlier row; give each its own")
+    taken.add(output)
+    return folder / chosen
+
+
+@functools.cache
+def _kinds() -> Mapping[str, Sequence[type]]:
+    """Return the types of each setting but None."""
+    found = {}
+    for name, hint in typing.get_type_hints(Settings).items():
+        members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        found[name] = [typing.get_origin(member) or member for member in members if member is not types.NoneType]
+    return found
 
 
 def parse_setting(name: str, value: object) -> Any:
@@ -166,18 +194,16 @@ def parse_setting(name: str, value: object) -> Any:
     Raises:
         ImpastoError: the value has the wrong type.
     """
-    kinds = _kinds(name)
+    kinds = _kinds()[name]
     if tuple in kinds:
         return _taps(name, value)
     if isinstance(value, str):
         for kind in kinds:
-            try:
-                return _PARSERS[kind](value.strip())
-            except ValueError:
-                continue
+            with suppress(ValueError):
+                return _switch(value.strip()) if kind is bool else kind(value.strip())
     elif type(value) in kinds or (float in kinds and type(value) is int):
         return value
-    raise ImpastoError(f"bad {name} {value!r}: expected {' or '.join(_WORDS[kind] for kind in kinds)}")
+    raise ImpastoError(f"bad {name} {shown(value)}: expected {' or '.join(_WORDS[kind] for kind in kinds)}")
 
 
 def _taps(name: str, value: object) -> tuple[str, ...]:
@@ -188,14 +214,7 @@ def _taps(name: str, value: object) -> tuple[str, ...]:
         return tuple(tap if weight is None else f"{tap}={weight}" for tap, weight in value.items())
     if isinstance(value, list) and all(isinstance(tap, str) for tap in value):
         return tuple(value)
-    raise ImpastoError(f"bad {name} {value!r}: expected taps, as relu4_2 or relu4_2=0.5")
-
-
-def _kinds(name: str) -> tuple[type, ...]:
-    """Return the types that a setting takes, None left out."""
-    hint = typing.get_type_hints(Settings)[name]
-    members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    return tuple(typing.get_origin(member) or member for member in members if member is not types.NoneType)
+    raise ImpastoError(f"bad {name} {shown(value)}: expected taps, as relu4_2 or relu4_2=0.5")
 
 
 def _switch(text: str) -> bool:
@@ -204,27 +223,11 @@ def _switch(text: str) -> bool:
     return text.lower() in TRUE
 
 
-_PARSERS: Mapping[type, Callable[[str], Any]] = {int: int, float: float, bool: _switch, str: str}
-_WORDS: Mapping[type, str] = {int: "a whole number", float: "a number", bool: "yes or no", str: "text"}
-
-
-def _given(item: str) -> tuple[str, str]:
-    """Return name and value of NAME=VALUE."""
-    name, equals, value = item.partition("=")
-    name = _column(name)
-    if name == REFINE:
-        raise ImpastoError(f"bad setting {item!r}: {_NO_REFINEMENT}")
-    if not equals or name not in SETTINGS:
-        raise ImpastoError(f"bad setting {item!r}: expected NAME=VALUE, with a name of {', '.join(SETTINGS)}")
-    return name, value
-
-
 def _column(name: str) -> str:
     return name.strip().replace("-", "_")
 
 
 def _known(place: _Place, names: Iterable[str]) -> None:
-    """Check that every column is known."""
     for name in names:
         if name == REFINE:
             raise place.error(_NO_REFINEMENT, name)
@@ -234,7 +237,7 @@ def _known(place: _Place, names: Iterable[str]) -> None:
 
 def _read_csv(path: Path, text: str) -> _Values:
     """Yield places and cells, empty ones left out."""
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    reader = csv.reader(io.StringIO(text), strict=True)  # str.splitlines would split at U+2028 and the like as well
     columns: list[str] = []
     before = 0
     try:
@@ -245,10 +248,9 @@ def _read_csv(path: Path, text: str) -> _Values:
             if not columns:
                 columns = [_column(cell) for cell in cells]
                 _known(place, columns)
-                for name in columns:
+                for name in (*columns, *IMAGES):
                     if columns.count(name) > 1:
-                        raise place.error("given twice; give each column once", name)
-                for name in IMAGES:
+                        raise place.error(_TWICE, name)
                     if name not in columns:
                         raise place.error("not there; the first line names the columns", name)
                 continue
@@ -261,17 +263,24 @@ def _read_csv(path: Path, text: str) -> _Values:
 
 def _read_jsonl(path: Path, text: str) -> _Values:
     """Yield places and values, nulls left out."""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         place = _Place(path, number)
         try:
-            values = json.loads(line)
-        except ValueError as error:
+            values = parse_object(line)
+        except json.JSONDecodeError as error:
             raise place.error(f"not JSON ({error})") from error
-        if not isinstance(values, dict):
-            raise place.error('not a JSON object; give one a line, as {"content": ..., "style": ...}')
-        named = {_column(name): value for name, value in values.items() if value is not None}
+        except DuplicateKeyError as error:
+            raise place.error(_TWICE, error.key) from error
+        except ValueError as error:
+            raise place.error(f'{error}; give one object a line, as {{"content": ..., "style": ...}}') from error
+        named: dict[str, Any] = {}
+        for name, value in values.items():
+            if value is not None:
+                if _column(name) in named:  # style-weight and style_weight
+                    raise place.error(_TWICE, _column(name))
+                named[_column(name)] = value
         _known(place, named)
         yield place, named
 

@@ -1,10 +1,11 @@
 """The state of a run as data, with which another process or machine can continue it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from impasto.engine.images import Picture
 from impasto.engine.inputs.pictures import Painting
+from impasto.engine.inputs.scales import ScaleDone
 from impasto.engine.optimisers.solution import State
 from impasto.engine.settings import Settings
 from impasto.models.errors import ImpastoError
@@ -21,7 +22,7 @@ class RunState:
     Attributes:
         settings: settings of the run; its limits count from the start of the run.
         scene: the content image, at the size of the result.
-        painting: the style image at its own size, or the saved style.
+        painting: the style image at its own size for the result, or the saved style.
         from_noise: whether the run started from noise.
         optimiser: the optimiser's arrays by name; "x" is the image, flat float32, planes of R, G and B, 0..1.
         loop: "host" or "device": where the optimiser works.
@@ -35,6 +36,8 @@ class RunState:
         model: the network's name.
         model_sha256: hash of the network's file.
         precision: precision of the convolutions.
+        scale: steps of the image's scale below the result, as `impasto.engine.inputs.scales.Scale` counts them.
+        scales_done: the scales that the run has left, in their order.
     """
 
     settings: Settings
@@ -53,6 +56,8 @@ class RunState:
     model: str
     model_sha256: str
     precision: str
+    scale: int = 0
+    scales_done: tuple[ScaleDone, ...] = ()
 
     def optimiser_for(self, loop: str, precision: str) -> State | None:
         """Return the optimiser's arrays if the new loop and precision can use them; None if only the image is used.
@@ -69,10 +74,9 @@ def check_only_limits_differ(before: Settings, after: Settings) -> None:
     Raises:
         ImpastoError: a setting that is not a limit differs.
     """
-    for item in fields(Settings):
-        one, other = getattr(before, item.name), getattr(after, item.name)
-        if one != other and item.name not in LIMITS:
+    for name, one in vars(before).items():
+        if name not in LIMITS and one != (other := getattr(after, name)):
             raise ImpastoError(
-                f"a run continues with its own settings: its {item.name} is {one}, not {other}; only "
+                f"a run continues with its own settings: its {name} is {one}, not {other}; only "
                 f"{', '.join(LIMITS)} may change"
             )

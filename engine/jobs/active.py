@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from impasto.engine.compile.graph_spec import GraphSpec
 from impasto.engine.inputs.prepared import Prepared
 from impasto.engine.jobs.handle import Handle
 from impasto.engine.jobs.run import Run
@@ -15,9 +16,10 @@ class Active:
 
     Attributes:
         handle: receives the job's events and its end.
-        prepared: the job's images.
-        run: the job's minimisation.
+        prepared: the job's images at its present scale.
+        run: the job's minimisation at its present scale.
         provider: evaluates the job.
+        largest: specification of the job's graph at its last scale.
         turns: virtual time of the next evaluation. Each evaluation adds 1 / weight. The job with the lowest value is
             evaluated next.
         sample: index of the sample of the group's evaluator that holds the job's targets; None while no sample does.
@@ -28,6 +30,7 @@ class Active:
     prepared: Prepared
     run: Run
     provider: Provider
+    largest: GraphSpec
     turns: float
     sample: int | None = None
     contents: Contents | None = field(default=None, repr=False)
@@ -35,4 +38,4 @@ class Active:
     @property
     def weight(self) -> float:
         """The job's share of the evaluations, relative to one of priority 0."""
-        return 2.0**self.handle.job.priority
+        return 2.0**self.handle.priority

@@ -22,30 +22,32 @@ class RowPlan:
 
     Attributes:
         row: the row of the manifest.
-        status: `TO_DO`; `SKIPPED` if its result exists already; `FAILED` if it cannot begin.
-        plan: the plan of its run, with the memory of all places of its evaluation; None unless the status is `TO_DO`.
-        error: why it cannot begin; None if it can.
+        plan: the plan of its run, with the memory of all places of its evaluation; or the error that keeps it from
+            starting; None if its result exists already.
     """
 
     row: Row
-    status: str
-    plan: Plan | None = None
-    error: ImpastoError | None = None
+    plan: Plan | ImpastoError | None
+
+    @property
+    def status(self) -> str:
+        """`TO_DO`; `SKIPPED` if the result exists already; `FAILED` if the row cannot begin."""
+        return TO_DO if isinstance(self.plan, Plan) else SKIPPED if self.plan is None else FAILED
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as plain values for JSON."""
         values: dict[str, Any] = {"status": self.status}
-        if self.plan is not None:
-            values |= {"batch": self.plan.places, **self.plan.as_dict()}
-        return values | ({"error": str(self.error)} if self.error is not None else {})
+        if isinstance(self.plan, Plan):
+            return {**values, "batch": self.plan.places, **self.plan.as_dict()}
+        return values if self.plan is None else {**values, "error": str(self.plan)}
 
     def describe(self) -> str:
         """Return the row as a readable line."""
-        if self.plan is None:
-            return f"{self.row.output}: {self.status}" + (f", {self.error}" if self.error is not None else "")
-        scene, settings = self.plan.scene, self.plan.settings
-        run = f"{scene.width}x{scene.height} px, {settings.optimizer}, {settings.iterations} iterations"
-        return f"{self.row.output}: {self.status}, {run}"
+        line, plan = f"{self.row.output}: {self.status}", self.plan
+        if isinstance(plan, Plan):
+            run = f"{plan.settings.optimizer}, {plan.settings.iterations} iterations"
+            return f"{line}, {plan.scene.width}x{plan.scene.height} px, {run}"
+        return line if plan is None else f"{line}, {plan}"
 
 
 def plan_rows(engine: Engine, rows: Sequence[Row], finished: Sequence[Row], *, batch: int | None) -> list[RowPlan]:
@@ -60,10 +62,11 @@ def plan_rows(engine: Engine, rows: Sequence[Row], finished: Sequence[Row], *, b
     Raises:
         ImpastoError: the batch is out of range.
     """
-    left = [row for row in rows if row not in finished]
+    done = {row.number for row in finished}
+    left = [row for row in rows if row.number not in done]
     plans = engine.plan_many([Job(row.content, row.style, row.settings) for row in left], batch=batch)
     found = {row.number: plan for row, plan in zip(left, plans, strict=True)}
-    return [_row_plan(row, found.get(row.number)) for row in rows]
+    return [RowPlan(row, found.get(row.number)) for row in rows]
 
 
 def conclusion(plans: Sequence[RowPlan]) -> tuple[dict[str, int | None], str]:
@@ -71,22 +74,11 @@ def conclusion(plans: Sequence[RowPlan]) -> tuple[dict[str, int | None], str]:
     counts: dict[str, int | None] = dict.fromkeys((TO_DO, SKIPPED, FAILED), 0)
     counts |= Counter(item.status for item in plans)
     lines = [", ".join(f"{count} {status}" for status, count in counts.items())]
-    largest = max((item for item in plans if item.plan), key=_bytes, default=None)
-    if largest is not None and largest.plan is not None:
-        plan = largest.plan
-        together = f", {plan.places} at once" if plan.places > 1 else ""
-        what = f", for {plan.scene.width}x{plan.scene.height} px{together}"
-        lines.append(f"memory: {format_need(plan.memory.total, plan.free_bytes, what)}")
-    return {**counts, "memory_bytes": _bytes(largest) if largest else None}, "\n".join(lines)
-
-
-def _bytes(item: RowPlan) -> int:
-    return item.plan.memory.total if item.plan is not None else 0
-
-
-def _row_plan(row: Row, plan: Plan | ImpastoError | None) -> RowPlan:
-    if plan is None:
-        return RowPlan(row, SKIPPED)
-    if isinstance(plan, ImpastoError):
-        return RowPlan(row, FAILED, error=plan)
-    return RowPlan(row, TO_DO, plan)
+    to_do = [item.plan for item in plans if isinstance(item.plan, Plan)]
+    if not to_do:
+        return {**counts, "memory_bytes": None}, "\n".join(lines)
+    plan = max(to_do, key=lambda plan: plan.memory.total)
+    together = f", {plan.places} at once" if plan.places > 1 else ""
+    what = f", for {plan.scene.width}x{plan.scene.height} px{together}"
+    lines.append(f"memory: {format_need(plan.memory.total, plan.free_bytes, what)}")
+    return {**counts, "memory_bytes": plan.memory.total}, "\n".join(lines)

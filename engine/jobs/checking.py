@@ -150,6 +150,7 @@ def compare(provider: str, precision: str, found: Evaluation, reference: Evaluat
     """
     g, g32 = (np.asarray(item.gradient, np.float64).reshape(-1) for item in (found, reference))
     length, true_length = float(np.linalg.norm(g)), float(np.linalg.norm(g32))
+    product = length * true_length
     scale = abs(reference.loss) or 1.0
     return Check(
         provider=provider,
@@ -161,9 +162,7 @@ def compare(provider: str, precision: str, found: Evaluation, reference: Evaluat
             name: abs(found.terms[name] - value) / (abs(value) or scale) for name, value in reference.terms.items()
         },
         gradient_error=float(np.linalg.norm(g - g32)) / (true_length or 1.0),
-        gradient_cosine=float(g @ g32) / (length * true_length)
-        if length and true_length
-        else float(length == true_length),
+        gradient_cosine=float(g @ g32) / product if product else float(length == true_length),
         evaluation_s=found.evaluation_s,
         reference_s=reference.evaluation_s,
     )

@@ -1,54 +1,41 @@
 """The public engine. It takes two pictures and settings, and returns one picture."""
 
 import dataclasses
-import os
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
-from impasto.engine.compile.memory import MemoryEstimate
-from impasto.engine.compile.network import Network, load_network
-from impasto.engine.compile.objective import Objective
-from impasto.engine.compile.optimiser_settings import GREY_LEVEL
+from impasto.engine import setting_checks as checks
+from impasto.engine.compile.network import load_network
 from impasto.engine.device.placement import LoopPlacement
 from impasto.engine.events import Event, OnEvent
 from impasto.engine.images import Picture, Source
-from impasto.engine.inputs.pictures import (
-    Style,
-    as_pixels,
-    as_vector,
-    initial_image,
-    read_pictures,
-    read_scored,
-    read_style,
-)
+from impasto.engine.inputs.pictures import Style
 from impasto.engine.inputs.run_state import RunState, check_only_limits_differ
-from impasto.engine.inputs.saved_style import SavedStyle, check_style_output
 from impasto.engine.jobs.handle import Following, Handle
-from impasto.engine.jobs.job import Finished, Job, check_job
-from impasto.engine.jobs.plan import Plan, plan_jobs
-from impasto.engine.jobs.scheduler import Scheduler
+from impasto.engine.jobs.job import ALONE, BatchLimit, Finished, Job, check_job, check_state, each_job, given_settings
+from impasto.engine.jobs.network_user import NetworkUser
 from impasto.engine.jobs.stream import OnJobEvent, stream
 from impasto.engine.jobs.workshop import Workshop
-from impasto.engine.optimisers.solution import Score, Vector
-from impasto.engine.result import Evaluation, Result
+from impasto.engine.result import Result
 from impasto.engine.runtime import cpu_info, providers
 from impasto.engine.settings import Settings
-from impasto.models.checksum import sha256_of
 from impasto.models.errors import ImpastoError
 
-GPU_BATCH, LARGEST_BATCH = 4, 64
 
-
-class Engine:
+class Engine(NetworkUser):
     """A network on a provider. It runs transfers, one after another or many at the same time.
 
-    The engine is a context manager. `submit`, `transfer`, `transfer_many` and `resume` may be called from several
-    threads. One thread of the engine evaluates all jobs. The engine keeps the compiled objective of the latest run, so
-    another run of the same size, taps and pooling starts sooner.
+    The engine is a context manager. `submit`, `run`, `transfer`, `transfer_many` and `resume` may be called from
+    several threads. One thread of the engine evaluates all jobs. The engine keeps the compiled objective of the latest
+    run, so another run of the same size, taps and pooling starts sooner.
+
+    `content`, `style`, `settings`, `start`, `cancel`, `keep_state` and `batch` mean the same in all methods. `transfer`
+    and `transfer_many` describe them. All methods but `submit`, `run`, `transfer`, `steps`, `resume`, `transfer_many`
+    and `continued` need the engine for themselves, and raise ImpastoError while jobs are running. Every method that
+    takes images raises ImpastoError if an image cannot be read or is too small, or if the network lacks a tap. Every
+    method that takes a `batch` raises ImpastoError if it is out of range.
 
     Args:
         model: as `impasto.engine.compile.network.load_network` takes it.
@@ -68,10 +55,6 @@ class Engine:
         checks_memory: whether the engine refuses runs that need more memory than is free. The message of such a
             refusal names a size that would fit.
 
-    Attributes:
-        provider: the provider in use; it changes when the engine changes to a safer precision.
-        network: the network in use.
-
     Raises:
         ImpastoError: the network or provider does not exist, the provider does not have the precision on this machine,
             a loop on the device was requested on a provider that copies its inputs, or the concurrency is out of range.
@@ -90,27 +73,20 @@ class Engine:
         concurrency: int = 4,
         checks_memory: bool = True,
     ) -> None:
+        model = checks.path("model", model)
+        threads = checks.whole("threads", threads)
         cpu_info.check_threads(threads)
-        if concurrency < 1:
-            raise ImpastoError(f"bad concurrency {concurrency}: allowed are whole numbers of 1 or more")
+        concurrency = checks.between("concurrency", concurrency, 1)
+        checks_memory = checks.switch("checks_memory", checks_memory)
+        placement = LoopPlacement(loop, None if report_every is None else checks.whole("report_every", report_every))
         if not isinstance(provider, providers.Provider):
+            provider, precision = checks.text("provider", provider), checks.text("precision", precision)
+            build_engines = checks.switch("build_engines", build_engines)
             provider = providers.choose(provider, precision, build_engines=build_engines)
         network = load_network(model)
-        placement = LoopPlacement(loop, report_every)
         placement.check(provider)
-        self._workshop = Workshop(network, provider, threads, placement, checks_memory=checks_memory)
-        self._scheduler = Scheduler(self._workshop, concurrency)
-        self._threads_in_callbacks: set[int] = set()
-
-    @property
-    def provider(self) -> providers.Provider:
-        """The provider in use; it changes when the engine changes to a safer precision."""
-        return self._workshop.provider
-
-    @property
-    def network(self) -> Network:
-        """The network in use."""
-        return self._workshop.network
+        super().__init__(Workshop(network, provider, threads, placement, checks_memory=checks_memory), concurrency)
+        self._guard = self._scheduler.guard
 
     def transfer(
         self,
@@ -143,11 +119,10 @@ class Engine:
             keep_state: whether the result holds the final state, for `resume`; it takes the optimiser's memory.
 
         Raises:
-            ImpastoError: an image cannot be read or is too small, the network lacks a tap, or the loss is not finite at
-                the start.
+            ImpastoError: the run does not fit into memory, or the loss is not finite at the start.
         """
-        job = Job(content, style, settings or Settings(), start, keep_state=keep_state)
-        return self._finish(self._events(job, cancel, wanted=on_event is not None), on_event)
+        job = Job(content, style, given_settings(settings), start, keep_state=keep_state)
+        return self._run(job, on_event, cancel)
 
     def steps(
         self,
@@ -163,24 +138,16 @@ class Engine:
 
         Closing the generator cancels the run.
 
-        Args:
-            content: as for `transfer`.
-            style: as for `transfer`.
-            settings: as for `transfer`.
-            start: as for `transfer`.
-            cancel: as for `transfer`.
-            keep_state: as for `transfer`.
-
         Yields:
             The events that `transfer` passes to `on_event`.
 
         Returns:
             The result.
-
-        Raises:
-            ImpastoError: as for `transfer`.
         """
-        return self._events(Job(content, style, settings or Settings(), start, keep_state=keep_state), cancel)
+        self._guard.check_open()
+        job = Job(content, style, given_settings(settings), start, keep_state=keep_state)
+        checks.function("cancel", cancel)
+        return self._events(job, cancel, ALONE)  # other runs must not wait with it for the caller
 
     def resume(
         self,
@@ -202,11 +169,9 @@ class Engine:
             keep_state: as for `transfer`.
 
         Raises:
-            ImpastoError: the state belongs to another network or is damaged, the settings differ in more than the
-                limits, or as for `transfer`.
+            ImpastoError: as for `continued`, the state is damaged, or as for `transfer`.
         """
-        job = dataclasses.replace(self.continued(state, settings), keep_state=keep_state)
-        return self._finish(self._events(job, cancel, wanted=on_event is not None), on_event)
+        return self._run(dataclasses.replace(self.continued(state, settings), keep_state=keep_state), on_event, cancel)
 
     def continued(self, state: RunState, settings: Settings | None = None) -> Job:
         """Return the job that continues a run; see `resume`.
@@ -214,33 +179,49 @@ class Engine:
         Raises:
             ImpastoError: the state belongs to another network, or the settings differ in more than the limits.
         """
-        check_only_limits_differ(state.settings, settings or state.settings)
+        check_state(state)
+        settings = state.settings if settings is None else given_settings(settings)
+        check_only_limits_differ(state.settings, settings)
         if state.model_sha256 != self.network.sha256:
             raise ImpastoError(
                 f"this run is on network {state.model} ({state.model_sha256[:8]}), and the engine has "
                 f"{self.network.name} ({self.network.sha256[:8]}); open it with the same network"
             )
-        return Job(None, None, settings or state.settings, state=state)
+        return Job(settings=settings, state=state)
 
     def submit(self, job: Job, *, batch: int | None = None, cancel: Callable[[], bool] | None = None) -> Handle:
         """Add a job to the queue and return at once. The job runs as soon as there is room.
 
+        A batch that starts with one job grows to 2, 4, 8 ... places while other jobs arrive. An evaluation costs the
+        same whether its places are in use or not, so growth keeps at least half of them in use. A batch grows only if
+        one of its jobs has more than 20 iterations left, because a larger session has to be compiled.
+        """
+        check_job(job)
+        handle = Handle(job, self._limit(batch), cancelled=checks.function("cancel", cancel), guard=self._guard)
+        self._scheduler.submit([handle])
+        return handle
+
+    def run(
+        self,
+        job: Job,
+        *,
+        on_handle: Callable[[Handle], None] | None = None,
+        on_event: OnEvent | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Result:
+        """Run a job and wait for its result, as `transfer` does; jobs of several threads share evaluations.
+
         Args:
-            job: the job to run.
-            batch: maximum number of jobs per evaluation, as for `transfer_many`. A batch that starts with one job
-                grows to 2, 4, 8 ... places while other jobs arrive. An evaluation costs the same whether its places
-                are in use or not, so growth keeps at least half of them in use. A batch grows only if one of its jobs
-                has more than 20 iterations left, because a larger session has to be compiled.
-            cancel: called before every evaluation; True cancels the job.
+            job: as for `submit`.
+            on_handle: receives the job's handle before the job begins, for other threads that change its priority.
+            on_event: as for `transfer`.
+            cancel: as for `transfer`.
 
         Raises:
-            ImpastoError: the batch is out of range.
+            ImpastoError: as for `transfer`.
         """
-        most = self._places(batch)
         check_job(job)
-        handle = Handle(job, cancelled=cancel)
-        self._scheduler.submit([handle], most, batch_is_given=batch is not None)
-        return handle
+        return self._run(job, on_event, cancel, checks.function("on_handle", on_handle))
 
     def transfer_many(
         self,
@@ -254,16 +235,16 @@ class Engine:
 
         Every job keeps its own targets, weights, seed and limits. Its result equals that of a single run within the
         rounding of the precision. When a job ends, the next job that can share evaluations with the running jobs takes
-        its place. Such a job has the same size, taps, pooling and seamlessness, and has a total variation term if the
-        others have one. With the loop on the device it also has the same history, bounds and initial inverse. The
-        remaining jobs run afterwards. A failing job does not affect the others. A job whose values are not finite waits
-        until the other running jobs have ended, and continues in a safer precision.
+        its place. Such a job has the same size, taps, pooling, padding and seamlessness, and a total variation term of
+        the others' norm if they have one. With the loop on the device it also has the same history, bounds and initial
+        inverse. The remaining jobs run afterwards. A failing job does not affect the others. A job whose values are not
+        finite waits until the other running jobs have ended, and continues in a safer precision.
 
         Args:
             jobs: a thread of its own reads the iterable as jobs are needed, at most
                 `impasto.engine.jobs.queue.LOOK_AHEAD` ahead. Running jobs continue while the iterable waits.
             batch: maximum number of jobs per evaluation. None is 1 on CPUs, where larger batches are not faster, and on
-                GPUs `GPU_BATCH` or as many as fit into memory. An evaluation costs the same whether its places are in
+                GPUs 4 or as many as fit into memory. An evaluation costs the same whether its places are in
                 use or not.
             on_event: called in the iterating thread with the job's number from 0, the job, and an event as for
                 `transfer`. The engine waits until the function returns. The engine does not wait while the iterating
@@ -271,218 +252,51 @@ class Engine:
                 result, and their snapshots are of the latest image.
             cancel: called before every evaluation; with a loop on the device, every `report_every` evaluations. True
                 ends the running jobs with their latest images, and no other job begins.
-
-        Raises:
-            ImpastoError: the batch is out of range.
         """
-        most = self._places(batch)
-        self._check_not_in_callback()
-        told = None if on_event is None else self._guarded(on_event)
-        return stream(
-            self._scheduler,
-            jobs,
-            most=most,
-            batch_is_given=batch is not None,
-            on_event=told,
-            cancel=cancel or _never,
-        )
-
-    def plan(self, content: Source | None, style: Style | None, settings: Settings | None = None) -> Plan:
-        """Return the plan of a transfer and an estimate of its memory, without running it.
-
-        Args:
-            content: as for `transfer`.
-            style: as for `transfer`.
-            settings: as for `transfer`.
-
-        Raises:
-            ImpastoError: an image cannot be read or is too small, the network lacks a tap, or jobs are running.
-        """
-        (found,) = self.plan_many([Job(content, style, settings or Settings())])
-        if isinstance(found, ImpastoError):
-            raise found
-        return found
-
-    def plan_many(self, jobs: Sequence[Job], *, batch: int | None = None) -> list[Plan | ImpastoError]:
-        """Return the plan of each job of a `transfer_many`, or the error that keeps the job from starting.
-
-        Args:
-            jobs: in order.
-            batch: as for `transfer_many`.
-
-        Raises:
-            ImpastoError: the batch is out of range, or jobs are running.
-        """
-        most = self._places(batch)
-        with self._exclusive() as workshop:
-            return plan_jobs(workshop, jobs, most, batch_is_given=batch is not None)
-
-    def check(self, content: Source | None, style: Style | None, settings: Settings | None = None) -> None:
-        """Check the arguments of a transfer as `transfer` does before it computes.
-
-        Args:
-            content: as for `transfer`.
-            style: as for `transfer`.
-            settings: as for `transfer`.
-
-        Raises:
-            ImpastoError: an image cannot be read or is too small, the network lacks a tap, the run does not fit into
-                memory, or jobs are running.
-        """
-        settings = settings or Settings()
-        scene, painting = read_pictures(content, style, settings)
-        with self._exclusive() as workshop:
-            workshop.compiler.check_memory(workshop.compiler.spec(settings, scene), settings, painting)
-
-    def warm_up(
-        self, content: Source | None, style: Style | None, settings: Settings | None = None, *, batch: int = 1
-    ) -> Score:
-        """Compile the graphs for runs of this size, and evaluate the content image once.
-
-        Args:
-            content: as for `transfer`.
-            style: as for `transfer`.
-            settings: as for `transfer`.
-            batch: jobs in one evaluation.
-
-        Raises:
-            ImpastoError: as for `transfer`, the batch is out of range, or jobs are running.
-        """
-        settings = settings or Settings()
-        scene, painting = read_pictures(content, style, settings)
-        with self._exclusive() as workshop:
-            compiler = workshop.compiler
-            spec = dataclasses.replace(compiler.spec(settings, scene), batch=self._places(batch))
-            evaluator = compiler.open(spec)
-            compiler.load(evaluator, 0, settings, compiler.targets(settings, scene, painting))
-            score = evaluator({0: as_vector(scene.pixels)})[0]
-            compiler.put_back(spec, evaluator)
-            return score
-
-    def evaluate(
-        self, image: Source, content: Source | None, style: Style | None, settings: Settings | None = None
-    ) -> Evaluation:
-        """Compute the loss of an image and its gradient.
-
-        Args:
-            image: the image to evaluate; a `.npy` file is H x W x 3, 0..255.
-            content: the content image.
-            style: the style image.
-            settings: size, weights, taps and pooling are used; size 0 keeps the sizes of all three images.
-
-        Raises:
-            ImpastoError: as for `transfer`; with size 0, the image and the content image differ in size; or jobs are
-                running.
-        """
-        settings = settings or Settings()
-        scene, painting = read_pictures(content, style, settings)
-        scored = read_scored(image, scene, settings)
-        with self._exclusive() as workshop:
-            objective = workshop.compiler.objective(settings, scene, painting)
-            score = objective(as_vector(scored.pixels))
-            per_pixel = as_pixels(score.gradient, scene.height, scene.width) * GREY_LEVEL
-            return Evaluation(score.loss, score.terms, per_pixel, objective.seconds)
-
-    def objective(
-        self, content: Source | None, style: Style | None, settings: Settings | None = None
-    ) -> tuple[Objective, Vector]:
-        """Return the function that `transfer` minimises and its start image, for use with other optimisers.
-
-        The function belongs to the engine. It is valid until the next call of a method of the engine.
-
-        Args:
-            content: as for `transfer`.
-            style: as for `transfer`.
-            settings: as for `transfer`.
-
-        Returns:
-            The function, from a flat float32 vector (planes of R, G and B, 0..1) to its `Score`; and the start image as
-            such a vector.
-
-        Raises:
-            ImpastoError: as for `transfer`, or jobs are running.
-        """
-        settings = settings or Settings()
-        scene, painting = read_pictures(content, style, settings)
-        with self._exclusive() as workshop:
-            objective = workshop.compiler.objective(settings, scene, painting)
-        return objective, initial_image(settings, scene, painting)
-
-    def save_style(self, style: Source, output: str | Path, settings: Settings | None = None) -> SavedStyle:
-        """Save the targets of a style image to a file. Runs take the file in place of the image, with the same result.
-
-        `plan_style` estimates the memory that this takes.
-
-        Args:
-            style: the style image.
-            output: path of the file, .safetensors.
-            settings: style taps, pooling and seamlessness are used; so is style_size, or size if style_size is None.
-
-        Returns:
-            The saved style, as it is in the file.
-
-        Raises:
-            ImpastoError: the image cannot be read or is too small, the network lacks a tap, the file cannot be
-                written, or jobs are running.
-        """
-        settings = settings or Settings()
-        check_style_output(output)
-        painting = read_style(style, settings)
-        digest = sha256_of(Path(style)) if isinstance(style, str | os.PathLike) else None
-        with self._exclusive() as workshop:
-            saved = workshop.compiler.saved_style(settings, painting, digest)
-        saved.save(output)
-        return saved
-
-    def plan_style(self, style: Source, settings: Settings | None = None) -> tuple[Picture, MemoryEstimate]:
-        """Return the style image at the size that `save_style` uses, and an estimate of the memory that it takes.
-
-        Args:
-            style: as for `save_style`.
-            settings: as for `save_style`.
-
-        Raises:
-            ImpastoError: the image cannot be read or is too small, the network lacks a tap, or jobs are running.
-        """
-        settings = settings or Settings()
-        painting = read_style(style, settings)
-        with self._exclusive() as workshop:
-            compiler = workshop.compiler
-            return painting, compiler.memory.of_style(compiler.style_spec(settings, painting))
+        limit, tell = self._limit(batch), self._guard.told(checks.function("on_event", on_event))
+        cancel = checks.function("cancel", cancel) or (lambda: False)
+        self._guard.check_open()
+        self._guard.check_may_wait()
+        return stream(self._scheduler, each_job(jobs), limit, tell, cancel)
 
     def close(self) -> None:
-        """Cancel the jobs that have not ended, and free the memory of the sessions.
+        """Cancel the jobs that have not ended, and free the memory of the sessions. The engine cannot be used again.
 
         Raises:
-            ImpastoError: the method is called from `on_event`.
+            ImpastoError: the method is called from `on_event` or `cancel`.
         """
-        self._check_not_in_callback()
-        self._scheduler.stop()
-        with self._exclusive() as workshop:
-            workshop.compiler.close()
+        self._scheduler.close()
 
     def __enter__(self) -> Self:
+        self._guard.check_open()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _events(
-        self, job: Job, cancel: Callable[[], bool] | None, *, wanted: bool = True
+        self,
+        job: Job,
+        cancel: Callable[[], bool] | None,
+        limit: BatchLimit,
+        *,
+        wanted: bool = True,
+        on_handle: Callable[[Handle], None] | None = None,
     ) -> Generator[Event, None, Result]:
         """Submit a job, yield its events if they are wanted, and return its result.
 
         The job waits while an event is handled; other jobs do not.
         """
-        self._check_not_in_callback()
+        self._guard.check_may_wait()
         following = Following(events=wanted, changed=self._scheduler.wake)
-        handle = Handle(job, cancelled=cancel, listener=following)
-        self._scheduler.submit([handle], self._places(None), batch_is_given=False)
+        handle = Handle(job, limit, cancelled=cancel, listener=following, guard=self._guard)
+        if on_handle is not None:
+            on_handle(handle)
+        self._scheduler.submit([handle])
         try:
             while (event := following.next()[1]) is not None:
-                yield event
+                with self._guard.paused():
+                    yield event
                 following.handled()
         finally:
             following.leave()
@@ -490,67 +304,27 @@ class Engine:
             self._scheduler.wait_for_end_of([handle])
         return handle.result()
 
-    def _finish(self, events: Generator[Event, None, Result], on_event: OnEvent | None) -> Result:
-        """Pass each event to `on_event`, and return the result."""
-        with closing(events):
+    def _run(
+        self,
+        job: Job,
+        on_event: OnEvent | None,
+        cancel: Callable[[], bool] | None,
+        on_handle: Callable[[Handle], None] | None = None,
+    ) -> Result:
+        """Run a job and pass each event to `on_event`."""
+        tell = self._guard.told(checks.function("on_event", on_event))
+        checks.function("cancel", cancel)
+        limit, wanted = self._limit(None), tell is not None
+        with closing(self._events(job, cancel, limit, wanted=wanted, on_handle=on_handle)) as events:
             while True:
                 try:
                     event = next(events)
                 except StopIteration as end:
-                    result: Result = end.value
-                    return result
-                if on_event is not None:
-                    with self._in_callback():
-                        on_event(event)
-
-    def _places(self, batch: int | None) -> int:
-        """Return the maximum number of jobs that share an evaluation.
-
-        Raises:
-            ImpastoError: the batch is out of range.
-        """
-        if batch is None:
-            batch = 1 if self.provider.on_host else GPU_BATCH
-        if not 1 <= batch <= LARGEST_BATCH:
-            raise ImpastoError(f"bad batch {batch}: allowed are 1 to {LARGEST_BATCH} jobs per evaluation")
-        return batch
-
-    @contextmanager
-    def _exclusive(self) -> Iterator[Workshop]:
-        self._check_not_in_callback()
-        with self._scheduler.exclusive() as workshop:
-            yield workshop
-
-    def _guarded(self, on_event: OnJobEvent) -> OnJobEvent:
-        def tell(number: int, job: Job, event: Event) -> None:
-            with self._in_callback():
-                on_event(number, job, event)
-
-        return tell
-
-    @contextmanager
-    def _in_callback(self) -> Iterator[None]:
-        """Record that this thread runs a callback of the caller, for which the engine waits."""
-        here = threading.get_ident()
-        self._threads_in_callbacks.add(here)
-        try:
-            yield
-        finally:
-            self._threads_in_callbacks.discard(here)
-
-    def _check_not_in_callback(self) -> None:
-        if threading.get_ident() in self._threads_in_callbacks:
-            raise ImpastoError(
-                "this method would wait for ever: it was called from on_event, and the engine waits for on_event to "
-                "return; call `submit`, which returns at once, or use another Engine"
-            )
+                    return end.value  # type: ignore[no-any-return]
+                if tell is not None:
+                    tell(event)
 
 
 def workshop_of(engine: Engine) -> Workshop:
     """Return an engine's workshop, for benchmarks and tests. Use it only while no jobs are running."""
     return engine._workshop
-
-
-def _never() -> bool:
-    """Never cancel."""
-    return False

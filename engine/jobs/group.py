@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from impasto.engine.compile.graph_spec import BatchKey, GraphSpec
 from impasto.engine.device.places import LoopPlaces, Steps
 from impasto.engine.jobs.active import Active
 from impasto.engine.jobs.handle import Handle
-from impasto.engine.jobs.run import Surroundings, unfit_state
+from impasto.engine.jobs.surroundings import Surroundings, unfit_state
 from impasto.engine.optimisers.solution import State, StateError, Vector
 from impasto.engine.runtime.evaluator import Evaluator
 from impasto.models.errors import ImpastoError
@@ -29,39 +28,27 @@ class Group:
     If the evaluator has one sample and the optimisers run on the host, any number of jobs can be members; they take
     turns on the sample. Otherwise each member needs a sample of its own.
 
+    Args:
+        compiler: opened the evaluator, and takes it back.
+
     Attributes:
         key: the batch key of all members.
-        places: number of samples of the evaluator.
-        most: number of samples that the group may grow to.
-        asked_most: maximum number of jobs in one evaluation, as the caller chose it.
         evaluator: computes the losses of the members.
+        places: number of samples of the evaluator.
+        asked_most: maximum number of jobs in one evaluation, as the caller chose it.
+        most: number of samples that the group may grow to.
         loop: the loop on the device, with a place for each sample; None if the optimisers run on the host.
         members: in the order in which they joined.
         evaluated: whether an evaluation was made; only then is the evaluator's memory allocated.
         weighed: jobs whose memory was checked before the group was opened.
+
+    Raises:
+        ImpastoError: the user demanded a loop on the device, and the loop does not run there.
     """
 
     def __init__(
-        self,
-        compiler: Compiler,
-        key: BatchKey,
-        evaluator: Evaluator,
-        *,
-        places: int,
-        asked_most: int,
+        self, compiler: Compiler, key: BatchKey, evaluator: Evaluator, *, places: int, asked_most: int
     ) -> None:
-        """Take over an evaluator.
-
-        Args:
-            compiler: opened the evaluator, and takes it back.
-            key: the batch key of the future members.
-            evaluator: has a sample for each place.
-            places: number of samples.
-            asked_most: maximum number of jobs in one evaluation, as the caller chose it.
-
-        Raises:
-            ImpastoError: the user demanded a loop on the device, and the loop does not run there.
-        """
         self.key, self.places, self.most, self.asked_most = key, places, asked_most, asked_most
         self.members: list[Active] = []
         self.evaluated = False
@@ -124,17 +111,10 @@ class Group:
     def enter(
         self, sample: int, x: Vector, limit: int, surroundings: Surroundings, state: State | None = None
     ) -> Surroundings:
-        """Put an image into the loop on the device, if the group has one.
-
-        Args:
-            sample: index of the sample that holds the run's targets.
-            x: the image to start from, flat.
-            limit: maximum number of iterations, counted from the start of this optimiser.
-            surroundings: the surroundings of the run on the host.
-            state: the state of a loop on the device to continue from.
+        """Put an image into the loop on the device, if the group has one, as `LoopPlaces.enter` does.
 
         Returns:
-            The surroundings of the run: on the device, or on the host if the loop fails.
+            The surroundings of the run: on the device, or the given ones on the host if there is no loop or it fails.
 
         Raises:
             ImpastoError: the user demanded the device and the loop fails, or the state is of another kind of loop.
@@ -168,10 +148,14 @@ class Group:
         requests = {member: member.run.request for member in members}
         steps = {member: request for member, request in requests.items() if isinstance(request, Steps)}
         points = {member: request for member, request in requests.items() if isinstance(request, np.ndarray)}
-        if steps and self.loop is not None:
-            self._step(self.loop, steps, alone=not points)
-        elif points:
-            self._evaluate(points)
+        try:
+            if steps and self.loop is not None:
+                self._step(self.loop, steps, alone=not points)
+            elif points:
+                self._evaluate(points)
+        except ImpastoError as error:
+            for member in steps or points:
+                member.run.fail(ImpastoError(*error.args))
         return members
 
     def grow(self) -> None:
@@ -180,7 +164,10 @@ class Group:
         A larger session, or loop on the device, that cannot be opened ends the growth, and the members continue as
         before. Where those of the size so far cannot be opened again, the members' next turn fails.
         """
-        loop = self._loop_of_all()
+        loop = self.loop  # whose images move, unless it was stopped or a member continues on the host
+        if loop is not None:
+            everybody = all(member.run.surroundings.places is loop for member in self.members)
+            loop = loop if everybody and not loop.stopped else None
         try:
             contents = [self.evaluator.take_out(member.sample or 0) for member in self.members]
             states = [loop.state(member.sample or 0) if loop is not None else None for member in self.members]
@@ -198,8 +185,13 @@ class Group:
         for member, content, state in zip(self.members, contents, states, strict=True):
             sample = member.sample or 0
             self.evaluator.put_in(sample, content)
-            if member.run.surroundings.places is not None:
-                self._reenter(member, sample, state)
+            run = member.run
+            if run.surroundings.places is not None:
+                around = dataclasses.replace(run.surroundings, places=None)
+                try:  # it continues in the larger loop, or on the host if there is none
+                    run.move(self.enter(sample, run.x, run.iterations_limit, around, state))
+                except ImpastoError as error:  # the user demanded the device
+                    run.fail(error)
 
     def leave(self, member: Active) -> None:
         """Remove a member, which frees its sample."""
@@ -216,12 +208,6 @@ class Group:
             self._compiler.put_back(self.spec, self.evaluator)
         else:
             self.evaluator.session.close()
-
-    def _loop_of_all(self) -> LoopPlaces | None:
-        """Return the loop on the device; None if it was stopped or if a member continues on the host."""
-        if self.loop is None or self.loop.stopped:
-            return None
-        return self.loop if all(member.run.surroundings.places is self.loop for member in self.members) else None
 
     def _reopen(self, *, with_loop: bool) -> None:
         """Open an evaluator of the next size. If that fails, open one of the present size again.
@@ -257,15 +243,6 @@ class Group:
                 raise
             return None
 
-    def _reenter(self, member: Active, sample: int, state: State | None) -> None:
-        """Let a run on the device continue in another loop, or on the host if there is none."""
-        run = member.run
-        around = dataclasses.replace(run.surroundings, places=None)
-        try:
-            run.move(self.enter(sample, run.x, run.iterations_limit, around, state))
-        except ImpastoError as error:  # the user demanded the device
-            run.fail(error)
-
     def _step(self, loop: LoopPlaces, steps: dict[Active, Steps], *, alone: bool) -> None:
         """Let the images in the loop on the device take steps.
 
@@ -281,11 +258,9 @@ class Group:
                 seconds, self.evaluated = time.perf_counter() - start, True
                 for member in steps:
                     member.run.advance(rows[member.sample or 0], seconds)
-        except ImpastoError as error:
-            for member in steps:
-                member.run.fail(ImpastoError(*error.args))
-        if loop.stopped and not loop.demanded:
-            self.loop = None  # later jobs begin on the host
+        finally:
+            if loop.stopped and not loop.demanded:
+                self.loop = None  # later jobs begin on the host
 
     def _evaluate(self, points: dict[Active, Vector]) -> None:
         for member in points:
@@ -294,22 +269,15 @@ class Group:
                 self.evaluator.put_in(sample, member.contents)
                 member.sample, member.contents = sample, None
         start = time.perf_counter()
-        try:
-            scores = self.evaluator({member.sample or 0: point for member, point in points.items()})
-        except ImpastoError as error:
-            for member in points:
-                member.run.fail(ImpastoError(*error.args))
-            return
-        seconds = time.perf_counter() - start
-        self._advance([(member, scores[member.sample or 0], seconds) for member in points])
+        scores = self.evaluator({member.sample or 0: point for member, point in points.items()})
+        seconds, self.evaluated = time.perf_counter() - start, True
 
-    def _advance(self, answers: list[tuple[Active, Any, float]]) -> None:
-        """Give each run its answer; several runs continue at the same time, in threads."""
-        self.evaluated = True
-        if len(answers) == 1:
-            member, answer, seconds = answers[0]
-            member.run.advance(answer, seconds)
+        def advance(member: Active) -> None:
+            member.run.advance(scores[member.sample or 0], seconds)
+
+        if len(points) == 1:
+            advance(*points)
             return
         if self._pool is None:
             self._pool = ThreadPoolExecutor(min(self.most, os.cpu_count() or 1))
-        list(self._pool.map(lambda item: item[0].run.advance(item[1], item[2]), answers))
+        list(self._pool.map(advance, points))  # the optimisers continue at the same time, in threads

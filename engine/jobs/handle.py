@@ -7,34 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Protocol
 
+from impasto.engine import setting_checks as checks
 from impasto.engine.compile.graph_spec import BatchKey
 from impasto.engine.events import Event
 from impasto.engine.inputs.run_state import RunState
-from impasto.engine.jobs.job import Job, JobState
+from impasto.engine.jobs.guard import Guard
+from impasto.engine.jobs.job import ALONE, BatchLimit, Job, JobState, check_priority
 from impasto.engine.jobs.run import Run
 from impasto.engine.optimisers.solution import Outcome
 from impasto.engine.result import Result
 from impasto.models.errors import ImpastoError
 
 REMEMBERED_EVENTS = 10_000
-
-
-class Listener(Protocol):
-    """Receives a job's events from the engine's thread, which may have to wait; `Handle.events` never makes it wait."""
-
-    def tell(self, handle: "Handle", event: Event) -> None:
-        """Receive one event."""
-
-    def end(self, handle: "Handle") -> None:
-        """Receive the end of the job."""
-
-    def is_behind(self, handle: "Handle") -> bool:
-        """Return whether the job has to wait, because the listener has not handled all of its events."""
-
-    def leave(self) -> None:
-        """Stop listening; the engine's thread no longer waits for this listener."""
+_LATER = "do it after that"
 
 
 @dataclass(eq=False)
@@ -55,9 +41,21 @@ class Stream:
 class Handle:
     """A submitted job. All methods may be called from any thread.
 
+    The methods that wait raise ImpastoError if the job cannot end while they wait: in a callback of the engine, and
+    where runs of `Engine.steps` that wait for the calling thread leave no room for the job.
+
+    Args:
+        job: the submitted job.
+        limit: how many jobs may share its evaluations.
+        cancelled: called before each evaluation; True cancels the job.
+        listener: receives every event and the end of the job.
+        stream: the stream that the job belongs to; None for a job outside any stream.
+        guard: refuses to wait for the job where that would be for ever.
+
     Attributes:
         job: as it was submitted.
-        stream: the stream that the job belongs to; None for a job outside any stream.
+        priority: the job's priority. It may be set at any time, and counts from the next evaluation.
+        state: the job's current state.
         submitted_s: time of the submission, by `time.perf_counter`.
         deadline: by `time.monotonic`; None is no deadline. A stream submits its jobs early, so their deadlines are set
             when they leave the queue.
@@ -67,39 +65,29 @@ class Handle:
     def __init__(
         self,
         job: Job,
+        limit: BatchLimit = ALONE,
         *,
         cancelled: Callable[[], bool] | None = None,
-        listener: Listener | None = None,
+        listener: "Following | None" = None,
         stream: Stream | None = None,
+        guard: Guard | None = None,
     ) -> None:
-        """Create a handle in state queued.
-
-        Args:
-            job: the submitted job.
-            cancelled: called before each evaluation; True cancels the job.
-            listener: receives every event and the end of the job.
-            stream: the stream that the job belongs to; None for a job outside any stream.
-        """
-        self.job, self.stream = job, stream
+        self.job, self.limit, self.stream = job, limit, stream
+        self._guard = guard or Guard()
+        self._priority = job.priority
+        self.state, self.begun = JobState.QUEUED, False
         self.submitted_s = time.perf_counter()
         self.deadline: float | None = None
         if stream is None:
             self.start_clock()
         self._cancelled, self._listener = cancelled, listener
-        self.begun = False
         self._cancel = threading.Event()
         self._changed = threading.Condition()
-        self._state = JobState.QUEUED
         self._run: Run | None = None
         self._result: Result | None = None
         self._error: Exception | None = None
         self._events: deque[Event] = deque(maxlen=REMEMBERED_EVENTS)
         self._told = 0
-
-    @property
-    def state(self) -> JobState:
-        """The job's current state."""
-        return self._state
 
     def result(self, timeout_s: float | None = None) -> Result:
         """Wait for the result. The result of a cancelled job has the latest picture.
@@ -109,11 +97,16 @@ class Handle:
 
         Raises:
             TimeoutError: the job has not ended within that time.
-            ImpastoError: the job failed, or was cancelled before its first evaluation.
+            ImpastoError: the job failed, or was cancelled before its first evaluation; or the time is no finite number
+                of 0 or more.
         """
+        if timeout_s is None:
+            self.wait()
+        else:
+            timeout_s = min(checks.not_negative("timeout_s", timeout_s), threading.TIMEOUT_MAX)
         with self._changed:
-            if not self._changed.wait_for(lambda: self._state.ended, timeout_s):
-                raise TimeoutError(f"the job is {self._state.value} after {timeout_s:g} s; wait longer, or cancel it")
+            if not self._changed.wait_for(lambda: self.state.ended, timeout_s):
+                raise TimeoutError(f"the job is {self.state.value} after {timeout_s:g} s; wait longer, or cancel it")
         if self._error is not None:
             raise self._error
         assert self._result is not None  # noqa: S101 - an ended job has a result or an error
@@ -122,7 +115,9 @@ class Handle:
     def wait(self) -> None:
         """Wait until the job has ended."""
         with self._changed:
-            self._changed.wait_for(lambda: self._state.ended)
+            if not self.state.ended:
+                self._guard.check_may_wait(_LATER)
+            self._changed.wait_for(lambda: self.state.ended)
 
     def cancel(self) -> None:
         """End the job before its next evaluation and keep its latest picture. An ended job does not change."""
@@ -136,12 +131,35 @@ class Handle:
         seen = 0
         while True:
             with self._changed:
-                self._changed.wait_for(lambda seen=seen: self._told > seen or self._state.ended)  # type: ignore[misc]
+                if self._told == seen and not self.state.ended:
+                    self._guard.check_may_wait(_LATER)
+                self._changed.wait_for(lambda seen=seen: self._told > seen or self.state.ended)  # type: ignore[misc]
                 new = list(self._events)[max(len(self._events) - (self._told - seen), 0) :]
-                seen, ended = self._told, self._state.ended
+                seen, ended = self._told, self.state.ended
             yield from new
             if ended and seen == self._told:
                 return
+
+    @property
+    def priority(self) -> int:
+        """The job's priority; see `Job`. It may be changed at any time, and counts from the next evaluation.
+
+        Raises:
+            ImpastoError: the new value is out of range.
+        """
+        return self._priority
+
+    @priority.setter
+    def priority(self, priority: int) -> None:
+        self._priority = check_priority(priority)
+
+    @property
+    def evaluations(self) -> int:
+        """Runs of loss and gradient so far, counted from the start of the run; 0 while the job waits or has failed."""
+        run = self._run  # the engine's thread sets this to None at the end
+        if run is not None:
+            return run.evaluations
+        return 0 if self._result is None else self._result.evaluations
 
     def run_state(self) -> RunState:
         """Return the state that continues the job elsewhere from its latest step.
@@ -151,13 +169,8 @@ class Handle:
         """
         run = self._run  # the engine's thread sets this to None at the end
         if run is None:
-            raise ImpastoError(f"no state to continue from: the job is {self._state.value}")
+            raise ImpastoError(f"no state to continue from: the job is {self.state.value}")
         return run.state()
-
-    @property
-    def was_cancelled(self) -> bool:
-        """Whether the job ended because it was cancelled."""
-        return self._state is JobState.CANCELLED
 
     @property
     def is_late(self) -> bool:
@@ -177,7 +190,11 @@ class Handle:
     def begin(self, run: Run) -> None:
         """Change to state running; the engine's thread calls this."""
         with self._changed:
-            self._run, self._state, self.begun = run, JobState.RUNNING, True
+            self._run, self.state, self.begun = run, JobState.RUNNING, True
+
+    def go_on(self, run: Run) -> None:
+        """Take over the job's run at its next scale; the engine's thread calls this."""
+        self._run = run
 
     def tell(self, event: Event) -> None:
         """Store an event, and pass it to the listener; the engine's thread calls this."""
@@ -205,7 +222,7 @@ class Handle:
         ended = JobState.FAILED if result is None else JobState.DONE
         with self._changed:
             self._result, self._error, self._run = result, error, None
-            self._state = JobState.CANCELLED if cancelled else ended
+            self.state = JobState.CANCELLED if cancelled else ended
             self._changed.notify_all()
         if self._listener is not None:
             self._listener.end(self)
@@ -217,17 +234,15 @@ class Following:
     So a snapshot taken there is that of the event. Other jobs do not wait, and no job waits while the follower is
     `elsewhere`, where it may itself wait for the engine.
 
+    Args:
+        events: whether events are wanted; without, no job waits.
+        changed: tells the engine's thread that jobs may continue.
+
     Attributes:
         left: whether the follower has left, or the engine was closed.
     """
 
     def __init__(self, *, events: bool, changed: Callable[[], None]) -> None:
-        """Follow nobody yet.
-
-        Args:
-            events: whether events are wanted; without, no job waits.
-            changed: tells the engine's thread that jobs may continue.
-        """
         self._messages: SimpleQueue[tuple[Handle | None, Event | None]] = SimpleQueue()
         self._lock = threading.Lock()  # the engine's thread counts up while the follower counts down
         self._behind: Counter[Handle] = Counter()
@@ -274,17 +289,14 @@ class Following:
     @contextmanager
     def elsewhere(self) -> Iterator[None]:
         """Let the jobs continue without waiting; the events of that time are there afterwards."""
-        self._set_elsewhere(True)
+        self._elsewhere = True
+        self._changed()
         try:
             yield
         finally:
-            self._set_elsewhere(False)
+            self._elsewhere = False
 
     def leave(self) -> None:
         """Stop following; no job waits any longer."""
         self.left = True
-        self._changed()
-
-    def _set_elsewhere(self, elsewhere: bool) -> None:
-        self._elsewhere = elsewhere
         self._changed()

@@ -1,17 +1,18 @@
 """Plans of runs: their sizes, settings and memory, without running them."""
 
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
 from textwrap import indent
 from typing import Any
 
 from impasto.engine.compile.graph_spec import BatchKey
 from impasto.engine.compile.memory import MemoryEstimate, format_bytes, format_need
-from impasto.engine.images import Picture
-from impasto.engine.inputs.pictures import Painting, read_pictures
 from impasto.engine.inputs.saved_style import SavedStyle
-from impasto.engine.jobs.job import Job
+from impasto.engine.inputs.scales import Scale, scales_of
+from impasto.engine.inputs.sizes import Outline
+from impasto.engine.jobs.job import BatchLimit, Job, measure_job
 from impasto.engine.jobs.workshop import Workshop
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.settings import Settings
@@ -23,23 +24,25 @@ class Plan:
     """A run that has not begun.
 
     Attributes:
-        scene: the content image, at the size of the result.
-        painting: the style image, at its own size, or the saved style.
+        scene: the size of the result, and the content image's name.
+        painting: the size that the style image has in the run, and its name; or the saved style.
         model: the network's name.
         provider: the provider of the run.
         settings: the settings of the run.
         memory: estimate of the memory that the run takes.
         free_bytes: free memory; None if that is not known.
+        scales: the sizes from coarse to fine, and the iterations of each; the last one has the size of the result.
         places: jobs in one evaluation; `memory` covers all of them.
     """
 
-    scene: Picture
-    painting: Painting
+    scene: Outline
+    painting: Outline | SavedStyle
     model: str
     provider: Provider
     settings: Settings
     memory: MemoryEstimate
     free_bytes: int | None
+    scales: tuple[Scale, ...]
     places: int = 1
 
     @property
@@ -60,6 +63,7 @@ class Plan:
             "memory_bytes": {**asdict(self.memory), "total": self.memory.total},
             "free_bytes": self.free_bytes,
             "fits": self.fits,
+            "scales": [{name: getattr(scale, name) for name in _OF_A_SCALE} for scale in self.scales],
         }
 
     def describe(self) -> str:
@@ -71,18 +75,45 @@ class Plan:
             "style": self._style(),
             "model": self.model,
             "runs on": f"{self.provider.name}, {self.provider.precision}",
-            "run": f"{settings.optimizer}, history {settings.history}, {settings.iterations} iterations{limit}",
+            "look": describe_look(settings),
+            "run": f"{describe_optimiser(settings)}, {settings.iterations} iterations{limit}, from {settings.init}",
+            **self._described_scales(),
             "memory": format_need(memory.total, self.free_bytes),
             "  of it": ", ".join(f"{name} {format_bytes(size)}" for name, size in asdict(memory).items() if size),
         }
         width = max(map(len, rows))
         return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
 
+    def _described_scales(self) -> dict[str, str]:
+        """Describe the scales, if there are several."""
+        if len(self.scales) == 1:
+            return {}
+        sizes = ", ".join(f"{scale.width}x{scale.height} px ({scale.iterations})" for scale in self.scales)
+        return {"scales": f"{sizes}; in brackets the iterations of each"}
+
     def _style(self) -> str:
         """Describe the style image, the saved style, or its absence."""
         if isinstance(self.painting, SavedStyle):
             return f"{self.painting.name}, saved"
         return f"{self.painting.width}x{self.painting.height} px" if self.settings.active_style_taps else "none"
+
+
+def describe_look(settings: Settings) -> str:
+    """Return the settings that shape the picture: preset, style loss, weighting and weights."""
+    content = f"alpha {settings.content_weight:g}" if settings.strength is None else f"strength {settings.strength:g}"
+    named = [f"preset {settings.preset}"] if settings.preset else []
+    smooth = f"TV {settings.tv_weight:g}" if settings.smoothness is None else f"smoothness {settings.smoothness:g}"
+    weights = [content, f"beta {settings.style_weight:g}", smooth]
+    return ", ".join(
+        [*named, settings.style_loss, f"weighting {settings.weighting}", *weights, f"{settings.pool} pooling"]
+    )
+
+
+def describe_optimiser(settings: Settings) -> str:
+    """Return the optimiser with its own number."""
+    if settings.optimizer == "adam":
+        return f"adam, steps of {settings.learning_rate:g} grey levels"
+    return f"{settings.optimizer}, history {settings.history}"
 
 
 @dataclass(frozen=True)
@@ -117,38 +148,71 @@ class RefinedPlan:
         return "\n".join([*parts, f"both    {both}"])
 
 
-def plan_jobs(workshop: Workshop, jobs: Sequence[Job], most: int, *, batch_is_given: bool) -> list[Plan | ImpastoError]:
+_Planned = tuple[Plan, BatchKey] | ImpastoError
+_OF_A_SCALE = ("width", "height", "iterations")
+_UNPLANNED = ("seed", "iterations", "evaluations", "timeout_s")
+"""Settings that change neither the sizes nor the memory of a run."""
+
+
+def plan_jobs(workshop: Workshop, jobs: Sequence[Job], limit: BatchLimit) -> list[Plan | ImpastoError]:
     """Return the plan of each job, or the error that keeps it from starting.
 
-    Args:
-        workshop: the workshop of the engine that will run the jobs.
-        jobs: in order.
-        most: maximum number of jobs in one evaluation.
-        batch_is_given: whether the caller chose that number. If not, the plan has no more jobs than fit into memory.
+    The headers of the images are read, no pixels. Of jobs with the same files and settings only the first is planned;
+    the others have its plan with their own seed and limits.
     """
-    found = [_alone(workshop, job) for job in jobs]
+    known: dict[Hashable, _Planned] = {}
+    keys = [_equal_jobs(job) for job in jobs]
+    free = workshop.compiler.memory.free()
+    for key, job in zip(keys, jobs, strict=True):
+        if key not in known:
+            known[key] = _alone(workshop, job, free)
+    found = [known[key] for key in keys]
     alike = Counter(item[1] for item in found if isinstance(item, tuple))
-    return [
-        _shared(workshop, *item, min(most, alike[item[1]]), batch_is_given) if isinstance(item, tuple) else item
-        for item in found
-    ]
+    plans = {
+        key: _shared(workshop, *item, alike[item[1]], limit) if isinstance(item, tuple) else item
+        for key, item in known.items()
+    }
+    return [_with_settings(plans[key], job.settings) for key, job in zip(keys, jobs, strict=True)]
 
 
-def _alone(workshop: Workshop, job: Job) -> tuple[Plan, BatchKey] | ImpastoError:
+def _equal_jobs(job: Job) -> Hashable:
+    """Return a key that jobs with the same plan share, if their images are files; otherwise the job's own."""
+    sources = (job.content, job.style)
+    if (
+        job.start is not None
+        or job.state is not None
+        or not all(isinstance(item, str | os.PathLike) for item in sources)
+    ):
+        return id(job)
+    settings = tuple(value for name, value in vars(job.settings).items() if name not in _UNPLANNED)
+    return (*map(str, sources), *settings)
+
+
+def _with_settings(plan: Plan | ImpastoError, settings: Settings) -> Plan | ImpastoError:
+    if not isinstance(plan, Plan):
+        return plan
+    if settings == plan.settings:
+        return plan
+    return replace(plan, settings=settings, scales=scales_of(settings, plan.scene.height, plan.scene.width))
+
+
+def _alone(workshop: Workshop, job: Job, free: int | None) -> _Planned:
     settings, compiler = job.settings, workshop.compiler
     try:
-        scene, painting = read_pictures(job.content, job.style, settings)
-        key = compiler.batch_key(settings, scene, from_noise=settings.init == "noise")
-        needed, free = compiler.memory.estimate(key.spec, settings, painting), compiler.memory.free()
+        found = measure_job(job)
+        key = compiler.batch_key(settings, found.scene, from_noise=found.from_noise)
+        needed = compiler.memory.estimate(key.spec, settings, found.painting)
     except ImpastoError as error:
         return error
-    return Plan(scene, painting, workshop.network.name, workshop.provider, settings, needed, free), key
+    model, provider = workshop.network.name, workshop.provider
+    return Plan(found.scene, found.painting, model, provider, settings, needed, free, found.scales), key
 
 
-def _shared(workshop: Workshop, plan: Plan, key: BatchKey, places: int, batch_is_given: bool) -> Plan:
+def _shared(workshop: Workshop, plan: Plan, key: BatchKey, alike: int, limit: BatchLimit) -> Plan:
     """Return a plan with the memory of all jobs that share its evaluations."""
     memory, settings, painting = workshop.compiler.memory, plan.settings, plan.painting
-    if not batch_is_given:
+    places = min(limit.most, alike)
+    if not limit.is_given:
         places = memory.places_that_fit(key.spec, settings, painting, places)
     if places == 1:
         return plan

@@ -1,16 +1,16 @@
-"""The queue of jobs that have not begun, in the order in which they will begin."""
+"""A job in the queue."""
 
-import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from impasto.engine.compile.graph_spec import BatchKey
-from impasto.engine.inputs.pictures import Painting
+from impasto.engine.compile.graph_spec import BatchKey, GraphSpec
 from impasto.engine.inputs.prepared import Prepared
+from impasto.engine.inputs.sizes import Weighed
 from impasto.engine.jobs.handle import Handle
+from impasto.engine.jobs.job import BatchLimit
 from impasto.engine.settings import Settings
 
 LOOK_AHEAD = 64
-"""Maximum number of queued jobs whose images are read to find one that can begin. No pixels are kept."""
+"""Maximum number of queued jobs whose images are measured to find one that can begin."""
 
 AGEING = 8
 """A job gains one priority each time this many later jobs have overtaken it, so that no job waits for ever."""
@@ -31,21 +31,21 @@ class Queued:
 
     Attributes:
         handle: receives the job's end.
-        most: maximum number of jobs in one evaluation.
-        batch_is_given: whether the caller chose that number. If so, a batch that does not fit is an error.
+        limit: how many jobs may share its evaluations.
         number: counts the submissions.
-        key: the job's batch key; None until its images have been read.
+        key: the job's batch key at its first scale; None until its images have been measured.
+        largest: specification of the job's graph at its last scale, which decides the memory; None as for the key.
         painting: the style image without its pixels, or the saved style, for estimates of memory.
-        prepared: the images, while the job is about to begin.
+        prepared: the images, once the job is certain to begin soon.
         overtaken: number of later jobs that began before this one.
     """
 
     handle: Handle
-    most: int
-    batch_is_given: bool
+    limit: BatchLimit
     number: int
     key: BatchKey | None = None
-    painting: Painting | None = field(default=None, repr=False)
+    largest: GraphSpec | None = None
+    painting: Weighed | None = field(default=None, repr=False)
     prepared: Prepared | None = field(default=None, repr=False)
     overtaken: int = 0
 
@@ -55,8 +55,18 @@ class Queued:
         stream = self.handle.stream
         if stream is None:
             return False
-        running = len(stream.running)
-        return running >= self.most or running + stream.unclaimed >= max(MOST_UNCLAIMED, 2 * self.most)
+        running, most = len(stream.running), self.limit.most
+        return running >= most or running + stream.unclaimed >= max(MOST_UNCLAIMED, 2 * most)
+
+    @property
+    def has_scales(self) -> bool:
+        """Whether the job goes on at other sizes than its first one."""
+        return self.key is not None and self.largest != self.key.spec
+
+    def needs(self, places: int = 1) -> GraphSpec:
+        """Return the specification of the job's largest graph, with so many samples. It must have been measured."""
+        assert self.largest is not None  # noqa: S101
+        return replace(self.largest, batch=places)
 
     @property
     def settings(self) -> Settings:
@@ -64,41 +74,12 @@ class Queued:
         return self.handle.job.settings
 
     @property
-    def weighed(self) -> Painting:
-        """The style image without its pixels, or the saved style. The job's images must have been read."""
+    def weighed(self) -> Weighed:
+        """The style image without its pixels, or the saved style. The job's images must have been measured."""
         assert self.painting is not None  # noqa: S101
         return self.painting
 
     @property
     def rank(self) -> tuple[int, int]:
         """The sort key; the job with the lowest rank begins first."""
-        return -(self.handle.job.priority + self.overtaken // AGEING), self.number
-
-
-class JobQueue:
-    """The waiting jobs, ordered by priority and then by age."""
-
-    def __init__(self) -> None:
-        self._waiting: list[Queued] = []
-        self._numbers = itertools.count()
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def add(self, handle: Handle, most: int, *, batch_is_given: bool) -> None:
-        """Add a job."""
-        self._waiting.append(Queued(handle, most, batch_is_given, next(self._numbers)))
-
-    def in_order(self) -> list[Queued]:
-        """Return the jobs in the order in which they will begin."""
-        return sorted(self._waiting, key=lambda item: item.rank)
-
-    def remove(self, item: Queued) -> None:
-        """Remove a job that ends before it begins."""
-        self._waiting.remove(item)
-
-    def begin(self, item: Queued) -> None:
-        """Remove a job that begins, and count it as overtaking the earlier jobs that still wait."""
-        self._waiting.remove(item)
-        for other in self._waiting:
-            other.overtaken += other.number < item.number
+        return -(self.handle.priority + self.overtaken // AGEING), self.number

@@ -5,7 +5,7 @@ The optimiser starts from white noise. It searches for an image that has the fea
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from impasto.engine.settings import CONTENT_TAPS, STYLE_TAPS, Settings, Tap
 
@@ -35,9 +35,8 @@ def content_reconstruction(taps: Sequence[Tap | str] = CONTENT_TAPS, **others: A
     Raises:
         ImpastoError: as `Settings`.
     """
-    return Settings(
-        content_taps=tuple(taps), content_weight=1.0, style_weight=0.0, **{**_from_noise(CONTENT_HISTORY), **others}
-    )
+    chosen = {"init": "noise", "history": CONTENT_HISTORY, **others}
+    return Settings(content_taps=cast(tuple[Tap | str, ...], taps), content_weight=1.0, style_weight=0.0, **chosen)
 
 
 def style_reconstruction(taps: Sequence[Tap | str] = STYLE_TAPS, **others: Any) -> Settings:
@@ -51,10 +50,5 @@ def style_reconstruction(taps: Sequence[Tap | str] = STYLE_TAPS, **others: Any) 
     Raises:
         ImpastoError: as `Settings`.
     """
-    return Settings(
-        style_taps=tuple(taps), content_weight=0.0, style_weight=1.0, **{**_from_noise(STYLE_HISTORY), **others}
-    )
-
-
-def _from_noise(history: int) -> dict[str, Any]:
-    return {"init": "noise", "history": history}
+    chosen = {"init": "noise", "history": STYLE_HISTORY, **others}
+    return Settings(style_taps=cast(tuple[Tap | str, ...], taps), content_weight=0.0, style_weight=1.0, **chosen)

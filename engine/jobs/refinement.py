@@ -3,12 +3,15 @@
 import dataclasses
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
-from impasto.engine.events import Event, Iteration, OnEvent, Started
+from impasto.engine import setting_checks as checks
+from impasto.engine.events import Event, Iteration, OnEvent, PrecisionChanged, Started
 from impasto.engine.images import Source
 from impasto.engine.inputs.pictures import Style
 from impasto.engine.inputs.saved_style import SavedStyle, is_saved_style
 from impasto.engine.jobs.engine import Engine
+from impasto.engine.jobs.job import given_settings
 from impasto.engine.jobs.plan import RefinedPlan
 from impasto.engine.result import Result
 from impasto.engine.settings import Settings
@@ -45,8 +48,8 @@ def transfer_refined(
     The arguments of both runs are checked before the first run.
 
     Args:
-        draft: the engine of the first run. Its sessions are closed afterwards, so the sessions of both networks are
-            never in memory together.
+        draft: the engine of the first run. Its session is closed afterwards, so the sessions of both networks are
+            never in memory together, unless other jobs use this engine.
         full: the engine of the second run.
         content: as for `Engine.transfer`.
         style: a style image. A saved style belongs to one network and is refused.
@@ -66,11 +69,16 @@ def transfer_refined(
         ImpastoError: as for `Engine.transfer`, or the evaluations are below 1, both networks are the same, or the style
             is a saved style. Nothing was run.
     """
-    settings = settings or Settings()
-    _check(draft, full, content, style, settings, evaluations)
+    settings = given_settings(settings)
+    checks.function("on_event", on_event)
+    checks.function("cancel", cancel)
+    _check_kind(draft, full, style, evaluations)
+    for engine in (draft, full):  # taps, sizes and memory of both runs
+        engine.check(content, style, settings)
     start = time.perf_counter()
     first = draft.transfer(content, style, settings, on_event=on_event, cancel=cancel)
-    draft.close()
+    with suppress(ImpastoError):  # other jobs use it
+        draft.release()
     before_s = time.perf_counter() - start
 
     def is_over() -> bool:
@@ -100,6 +108,7 @@ def transfer_refined(
         setup_s=first.setup_s,
         evaluations_s=first.evaluations_s + second.evaluations_s,
         settings=settings,
+        scales=first.scales,
         provenance={
             **second.provenance,
             "refine": evaluations,
@@ -127,17 +136,11 @@ def plan_refined(
     )
 
 
-def _check(
-    draft: Engine, full: Engine, content: Source | None, style: Style | None, settings: Settings, evaluations: int
-) -> None:
-    """Check the taps, sizes and memory of both runs before the draft begins."""
-    _check_kind(draft, full, style, evaluations)
-    for engine in (draft, full):
-        engine.check(content, style, settings)
-
-
 def _check_kind(draft: Engine, full: Engine, style: Style | None, evaluations: int) -> None:
-    if evaluations < 1:
+    for engine in (draft, full):
+        if not isinstance(engine, Engine):
+            raise ImpastoError(f"bad engine {checks.shown(engine)}: give two Engine objects, that of the draft first")
+    if checks.whole("refine", evaluations) < 1:
         raise ImpastoError(f"bad refine {evaluations}: allowed are whole numbers of 1 or more")
     if isinstance(style, SavedStyle) or is_saved_style(style):
         raise ImpastoError("a saved style belongs to one network, and a refinement has two; give the image")
@@ -149,8 +152,8 @@ def _check_kind(draft: Engine, full: Engine, style: Style | None, evaluations: i
 
 
 def _limited(settings: Settings, evaluations: int, left_s: float | None) -> Settings:
-    """Return the settings of the second run."""
-    return dataclasses.replace(settings, iterations=evaluations, evaluations=evaluations, timeout_s=left_s)
+    """Return the settings of the second run, which has one scale: it begins at a picture of the final size."""
+    return dataclasses.replace(settings, scales=1, iterations=evaluations, evaluations=evaluations, timeout_s=left_s)
 
 
 def _counted_on(event: Event, first: Result, before_s: float) -> Event:
@@ -158,10 +161,8 @@ def _counted_on(event: Event, first: Result, before_s: float) -> Event:
     if isinstance(event, Started):
         return dataclasses.replace(event, setup_s=event.setup_s + before_s)
     if isinstance(event, Iteration):
-        return dataclasses.replace(
-            event,
-            iteration=event.iteration + first.iterations,
-            evaluations=event.evaluations + first.evaluations,
-            seconds=event.seconds + before_s,
-        )
-    return dataclasses.replace(event, iteration=event.iteration + first.iterations)
+        evaluations, seconds = event.evaluations + first.evaluations, event.seconds + before_s
+        event = dataclasses.replace(event, evaluations=evaluations, seconds=seconds)
+    if isinstance(event, Iteration | PrecisionChanged):
+        return dataclasses.replace(event, iteration=event.iteration + first.iterations)
+    return event

@@ -1,27 +1,30 @@
 """The scheduler drives every run of an engine. Jobs begin, take turns and end between evaluations."""
 
 import atexit
-import dataclasses
 import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from impasto.engine.compile.graph_spec import BatchKey
 from impasto.engine.compile.targets import Targets
 from impasto.engine.events import PrecisionChanged, Started
-from impasto.engine.inputs.pictures import outline
-from impasto.engine.inputs.prepared import Prepared, prepare, prepare_again
+from impasto.engine.inputs.prepared import Prepared
+from impasto.engine.inputs.run_state import RunState
+from impasto.engine.inputs.sizes import outline_of
 from impasto.engine.jobs.active import Active
+from impasto.engine.jobs.admission import Admission
 from impasto.engine.jobs.group import Group
 from impasto.engine.jobs.groups import Groups
+from impasto.engine.jobs.guard import CANCEL, Guard
 from impasto.engine.jobs.handle import Handle, Stream
-from impasto.engine.jobs.queue import LOOK_AHEAD, MOST_OVERTAKEN, JobQueue, Queued
-from impasto.engine.jobs.run import DEVICE, HOST, Run, SaferPrecision, Surroundings
+from impasto.engine.jobs.job import ALONE
+from impasto.engine.jobs.next_scales import Entry, NextScales
+from impasto.engine.jobs.queue import Queued
+from impasto.engine.jobs.run import Run
+from impasto.engine.jobs.surroundings import DEVICE, HOST, SaferPrecision, Surroundings
 from impasto.engine.jobs.workshop import Workshop
 from impasto.engine.optimisers.solution import Outcome, State, Vector
-from impasto.engine.result import Result
 from impasto.models.errors import ImpastoError
 
 _POLL_S = 0.05
@@ -38,40 +41,47 @@ class Scheduler:
     If a value of a job is not finite and the provider has a safer precision, the scheduler parks the job. No other job
     begins until all running jobs have ended. Then the engine changes to the safer precision, and the parked job
     continues from its last good image.
+
+    A job with several scales is a chain of runs, one for each scale. When a run is through, its job leaves its group
+    and joins one of the next size, before any job in the queue begins; other jobs continue in the meantime. Another
+    thread makes the session and the targets of the next scale while the present one runs, if memory has room for both.
+
+    Args:
+        workshop: makes the evaluators of the jobs.
+        concurrency: maximum number of single jobs or batches that run at the same time.
+
+    Attributes:
+        guard: refuses uses after the end, and from threads that the scheduler waits for.
     """
 
     def __init__(self, workshop: Workshop, concurrency: int) -> None:
-        """Create a scheduler without jobs; `submit` starts its thread.
-
-        Args:
-            workshop: makes the evaluators of the jobs.
-            concurrency: maximum number of single jobs or batches that run at the same time.
-        """
         self._workshop, self._concurrency = workshop, concurrency
+        self.guard = Guard(concurrency)
         self._changed = threading.Condition()
         self._at_work = threading.Lock()  # held by the thread that uses the workshop
+        self._borrower: int | None = None  # the thread that uses it in `exclusive`
         self._thread: threading.Thread | None = None
         self._unfinished: set[Handle] = set()
-        self._stopping = False
-        self._queue = JobQueue()
-        self._groups = Groups(workshop, concurrency)
+        self._turns = 0.0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._groups = Groups(self._workshop, self._concurrency)
+        self._queue = Admission(self._workshop, self._groups, self._finish)
         self._active: dict[Active, Group] = {}
         self._parked: list[Active] = []
-        self._turns = 0.0
+        self._scales = NextScales(self._workshop, self._groups)
 
-    def submit(self, handles: Sequence[Handle], most: int, *, batch_is_given: bool) -> None:
+    def submit(self, handles: Sequence[Handle]) -> None:
         """Add jobs to the queue, all at the same time, and return at once.
 
-        Args:
-            handles: the jobs.
-            most: maximum number of jobs in one evaluation.
-            batch_is_given: whether the caller chose that number.
+        Raises:
+            ImpastoError: the engine is closed; no job was added.
         """
         with self._changed:
+            self.guard.check_open()
             for handle in handles:
-                self._queue.add(handle, most, batch_is_given=batch_is_given)
-                if self._stopping:
-                    handle.leave_listener()
+                self._queue.add(handle)
             self._unfinished.update(handles)
             self._changed.notify_all()
             if self._thread is None and handles:
@@ -80,20 +90,41 @@ class Scheduler:
                 self._thread.start()
 
     @contextmanager
-    def exclusive(self) -> Iterator[Workshop]:
-        """Lend the workshop to the caller while no jobs run.
+    def exclusive(self) -> Iterator[None]:
+        """Leave the workshop to the caller while no jobs run. Other threads that want it wait until the block ends.
 
         Raises:
-            ImpastoError: some jobs have not ended.
+            ImpastoError: some jobs have not ended, the engine is closed or waits for this thread, or this thread is in
+                such a block already.
         """
+        self.guard.check_no_callback()
+        self._borrow()
+        try:
+            yield
+        finally:
+            self._borrower = None
+            self._at_work.release()
+            self.wake()
+
+    def _borrow(self) -> None:
+        """Wait until no other thread uses the workshop, and take it."""
         with self._changed:
-            if self._unfinished:
-                raise ImpastoError(
-                    f"the engine is in use: {len(self._unfinished)} jobs have not ended; wait for them, give this one "
-                    "to `submit` as well, or make another Engine"
-                )
-        with self._at_work:
-            yield self._workshop
+            while True:
+                self.guard.check_open()
+                if self._unfinished:
+                    raise ImpastoError(
+                        f"the engine is in use: {len(self._unfinished)} jobs have not ended; wait for them, give this "
+                        "one to `submit` as well, or make another Engine"
+                    )
+                if self._at_work.acquire(blocking=False):
+                    self._borrower = threading.get_ident()
+                    return
+                self._check_not_borrower()
+                self._changed.wait(_POLL_S)
+
+    def _check_not_borrower(self) -> None:
+        if self._borrower == threading.get_ident():
+            raise ImpastoError("the engine is in use by this very thread: wait for the method to return")
 
     def claim(self, stream: Stream) -> None:
         """Record that the owner of a stream has taken a result. Another job of the stream may then begin."""
@@ -107,29 +138,48 @@ class Scheduler:
             self._changed.notify_all()
 
     def wait_for_end_of(self, handles: Sequence[Handle]) -> None:
-        """Wait until the given jobs have ended. If no other jobs are left, also wait for the thread to end."""
-        for handle in handles:
-            handle.wait()
+        """Wait until the given jobs have ended. If no other jobs are left, also wait for the thread to end.
+
+        A thread that the scheduler waits for does not wait: it may be collecting garbage.
+        """
+        if self.guard.is_waited_for():
+            return
+        with self._changed:
+            self._changed.wait_for(lambda: self._unfinished.isdisjoint(handles))
         while (thread := self._thread) is not None and not self._unfinished:
             thread.join(_POLL_S)
 
     def stop(self) -> None:
-        """Cancel all jobs, and wait until they have ended."""
+        """Take no more jobs, cancel all jobs, and wait until they have ended.
+
+        Raises:
+            ImpastoError: the scheduler waits for this thread, or lends it the workshop.
+        """
+        self.guard.check_no_callback()
+        self._check_not_borrower()
         with self._changed:
-            self._stopping = True
+            self.guard.closed = True
             for handle in self._unfinished:
                 handle.leave_listener()
-        try:
-            while (thread := self._thread) is not None:
-                thread.join()
-        finally:
-            self._stopping = False
+        while (thread := self._thread) is not None:
+            thread.join()
+
+    def close(self) -> None:
+        """Stop, and free the memory of the sessions.
+
+        Raises:
+            ImpastoError: as for `stop`.
+        """
+        self.stop()
+        with self._at_work:
+            self._workshop.compiler.close()
 
     def _work(self) -> None:
-        with self._at_work:
+        with self._at_work, self.guard.waiting_for(CANCEL):  # the only function of users that this thread calls
             try:
                 while self._has_work():
                     self._end_cancelled_or_late()
+                    self._begin_next_scales()
                     self._admit()
                     self._groups.close_empty()
                     if self._end_stopped():
@@ -138,8 +188,9 @@ class Scheduler:
                         self._take_turn(ready)
                     elif self._parked and not self._active:
                         self._continue_safer(self._parked.pop(0))
-                    else:
-                        self._wait()
+                    else:  # until a listener has handled an event, or the owner of a stream has taken a result
+                        with self._changed:
+                            self._changed.wait_for(self._can_continue, _POLL_S)
             except BaseException as error:
                 self._end_all(error)
                 raise
@@ -147,31 +198,25 @@ class Scheduler:
     def _has_work(self) -> bool:
         """Return whether any jobs are left. If none are, give up the thread, which then ends."""
         with self._changed:
-            if self._active or self._parked or len(self._queue):
+            if self._active or self._parked or self._scales.leaving or len(self._queue):
                 return True
             self._groups.close_empty()
+            self._scales.close()
             self._thread = None
             return False
 
-    def _wait(self) -> None:
-        """Wait until a listener has handled an event, or the owner of a stream has taken a result."""
-        with self._changed:
-            self._changed.wait_for(self._can_continue, _POLL_S)
-
     def _end_cancelled_or_late(self) -> None:
         """End the queued jobs that were cancelled or whose deadline has passed."""
-        for item in self._queue_in_order():
+        for item in self._queue.in_order():
             handle = item.handle
             try:
-                cancelled = self._stopping or handle.is_cancelled()
-            except Exception as error:  # of the caller's own function
-                self._end_queued(item, error)
-                continue
-            if cancelled:
-                self._end_queued(item, None, cancelled=True)
-            elif handle.is_late and handle.job.state is None:  # a resumed run has a result as soon as it begins
-                limit_s = handle.job.settings.timeout_s
-                self._end_queued(item, ImpastoError(f"the run could not start: {limit_s:g} s passed while it waited"))
+                if self.guard.closed or handle.is_cancelled():
+                    self._queue.end(item, None)
+                elif handle.is_late and handle.job.state is None:  # a resumed run has a result as soon as it begins
+                    limit_s = handle.job.settings.timeout_s
+                    raise ImpastoError(f"the run could not start: {limit_s:g} s passed while it waited")
+            except Exception as error:  # this one, or of the caller's own function
+                self._queue.end(item, error)
 
     def _end_stopped(self) -> bool:
         """End the running jobs that were cancelled or have reached a limit. Return whether any ended."""
@@ -182,193 +227,151 @@ class Scheduler:
             self._settle(active)
         return bool(ended)
 
-    def _queue_in_order(self) -> list[Queued]:
-        with self._changed:
-            return self._queue.in_order()
-
     def _admit(self) -> None:
         """Start queued jobs while there is room for them."""
-        while not self._parked:
-            item = self._next()
-            if item is None:
-                return
-            with self._changed:
-                self._queue.begin(item)
+        while not (self._parked or self._scales.leaving) and (item := self._queue.take()) is not None:
             try:
                 self._begin(item)
             except Exception as error:
-                self._finish(item.handle, error=error)
-
-    def _next(self) -> Queued | None:
-        """Return the first queued job that can begin; None if no job can."""
-        if self._groups.admit_nobody:
-            return None
-        unread, held_back = LOOK_AHEAD, set[Stream | None]()
-        for item in self._queue_in_order():
-            stream = item.handle.stream
-            if item.must_wait or stream in held_back or (item.key is None and not unread):
-                continue
-            unread -= item.key is None
-            if self._read(item) and self._can_begin(item):
-                return item
-            item.prepared = None
-            if item.overtaken >= MOST_OVERTAKEN:
-                if stream is None or not stream.running:
-                    return None
-                held_back.add(stream)
-        return None
-
-    def _read(self, item: Queued) -> bool:
-        """Read a job's images and compute its batch key, if that was not done before.
-
-        If this fails, the job ends with the error, and the method returns False.
-        """
-        if item.key is not None:
-            return True
-        try:
-            prepared = self._prepared(item)
-            compiler = self._workshop.compiler
-            item.key = compiler.batch_key(prepared.settings, prepared.scene, from_noise=prepared.from_noise)
-            item.painting, item.prepared = outline(prepared.painting), prepared
-        except Exception as error:
-            self._end_queued(item, error)
-            return False
-        return True
-
-    def _prepared(self, item: Queued) -> Prepared:
-        if item.prepared is not None:
-            return item.prepared
-        job, called_s = item.handle.job, item.handle.submitted_s
-        if item.handle.stream is not None:  # the stream submitted it early, so its time counts from here
-            called_s = time.perf_counter()
-        if job.state is not None:
-            precision = self._workshop.provider.precision
-            return prepare_again(job.state, job.settings, precision, called_s=called_s)
-        return prepare(job.content, job.style, job.settings, job.start, called_s=called_s)
-
-    def _can_begin(self, item: Queued) -> bool:
-        """Return whether a job can begin now, in an existing group or in a new one.
-
-        If the job can never begin, it ends with the error.
-        """
-        assert item.key is not None  # noqa: S101 - `_read` has set it
-        running = item.handle.stream.running if item.handle.stream is not None else []
-        if running and running[0] != item.key:
-            return False
-        try:
-            if self._groups.place_for(item, item.key) is not None:
-                return True
-            return not running and self._groups.have_room_for_another(item, item.key)
-        except ImpastoError as error:  # the image is too small for the network
-            self._end_queued(item, error)
-            return False
+                self._finish(item.handle, error)
 
     def _begin(self, item: Queued) -> None:
         """Load a job into a group, which may be a new one, and start its run."""
-        handle, prepared = item.handle, self._prepared(item)
+        handle, key = item.handle, item.key
+        assert key is not None  # noqa: S101 - the job's images were measured before it was taken from the queue
+        group = self._groups.place_for(item, key)
+        together = [] if group is not None else self._queue.together(item, key)
+        prepared = self._queue.prepared(item)
         if handle.stream is not None:
             handle.start_clock()
-        assert item.key is not None  # noqa: S101 - `_read` has set it
         compiler = self._workshop.compiler
-        if compiler.batch_key(prepared.settings, prepared.scene, from_noise=prepared.from_noise) != item.key:
+        if key != compiler.batch_key(prepared.settings, prepared.scene, from_noise=prepared.from_noise):
             raise ImpastoError(f"{prepared.scene.name} changed its size while the job waited; submit the job again")
-        group = self._groups.place_for(item, item.key)
-        if group is not None:
-            targets = self._workshop.compiler.targets(prepared.settings, prepared.scene, prepared.painting)
-        else:
-            group, targets = self._groups.open(self._together(item, item.key), item.key, prepared)
-        state = handle.job.state
+        targets = None
+        if group is None:
+            group, targets = self._groups.open(together, key, prepared)
+        run, conversion = self._load(group, handle, prepared, handle.job.state, targets)
+        active = Active(handle, prepared, run, self._workshop.provider, item.needs(), self._turns)
+        if handle.stream is not None:
+            handle.stream.running.append(key)
+        self._join(active, group)
+        handle.begin(run)
+        final = prepared.whole.scene
+        started = Started(
+            height=final.height,
+            width=final.width,
+            model=self._workshop.network.name,
+            provider=active.provider.name,
+            precision=active.provider.precision,
+            conversion=conversion,
+            loop=HOST if run.surroundings.places is None else DEVICE,
+            setup_s=time.perf_counter() - prepared.called_s,
+        )
+        handle.tell(started)
+        self._start(active, conversion)
+
+    def _begin_next_scales(self) -> None:
+        """Let the jobs between two scales go on, or end those that were cancelled or whose time is over.
+
+        Where other jobs run, a job waits while its session is still being opened, and while there is no room for it.
+        """
+        if self._scales.leaving:
+            self._groups.close_empty()
+        for leaving in list(self._scales.leaving):
+            active, run = leaving.active, leaving.active.run
+            run.stop_if_over()
+            if run.goes_on and self._active and self._scales.must_wait(leaving):
+                continue
+            try:
+                entry = self._scales.enter(leaving) if run.goes_on else None
+                if run.goes_on and entry is None:
+                    continue
+                self._scales.leaving.remove(leaving)
+                if entry is not None:
+                    self._enter(active, entry)
+            except Exception as error:
+                self._scales.drop(leaving)
+                active.run.goes_on, active.run.error = False, error
+            if active.run.ended and active not in self._active:
+                self._settle(active)
+
+    def _enter(self, active: Active, entry: Entry) -> None:
+        """Continue a job at its next scale."""
+        before = active.run
+        run, conversion = self._load(entry.group, active.handle, entry.prepared, entry.state, entry.targets, before)
+        active.run, active.prepared, active.provider = run, entry.prepared, self._workshop.provider
+        active.handle.go_on(run)
+        before.release()
+        self._join(active, entry.group)
+        self._start(active, conversion)
+
+    def _start(self, active: Active, conversion: str) -> None:
+        """Start a run. A job with several scales reports each of them."""
+        if len(active.prepared.whole.scales) > 1:
+            active.handle.tell(active.run.scale_started(conversion))
+        active.run.start()
+        self._settle(active)
+
+    def _load(
+        self,
+        group: Group,
+        handle: Handle,
+        prepared: Prepared,
+        state: RunState | None,
+        targets: Targets | None,
+        before: Run | None = None,
+    ) -> tuple[Run, str]:
+        """Load a job into a free sample of a group.
+
+        Args:
+            group: the group.
+            handle: of the job.
+            prepared: its images.
+            state: the state that it continues from; None is its beginning.
+            targets: its targets; None computes them.
+            before: its run at the scale before.
+
+        Returns:
+            The job's run, and a sentence that gives its weights in the paper's terms.
+        """
         limit, arrays = prepared.settings.iterations, None
         if state is not None:
             arrays = state.optimiser_for(DEVICE, self._workshop.provider.precision)
             limit -= state.iteration if arrays is None else state.optimiser_from[0]
-        around, conversion = self._load(group, prepared, targets, prepared.x, limit, arrays)
+        around, conversion = self._place(group, prepared, targets, prepared.x, limit, arrays)
         run = Run(
             prepared,
             around,
             state=state,
+            before=before,
             keep_state=handle.job.keep_state,
             deadline=handle.deadline,
-            cancelled=lambda: self._stopping or handle.is_cancelled(),
+            cancelled=lambda: self.guard.closed or handle.is_cancelled(),
         )
-        active = Active(handle, prepared, run, self._workshop.provider, self._turns)
-        if handle.stream is not None:
-            handle.stream.running.append(item.key)
-        self._join(active, group)
-        handle.begin(run)
-        handle.tell(self._started_event(prepared, around, conversion))
-        run.start()
-        self._settle(active)
+        return run, conversion
 
-    def _together(self, item: Queued, key: BatchKey) -> list[Queued]:
-        """Return a job and the queued jobs that begin with it in a new group.
-
-        Raises:
-            ImpastoError: the job does not fit into memory. It has left the queue, so the caller has to end it.
-        """
-        self._groups.close_empty()
-        together = [item, *self._companions(item, key)]
-        return together if self._active else self._drop_too_large(together, key)
-
-    def _drop_too_large(self, together: list[Queued], key: BatchKey) -> list[Queued]:
-        """End the queued jobs that do not fit into memory, and return the other jobs.
-
-        Raises:
-            ImpastoError: the first job does not fit. It has left the queue, so the caller has to end it.
-        """
-        first, *others = together
-        spec = dataclasses.replace(key.spec, batch=len(together) if first.batch_is_given else 1)
-        fitting = [first]
-        for other in others:
-            try:
-                self._workshop.compiler.check_memory(spec, other.settings, other.weighed)
-                fitting.append(other)
-            except ImpastoError as error:
-                self._end_queued(other, error)
-        self._workshop.compiler.check_memory(spec, first.settings, first.weighed)
-        return fitting
-
-    def _companions(self, item: Queued, key: BatchKey) -> list[Queued]:
-        """Return the queued jobs that can share a job's evaluations from the start."""
-        found: list[Queued] = []
-        for other in self._queue_in_order()[:LOOK_AHEAD] if item.most > 1 else ():
-            alike = (other.most, other.handle.stream) == (item.most, item.handle.stream)
-            if len(found) < item.most - 1 and alike and self._read(other) and other.key == key:
-                try:
-                    other.prepared = self._prepared(other)
-                except ImpastoError as error:  # its file has changed since it was read
-                    self._end_queued(other, error)
-                    continue
-                found.append(other)
-        return found
-
-    def _load(
-        self, group: Group, prepared: Prepared, targets: Targets, x: Vector, limit: int, arrays: State | None
+    def _place(
+        self,
+        group: Group,
+        prepared: Prepared,
+        targets: Targets | None,
+        x: Vector,
+        limit: int,
+        arrays: State | None,
     ) -> tuple[Surroundings, str]:
-        """Load a run into a free sample of a group.
+        """Put targets and an image into a free sample of a group.
 
         Returns:
             The surroundings of the run, and a sentence that gives its weights in the paper's terms.
         """
         workshop = self._workshop
+        if targets is None:
+            targets = workshop.compiler.targets(prepared.settings, prepared.scene, prepared.painting)
         sample = group.free_sample()
         conversion = workshop.compiler.load(group.evaluator, sample, prepared.settings, targets)
         origin = workshop.provenance(prepared.scene, prepared.painting)
         around = Surroundings(workshop.provider.numbers.loss_noise, origin, sample)
         return group.enter(sample, x, limit, around, arrays), conversion
-
-    def _started_event(self, prepared: Prepared, around: Surroundings, conversion: str) -> Started:
-        workshop = self._workshop
-        return Started(
-            height=prepared.scene.height,
-            width=prepared.scene.width,
-            model=workshop.network.name,
-            provider=workshop.provider.name,
-            precision=workshop.provider.precision,
-            conversion=conversion,
-            loop=HOST if around.places is None else DEVICE,
-            setup_s=time.perf_counter() - prepared.called_s,
-        )
 
     def _join(self, active: Active, group: Group) -> None:
         active.sample = active.run.surroundings.sample
@@ -405,6 +408,7 @@ class Scheduler:
         for member in members:
             member.turns = self._turns + 1 / member.weight
             self._settle(member)
+        self._scales.make_ready(members, group)
 
     def _settle(self, active: Active) -> None:
         """Report the events of a job's run. End the job if the run has ended; park it if it needs a safer precision."""
@@ -413,12 +417,15 @@ class Scheduler:
             active.handle.tell(run.events.popleft())
         if run.ended and active.handle.is_held_back:
             return  # it ends once the listener, who may ask for its state, has handled the last event
-        if run.ended:
+        if run.goes_on:
+            self._scales.add(active, self._active[active])
+            self._leave(active)
+        elif run.ended:
             run.release()
             self._leave(active)
             if active.handle.stream is not None:
                 active.handle.stream.running.pop()
-            self._finish(active.handle, run.result, run.error, cancelled=run.outcome is Outcome.CANCELLED)
+            self._finish(active.handle, run.error, run)
         elif isinstance(run.request, SaferPrecision):
             self._leave(active)
             if self._workshop.has_safer(active.provider):
@@ -439,14 +446,17 @@ class Scheduler:
             if not (workshop.provider != active.provider or workshop.make_safer()):
                 run.advance(None)
             else:
+                self._scales.close()  # it may have sessions in the precision before
                 before, after = active.provider.precision, workshop.provider.precision
                 active.handle.tell(PrecisionChanged(before, after, run.iterations_done))
                 active.provider = workshop.provider
                 key = workshop.compiler.batch_key(prepared.settings, prepared.scene, from_noise=run.is_at_noise)
-                weighed = outline(prepared.painting)
-                item = Queued(active.handle, 1, True, 0, key=key, painting=weighed, prepared=prepared)
-                group, targets = self._groups.open(self._together(item, key), key, prepared)
-                around, _ = self._load(group, prepared, targets, run.x, run.iterations_left, None)
+                painting = outline_of(prepared.whole.painting)
+                item = Queued(active.handle, ALONE, 0, key, active.largest, painting, prepared)
+                group, targets = self._groups.place_for(item, key), None
+                if group is None:
+                    group, targets = self._groups.open(self._queue.together(item, key), key, prepared)
+                around, _ = self._place(group, prepared, targets, run.x, run.iterations_left, None)
                 run.advance(around)
                 if not run.ended:
                     self._join(active, group)
@@ -454,30 +464,26 @@ class Scheduler:
             run.fail(error)
         self._settle(active)
 
-    def _end_queued(self, item: Queued, error: Exception | None, *, cancelled: bool = False) -> None:
-        with self._changed:
-            self._queue.remove(item)
-        self._finish(item.handle, error=error, cancelled=cancelled)
-
-    def _finish(
-        self, handle: Handle, result: Result | None = None, error: Exception | None = None, *, cancelled: bool = False
-    ) -> None:
+    def _finish(self, handle: Handle, error: Exception | None, run: Run | None = None) -> None:
+        """End a job with the result of its run, or with an error; without both, the job was cancelled in the queue."""
+        cancelled = error is None if run is None else run.outcome is Outcome.CANCELLED
         with self._changed:
             self._unfinished.discard(handle)
+            self._scales.forget(handle)
             if handle.stream is not None:
                 handle.stream.unclaimed += 1
-        handle.end(result, error, cancelled=cancelled)
+            handle.end(None if run is None else run.result, error, cancelled=cancelled)
+            self._changed.notify_all()
 
     def _end_all(self, error: BaseException) -> None:
         """End all jobs with an error after a bug in this program, so that no caller waits for ever."""
         reason = error if isinstance(error, Exception) else ImpastoError("the engine's thread was ended")
         with self._changed:
             handles = list(self._unfinished)
-            self._queue = JobQueue()
             self._thread = None
-        self._active, self._parked, self._groups = {}, [], Groups(self._workshop, self._concurrency)
+            self._clear()
         for handle in handles:
-            self._finish(handle, error=reason)
+            self._finish(handle, reason)
 
 
 _working: weakref.WeakSet[Scheduler] = weakref.WeakSet()

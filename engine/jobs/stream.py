@@ -7,7 +7,7 @@ from typing import Any
 
 from impasto.engine.events import Event
 from impasto.engine.jobs.handle import Following, Handle, Stream
-from impasto.engine.jobs.job import Finished, Job, check_job
+from impasto.engine.jobs.job import BatchLimit, Finished, Job, JobState
 from impasto.engine.jobs.queue import LOOK_AHEAD
 from impasto.engine.jobs.scheduler import Scheduler
 from impasto.models.errors import ImpastoError, one_line
@@ -23,25 +23,14 @@ _FIRST_JOBS_S = 0.1
 def stream(
     scheduler: Scheduler,
     jobs: Iterable[Job],
-    *,
-    most: int,
-    batch_is_given: bool,
+    limit: BatchLimit,
     on_event: OnJobEvent | None,
     cancel: Callable[[], bool],
 ) -> Iterator[Finished]:
-    """Run jobs, and yield each as soon as it has ended. Jobs that were cancelled in the queue are left out.
-
-    Args:
-        scheduler: runs the jobs.
-        jobs: read one by one, at most `LOOK_AHEAD` ahead. Running jobs continue while the iterable waits.
-        most: maximum number of jobs in one evaluation.
-        batch_is_given: whether the caller chose that number.
-        on_event: called in the iterating thread, with the job's number from 0, the job, and the event.
-        cancel: called before every evaluation. True ends the running jobs with their latest images, and no other job
-            begins.
-    """
+    """Run jobs as `Engine.transfer_many` describes. Jobs that were cancelled in the queue are left out."""
+    scheduler.guard.check_may_wait()
     following = Following(events=on_event is not None, changed=scheduler.wake)
-    feeder = _Feeder(jobs, scheduler, following, most=most, batch_is_given=batch_is_given, cancel=cancel)
+    feeder = _Feeder(jobs, scheduler, following, limit, cancel)
     try:
         while not feeder.exhausted or feeder.numbers:
             handle, event = following.next()
@@ -53,7 +42,7 @@ def stream(
                 following.handled()
             else:
                 number = feeder.claim(handle)
-                if handle.begun or not handle.was_cancelled:
+                if handle.begun or handle.state is not JobState.CANCELLED:
                     with following.elsewhere():
                         yield _finished(number, handle)
                 del handle  # frees the picture
@@ -72,7 +61,7 @@ def _finished(number: int, handle: Handle) -> Finished:
 
 
 class _Feeder:
-    """Reads jobs from an iterable in a thread of its own, and submits them.
+    """Reads jobs from an iterable in a thread of its own, and submits them, the first ones together.
 
     Attributes:
         numbers: by handle, the numbers of the submitted jobs whose results have not been taken. Jobs are numbered from
@@ -85,18 +74,14 @@ class _Feeder:
         jobs: Iterable[Job],
         scheduler: Scheduler,
         following: Following,
-        *,
-        most: int,
-        batch_is_given: bool,
+        limit: BatchLimit,
         cancel: Callable[[], bool],
     ) -> None:
-        """Start the thread, and submit the first jobs together; see `stream` for the arguments."""
         self.numbers: dict[Handle, int] = {}
         self._count = itertools.count()
         self.exhausted = False
         self._jobs, self._scheduler, self._following, self._cancel = iter(jobs), scheduler, following, cancel
-        self._most, self._batch_is_given = most, batch_is_given
-        self._stream = Stream()
+        self._limit, self._stream = limit, Stream()
         self._room = threading.Semaphore(LOOK_AHEAD)
         self._lock = threading.Lock()
         self._first: list[Handle] | None = []
@@ -107,7 +92,12 @@ class _Feeder:
         self._ready.wait(_FIRST_JOBS_S)
         with self._lock:
             first, self._first = self._first or [], None
-            self._submit(first)
+            try:
+                scheduler.submit(first)
+            except ImpastoError:  # the engine is closed
+                self._left = True
+                self._room.release()
+                raise
 
     def check(self) -> None:
         """Record that the iterable has ended.
@@ -152,19 +142,26 @@ class _Feeder:
         if not self._room.acquire(blocking=False):
             self._ready.set()
             self._room.acquire()
-        return not (self._left or self._following.left or self._cancel())
+        return not (self._left or self._following.left or self._scheduler.guard.closed or self._cancel())
 
     def _take(self, job: Job) -> None:
-        check_job(job)
-        handle = Handle(job, cancelled=self._cancel, listener=self._following, stream=self._stream)
+        handle = Handle(
+            job,
+            self._limit,
+            cancelled=self._cancel,
+            listener=self._following,
+            stream=self._stream,
+            guard=self._scheduler.guard,
+        )
         with self._lock:
             self.numbers[handle] = next(self._count)
             if self._left:
                 handle.cancel()
             if self._first is not None:
                 self._first.append(handle)
-            else:
-                self._submit([handle])
-
-    def _submit(self, handles: list[Handle]) -> None:
-        self._scheduler.submit(handles, self._most, batch_is_given=self._batch_is_given)
+                return
+            try:
+                self._scheduler.submit([handle])
+            except ImpastoError:  # the engine is closed
+                del self.numbers[handle]
+                raise

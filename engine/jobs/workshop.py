@@ -1,6 +1,7 @@
 """The workshop of an engine: the network, provider and compiler that all its jobs use."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from importlib import metadata
 from typing import Any
 
@@ -22,16 +23,14 @@ class Workshop:
         provider: the provider in use.
         compiler: makes evaluators on that provider.
         placement: where optimisers run.
-        threads: number of CPU threads; 0 is one per core.
     """
 
     def __init__(
         self, network: Network, provider: Provider, threads: int, placement: LoopPlacement, *, checks_memory: bool
     ) -> None:
-        """Create a workshop; nothing is compiled yet."""
-        self.network, self.provider, self.threads, self.placement = network, provider, threads, placement
-        self._checks_memory = checks_memory
-        self.compiler = self._compiler()
+        self.network, self.provider, self.placement = network, provider, placement
+        self._compiler = partial(Compiler, network, threads=threads, placement=placement, checks_memory=checks_memory)
+        self.compiler = self._compiler(provider)
 
     def has_safer(self, provider: Provider) -> bool:
         """Return whether a run on a provider can continue in a safer precision."""
@@ -44,7 +43,7 @@ class Workshop:
             return False
         self.compiler.close()
         self.provider = safer
-        self.compiler = self._compiler(after=self.compiler.precisions)
+        self.compiler = self._compiler(safer, after=self.compiler.precisions)
         return True
 
     def provenance(self, scene: Picture, painting: Painting) -> Mapping[str, Any]:
@@ -59,13 +58,3 @@ class Workshop:
             "precision": self.provider.precision,
             "versions": {"onnxruntime": self.provider.runtime_version(), "numpy": metadata.version("numpy")},
         }
-
-    def _compiler(self, after: Sequence[str] = ()) -> Compiler:
-        return Compiler(
-            self.network,
-            self.provider,
-            self.threads,
-            after=after,
-            placement=self.placement,
-            checks_memory=self._checks_memory,
-        )

@@ -22,6 +22,8 @@ class AdamSettings:
             gradient, so that a step does not depend on the units of the loss.
         max_halvings: how often a step is halved whose loss or gradient is not finite, before the run ends.
         bounds: least and largest value of every variable; None is no bounds.
+        average: decay of the exponential moving average that is the point of every step, at least 0 and below 1; 0 is
+            no average, and the point is the iterate.
 
     Raises:
         ValueError: a value is out of its range.
@@ -33,6 +35,7 @@ class AdamSettings:
     epsilon: float = 1e-8
     max_halvings: int = 20
     bounds: Bounds | None = None
+    average: float = 0.0
 
     def __post_init__(self) -> None:
         checks = {
@@ -41,6 +44,7 @@ class AdamSettings:
             "beta2": (0 <= self.beta2 < 1, "at least 0 and below 1"),
             "epsilon": (0 < self.epsilon < math.inf, "above 0"),
             "max_halvings": (self.max_halvings >= 0, "0 or more"),
+            "average": (0 <= self.average < 1, "at least 0 and below 1"),
             "bounds": (self.bounds is None or self.bounds[0] < self.bounds[1], "None or (least, largest)"),
         }
         check_ranges(self, checks)
@@ -50,7 +54,11 @@ def adam(x0: Vector, settings: AdamSettings | None = None, state: State | None =
     """Minimise with Adam: one evaluation per iteration, and no test that the loss falls.
 
     A step to a point where the loss or the gradient is not finite is taken back and halved. Adam holds five vectors of
-    the length of x0.
+    the length of x0, and with an average six.
+
+    The average is bias-corrected as the moments are (section 7.2 of the paper): after the n iterates x_1, which is x0,
+    to x_n it is a_n = (1 - D) / (1 - D^n) sum_i D^(n - i) x_i with the decay D. The losses of the steps and their terms
+    remain those of the iterates.
 
     Args:
         x0: where to start, flat float32; it is copied, and brought between the bounds.
@@ -69,16 +77,18 @@ def adam(x0: Vector, settings: AdamSettings | None = None, state: State | None =
 
 
 class _Adam(Descent):
-    """The moments of the gradient, and the change of x under way."""
+    """The moments of the gradient, the change of x under way, and the average of x where there is one."""
 
     def __init__(self, x0: Vector, settings: AdamSettings) -> None:
         super().__init__(x0, settings.bounds)
         self._settings = settings
         self._change = np.empty_like(self._x)
         self._mean, self._mean_square = np.zeros_like(self._x), np.zeros_like(self._x)  # m and v
+        self._average = np.empty_like(self._x) if settings.average else None
 
     def _start(self, score: Score) -> None:
         self._update_moments(score.gradient)
+        self._update_average(1)
 
     def _advance(self) -> Advance:
         """Go to the nearest of the halved steps whose loss and gradient are finite; return its share of the change."""
@@ -92,14 +102,22 @@ class _Adam(Descent):
             if math.isfinite(score.loss):
                 np.copyto(self._x, self._trial)
                 self._update_moments(score.gradient)
+                self._update_average(self._iteration + 2)  # iteration 0 is the first iterate, and this the next one
                 return share, score
         return Outcome.NON_FINITE_STEP
 
+    def _point(self) -> Vector:
+        return self._x if self._average is None else self._average
+
     def _state(self) -> State:
-        return super()._state() | {"mean": self._mean.copy(), "mean_square": self._mean_square.copy()}
+        iterate = {} if self._average is None else {"iterate": self._x.copy()}
+        return super()._state() | {"mean": self._mean.copy(), "mean_square": self._mean_square.copy()} | iterate
 
     def _restore(self, state: State) -> None:
         super()._restore(state)
+        if self._average is not None:
+            np.copyto(self._average, self._x)
+            restore_array(self._x, state, "iterate")
         restore_array(self._mean, state, "mean")
         restore_array(self._mean_square, state, "mean_square")
 
@@ -113,6 +131,19 @@ class _Adam(Descent):
         scratch *= 1 - beta2
         self._mean_square *= beta2
         self._mean_square += scratch
+
+    def _update_average(self, count: int) -> None:
+        """Include the latest of so many iterates: a_n = a_(n-1) + (1 - D) / (1 - D^n) (x_n - a_(n-1))."""
+        decay, average, scratch = self._settings.average, self._average, self._change
+        if average is None:
+            return
+        if count == 1:
+            np.copyto(average, self._x)
+            return
+        np.subtract(self._x, average, out=scratch)
+        scratch *= (1 - decay) / (1 - decay**count)
+        average += scratch
+        self._project(average)  # rounding may leave the bounds
 
     def _compute_change(self, iteration: int) -> None:
         """Set the change of x to -learning_rate * m_hat / (sqrt(v_hat) + epsilon)."""

@@ -19,7 +19,6 @@ from impasto.engine.optimisers.solution import (
     read_only,
     restore_array,
     restored_number,
-    starting_point,
 )
 
 Bounds = tuple[float, float]
@@ -33,11 +32,7 @@ Advance = Generator[Vector, Score | None, tuple[float, Score] | Outcome]
 
 
 def check_ranges(settings: object, checks: Mapping[str, tuple[bool, str]]) -> None:
-    """Refuse settings that are out of range.
-
-    Args:
-        settings: the object that has them as attributes.
-        checks: for every name whether its value is valid, and the values that are allowed, in words.
+    """Refuse settings that are out of range; the checks say whether a name's value is valid, and what is allowed.
 
     Raises:
         ValueError: a value is not valid.
@@ -58,7 +53,9 @@ class Descent(ABC):
     """
 
     def __init__(self, x0: Vector, bounds: Bounds | None) -> None:
-        self._x, self._bounds = starting_point(x0), bounds
+        if x0.dtype != np.float32 or x0.ndim != 1 or not x0.size:
+            raise ValueError(f"x0 is {x0.dtype} {x0.shape}; it must be flat float32 with at least one element")
+        self._x, self._bounds = np.array(x0, order="C"), bounds
         self._trial = np.empty_like(self._x)
         self._gradient_scale = 1.0
         self._iteration = self._evaluations = self._evaluations_at_step = 0
@@ -97,10 +94,14 @@ class Descent(ABC):
     def _advance(self) -> Advance:
         """Move to the next point and learn from its score."""
 
+    def _point(self) -> Vector:
+        """Return the vector that holds the point of every step."""
+        return self._x
+
     def _state(self) -> State:
         """Return copies of the point and the counts at the latest step; subclasses add what they have learnt."""
         return {
-            "x": self._x.copy(),
+            "x": self._point().copy(),
             "counts": np.array([self._iteration, self._evaluations_at_step], np.int64),
             "gradient_scale": np.array(self._gradient_scale),
         }
@@ -120,7 +121,7 @@ class Descent(ABC):
             loss=score.loss,
             step_size=step_size,
             terms=score.terms,
-            point=partial(read_only, self._x),
+            point=partial(read_only, self._point()),
             state=self._state,
         )
 

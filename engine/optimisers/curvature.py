@@ -23,16 +23,14 @@ class CurvatureHistory:
 
     It follows the points that the optimiser accepts: every move is passed to `advance`. Memory is
     ``(2 * capacity + 1) * size`` float32, taken up as pairs come in.
+
+    Args:
+        capacity: pairs kept.
+        size: of the vectors.
+        initial: the matrix that the pairs correct; one number for all variables if None.
     """
 
     def __init__(self, capacity: int, size: int, initial: InitialInverse | None = None) -> None:
-        """Begin with no pair.
-
-        Args:
-            capacity: pairs kept.
-            size: of the vectors.
-            initial: the matrix that the pairs correct; one number for all variables if None.
-        """
         self._capacity = capacity
         self._initial: InitialInverse = initial or ScalarInverse()
         self._s = np.empty((capacity + 1, size), np.float32)  # in row 0 a direction under way; slot k is in row k + 1
@@ -99,7 +97,9 @@ class CurvatureHistory:
         if not taken:
             self._s_dot_gradient[: len(self._slots)] = self._s[1 : len(self._slots) + 1] @ gradient
             return False
-        slot = self._store(s, y)
+        slot = self._slots.pop(0) if len(self._slots) == self._capacity else len(self._slots)
+        self._slots.append(slot)
+        self._s[slot + 1], self._y[slot] = s, y
         filled = len(self._slots)
         # Computed from y, not as a difference of products with two gradients: where gradients are long and change
         # little, that difference would lose its digits, and the direction would be wrong.
@@ -138,13 +138,6 @@ class CurvatureHistory:
         self._initial.multiply(out, out=self._s[0])
         w = np.linalg.solve(r.T, np.diag(r) * v - (pairs_y @ self._s[0])[slots])
         np.dot(np.concatenate(([np.float32(-1)], _placed(-w, slots))), self._s[: filled + 1], out=out)
-
-    def _store(self, s: Vector, y: Vector) -> int:
-        """Copy a pair in and return its slot."""
-        slot = self._slots.pop(0) if len(self._slots) == self._capacity else len(self._slots)
-        self._slots.append(slot)
-        self._s[slot + 1], self._y[slot] = s, y
-        return slot
 
 
 def _placed(values: NDArray[np.float64], slots: NDArray[np.intp]) -> Vector:

@@ -8,7 +8,7 @@ iteration.
 """
 
 import math
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,22 +24,6 @@ PRIOR_PAIRS = 10
 _TINY = float(np.finfo(np.float64).tiny)
 
 
-class InitialInverse(Protocol):
-    """A positive definite matrix that follows the curvature pairs."""
-
-    def observe(self, s: Vector, y: Vector, s_dot_y: float, y_dot_y: float) -> None:
-        """Learn from a pair with s_dot_y above 0."""
-
-    def multiply(self, vector: Vector, out: Vector) -> None:
-        """Write the product with a vector into out, which must be another one."""
-
-    def state(self) -> State:
-        """Return what it has learnt, as arrays by name."""
-
-    def restore(self, state: State) -> None:
-        """Continue from what `state` returned."""
-
-
 class ScalarInverse:
     """A multiple of the identity: s'y / y'y of the last pair."""
 
@@ -47,11 +31,11 @@ class ScalarInverse:
         self._factor = np.float32(1)
 
     def observe(self, s: Vector, y: Vector, s_dot_y: float, y_dot_y: float) -> None:
-        """Take over the curvature along s."""
+        """Take over the curvature along s of a pair with s_dot_y above 0."""
         self._factor = np.float32(s_dot_y / y_dot_y)
 
     def multiply(self, vector: Vector, out: Vector) -> None:
-        """Write the multiple of a vector into out."""
+        """Write the multiple of a vector into out, which must be another one."""
         np.multiply(vector, self._factor, out=out)
 
     def state(self) -> State:
@@ -157,10 +141,8 @@ class SpectralInverse:
         """Continue from what `state` returned; before the first pair all factors are 1."""
         restore_array(self._energies, state, "energies")
         restore_array(self._stretch, state, "stretch")
-        self._scalar, self._pairs = (
-            float(restored_number(state, "scalar")),
-            int(restored_number(state, "pairs", np.int64)),
-        )
+        self._scalar = float(restored_number(state, "scalar"))
+        self._pairs = int(restored_number(state, "pairs", np.int64))
         if self._scalar <= 0 or self._pairs < 0:
             raise StateError(f"scalar is {self._scalar} and pairs {self._pairs}; they must be positive")
         if self._pairs:
@@ -177,6 +159,10 @@ class SpectralInverse:
         np.square(np.abs(self._spectrum, out=self._power), out=self._power)
         self._power *= self._mirrored
         return np.stack([np.bincount(self._band.ravel(), one.ravel(), BANDS) for one in self._power])
+
+
+InitialInverse = ScalarInverse | SpectralInverse
+"""A positive definite matrix that follows the curvature pairs."""
 
 
 def _flat(image: NDArray[np.float32]) -> NDArray[np.float32]:

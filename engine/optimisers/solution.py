@@ -80,31 +80,23 @@ class Step:
 class Outcome(Enum):
     """Why a minimisation ended. The value is a stable name for machines, ``message`` a sentence for people."""
 
-    ITERATIONS_DONE = "iterations_done"
-    EVALUATIONS_DONE = "evaluations_done"
-    DEADLINE = "deadline"
-    CANCELLED = "cancelled"
-    STATIONARY = "stationary"
-    LINE_SEARCH_STALLED = "line_search_stalled"
-    NON_FINITE_START = "non_finite_start"
-    NON_FINITE_STEP = "non_finite_step"
+    ITERATIONS_DONE = "iterations_done", "all iterations of the budget are done"
+    EVALUATIONS_DONE = "evaluations_done", "all evaluations of the budget are done"
+    DEADLINE = "deadline", "the deadline passed"
+    CANCELLED = "cancelled", "it was cancelled"
+    STATIONARY = "stationary", "the gradient is zero, or too small for any float32 step along it to lower the loss"
+    LINE_SEARCH_STALLED = "line_search_stalled", "no step tried lowers the loss, not even along the negative gradient"
+    NON_FINITE_START = "non_finite_start", "the loss or its gradient is not finite at the starting point"
+    NON_FINITE_STEP = "non_finite_step", "the loss or its gradient is not finite after even the shortest step tried"
 
-    @property
-    def message(self) -> str:
-        """One sentence on what happened."""
-        return _MESSAGES[self]
+    message: str
 
+    def __new__(cls, value: str, message: str) -> Self:
+        """Make a member of a name and a sentence."""
+        self = object.__new__(cls)
+        self._value_, self.message = value, message
+        return self
 
-_MESSAGES = {
-    Outcome.ITERATIONS_DONE: "all iterations of the budget are done",
-    Outcome.EVALUATIONS_DONE: "all evaluations of the budget are done",
-    Outcome.DEADLINE: "the deadline passed",
-    Outcome.CANCELLED: "it was cancelled",
-    Outcome.STATIONARY: "the gradient is zero, or too small for any float32 step along it to lower the loss",
-    Outcome.LINE_SEARCH_STALLED: "no step tried lowers the loss, not even along the negative gradient",
-    Outcome.NON_FINITE_START: "the loss or its gradient is not finite at the starting point",
-    Outcome.NON_FINITE_STEP: "the loss or its gradient is not finite after even the shortest step tried",
-}
 
 Optimiser = Generator[Vector | Step, Score | None, Outcome]
 Evaluate = Callable[[Vector], Score]
@@ -153,12 +145,18 @@ class Budget:
 
 
 class Minimisation:
-    """Iterate to minimise: each item is an accepted step. Leave the loop to stop early.
+    """Iterate to minimise: each item is an accepted step, the first the starting point. Leave the loop to stop early.
 
         run = minimise(lbfgs(x0), evaluate, Budget(iterations=200))
         for step in run:
             print(step.iteration, step.loss)
         print(run.outcome)
+
+    Args:
+        optimiser: from `lbfgs` or `adam`.
+        evaluate: returns the score of a point. The point is the optimiser's own: read it during the call only.
+        budget: when to stop; no limit if None.
+        state: that the optimiser resumes from, if it does: the budget then includes what was done before.
 
     Attributes:
         last: the latest step, which is the result when the loop has ended; None before the first evaluation, and for
@@ -204,21 +202,8 @@ class Minimisation:
         self.outcome = outcome
 
 
-def minimise(
-    optimiser: Optimiser, evaluate: Evaluate, budget: Budget | None = None, state: State | None = None
-) -> Minimisation:
-    """Step one optimiser with a function.
-
-    Args:
-        optimiser: from `lbfgs` or `adam`.
-        evaluate: returns the score of a point. The point is the optimiser's own: read it during the call only.
-        budget: when to stop; no limit if None.
-        state: that the optimiser resumes from, if it does: the budget then includes what was done before.
-
-    Returns:
-        The steps to iterate over, the first being the starting point; then ``outcome`` says why they ended.
-    """
-    return Minimisation(optimiser, evaluate, budget, state)
+minimise = Minimisation
+"""Step one optimiser with a function."""
 
 
 def counts_of(state: State) -> tuple[int, int]:
@@ -264,17 +249,6 @@ def restored_number(state: State, name: str, dtype: type[np.number[Any]] = np.fl
     number = np.zeros((), dtype)
     restore_array(number, state, name)
     return number[()]
-
-
-def starting_point(x0: Vector) -> Vector:
-    """Return a copy of x0 to work on.
-
-    Raises:
-        ValueError: it is not a flat float32 array with at least one element.
-    """
-    if x0.dtype != np.float32 or x0.ndim != 1 or not x0.size:
-        raise ValueError(f"x0 is {x0.dtype} {x0.shape}; it must be flat float32 with at least one element")
-    return np.array(x0, order="C")
 
 
 def read_only(x: Vector) -> Vector:

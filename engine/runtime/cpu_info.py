@@ -33,9 +33,6 @@ def bf16_flag() -> str | None:
 def check_threads(threads: int) -> None:
     """Refuse a number of threads that the runtime could not start, or that would only stand in each other's way.
 
-    Args:
-        threads: of the CPU; 0 is one per core.
-
     Raises:
         ImpastoError: it is out of range.
     """

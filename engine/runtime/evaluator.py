@@ -10,6 +10,7 @@ from impasto.engine.optimisers.solution import Score, Vector
 from impasto.engine.runtime.loss_scaling import MOST_ATTEMPTS, LossScale
 from impasto.engine.runtime.session import Session
 from impasto.export.terms import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS, Term
+from impasto.models.errors import ImpastoError
 
 
 @dataclass(frozen=True)
@@ -30,43 +31,38 @@ class Contents:
 class Evaluator:
     """Loss and gradient of so many images at once; no sample's results depend on another.
 
+    It takes over a session; its samples are empty, which costs as much as full ones.
+
     Attributes:
-        terms: of the graph, in the order of its columns.
-        session: of the graph.
+        session: of the objective graph.
+        terms: of that graph, in the order of its columns.
+        scaled: whether there is float16 inside, whose cotangents need a factor.
         coefficients: of the terms, [N, T].
     """
 
     def __init__(self, session: Session, terms: Sequence[Term], *, scaled: bool) -> None:
-        """Take over a session; its samples are empty, which costs as much as full ones.
-
-        Args:
-            session: of an objective graph.
-            terms: of that graph.
-            scaled: whether there is float16 inside, whose cotangents need a factor.
-        """
-        self.terms = terms
-        self.session = session
+        self.session, self.terms, self.scaled = session, terms, scaled
         self.coefficients = np.zeros(session.inputs[WEIGHTS].shape, np.float32)
         self._scales = [LossScale() for _ in self.coefficients] if scaled else []
 
-    @property
-    def scaled(self) -> bool:
-        """Whether there is float16 inside, whose cotangents need a factor."""
-        return bool(self._scales)
-
     def load(self, sample: int, targets: Mapping[str, np.ndarray], coefficients: Sequence[float]) -> None:
-        """Give a sample its targets and weights.
+        """Give a sample, from 0 to N - 1, its targets and weights as `Contents` describes them.
 
-        Args:
-            sample: from 0 to N - 1.
-            targets: arrays of one sample, [1, ...], by the names of the graph's target inputs.
-            coefficients: of the terms, in their order.
+        Raises:
+            ImpastoError: a target has another shape, as that of a saved style may, which a file holds for any network.
         """
         for name, value in targets.items():
             batch = self.session.inputs[name]
+            if value.shape[1:] != batch.shape[1:]:
+                given, wanted = (" x ".join(map(str, shape[1:])) for shape in (value.shape, batch.shape))
+                raise ImpastoError(
+                    f"the saved style is not of this network: {name} is {given}, and the network's is {wanted}; "
+                    "make it with `impasto style save` again"
+                )
             batch[sample] = value[0]
             self.session.set(name, batch)
-        self.coefficients[sample] = coefficients
+        with np.errstate(over="ignore"):  # an infinite weight makes an infinite loss, which is refused
+            self.coefficients[sample] = coefficients
         self.session.set(WEIGHTS, self.coefficients)
         if self._scales:
             self._scales[sample] = LossScale()

@@ -13,21 +13,27 @@ NARROW = {"fp16": "FLOAT16", "bf16": "BFLOAT16", "bf16-typed": "BFLOAT16"}
 
 
 def lower(model: "ir.Model", provider: Provider) -> "ir.Model":
-    """Return the model to run; the one given may be rewritten in place.
+    """Return the model to run; the float32 targets or objective given may be rewritten in place.
 
     A provider that follows the graph's types gets them narrow.
-
-    Args:
-        model: targets or objective, float32.
-        provider: where it is to run.
     """
     import onnx_ir as ir
 
-    from impasto.export.lowering import lower_for_cpu, lower_for_cuda, lower_for_openvino
+    from impasto.export.lowering import (
+        lower_for_cpu,
+        lower_for_cuda,
+        lower_for_openvino,
+        lower_to_operators,
+        split_exact_products,
+    )
     from impasto.export.precision import narrow_convolutions
 
     if provider.typed and provider.precision in NARROW:
         model = narrow_convolutions(model, ir.DataType[NARROW[provider.precision]])
+    if provider.precision == "tf32":
+        split_exact_products(model)
+    if provider.operators and provider.precision == "fp32" and lower_to_operators(model):
+        return model
     rewrites = {
         # leaves nothing that CUDA has no kernel for
         **{("cuda", precision): lower_for_cuda for precision in PRECISIONS},

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import onnxruntime as ort
 
+from impasto.engine.runtime.ort import onnxruntime as ort
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.runtime.providers.failure import failures
 

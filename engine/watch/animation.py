@@ -42,16 +42,16 @@ class Animation:
         images.check_animation(self._path)
         self._every = every
         self._size = (0, 0)
-        self._frames: EvenlySpaced[npt.NDArray[np.uint8]] | None = None
+        self._frames = EvenlySpaced[npt.NDArray[np.uint8]](1)  # until the size is known
 
     def take(self, event: Event) -> None:
         """Take over one event."""
-        if isinstance(event, Started) and self._frames is None:
+        if isinstance(event, Started) and self._size == (0, 0):
             self._size = _shown(event.height, event.width)
             affordable = MEMORY_BYTES // (_BYTES_PER_PIXEL * self._size[0] * self._size[1])
             limit = affordable if self._every else min(MOST_FRAMES - 1, affordable)
             self._frames = EvenlySpaced(limit, max(self._every, 1))
-        elif isinstance(event, Iteration) and self._frames is not None and self._frames.wants(event.iteration):
+        elif isinstance(event, Iteration) and self._frames.wants(event.iteration):
             self._frames.add(event.iteration, images.thumbnail(event.snapshot(), *self._size))
 
     def finish(self, result: Result) -> str:
@@ -62,20 +62,17 @@ class Animation:
         """
         picture = result.picture
         last = images.thumbnail(picture.pixels, *_shown(picture.height, picture.width))
-        frames = self._frames.items() if self._frames is not None else []
+        frames = self._frames.items()
         if frames and np.array_equal(frames[-1], last):
             frames.pop()
         frames.append(last)
         durations_ms = [FRAME_MS] * (len(frames) - 1) + [LAST_MS]
         images.write_animation(self._path, frames, durations_ms)
-        return f"{self._path}: {len(frames)} frame{'s' * (len(frames) > 1)}{self._spacing()}"
-
-    def _spacing(self) -> str:
-        """Say what became of the frames that were asked for."""
-        if self._frames is None or self._frames.step == 1:
-            return ""
+        text = f"{self._path}: {len(frames)} frame{'s' * (len(frames) > 1)}"
+        if self._frames.step == 1:
+            return text
         short = self._every and self._frames.step > self._every
-        return f", one in {self._frames.step} iterations{' to save memory' if short else ''}"
+        return f"{text}, one in {self._frames.step} iterations{' to save memory' if short else ''}"
 
 
 def _shown(height: int, width: int) -> tuple[int, int]:

@@ -1,6 +1,5 @@
 """A run's state in a file, now and then and at the end, so that the run can continue after whatever ends it."""
 
-import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from impasto.engine.events import Event, Iteration
 from impasto.engine.inputs.checkpoint import check_checkpoint_path, save_checkpoint
 from impasto.engine.result import Result
-from impasto.models.atomic import remove_leftovers
+from impasto.engine.watch.shell import quoted
 from impasto.models.errors import ImpastoError
 
 EVERY_S = 60.0
@@ -23,13 +22,9 @@ _MORE = {
 
 
 class Checkpoints:
-    """Writes the state of the latest iteration over that of an earlier one.
+    """Writes the state of the latest iteration over that of an earlier one."""
 
-    Attributes:
-        needs_each_image: an iteration's state may be that of a newer one.
-    """
-
-    needs_each_image = False
+    needs_each_image = False  # an iteration's state may be that of a newer one
 
     def __init__(self, path: Path, *, every_s: float | None = None, extra: Mapping[str, Any] | None = None) -> None:
         """Refuse what cannot be written; nothing is written yet.
@@ -55,12 +50,9 @@ class Checkpoints:
         Raises:
             ImpastoError: the file cannot be written.
         """
-        if isinstance(event, Iteration):
-            if self._written_s is None:
-                remove_leftovers(self._path)  # of a run that was killed while it wrote
-            if self._written_s is None or time.monotonic() - self._written_s >= self._every_s:
-                save_checkpoint(event.state(), self._path, self._extra)
-                self._written_s = time.monotonic()
+        if isinstance(event, Iteration) and self._is_due():
+            save_checkpoint(event.state(), self._path, self._extra)
+            self._written_s = time.monotonic()
 
     def finish(self, result: Result) -> str:
         """Write the state at the end, where the result holds it; return how to continue.
@@ -71,5 +63,8 @@ class Checkpoints:
         if result.state is not None:
             save_checkpoint(result.state, self._path, self._extra)
         more = _MORE.get(result.outcome)
-        name = shlex.quote(str(self._path))
+        name = quoted(str(self._path))
         return "" if more is None else f"to continue this run: impasto resume {name}{more}"
+
+    def _is_due(self) -> bool:
+        return self._written_s is None or time.monotonic() - self._written_s >= self._every_s

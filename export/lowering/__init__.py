@@ -2,6 +2,15 @@
 
 from impasto.export.lowering.cpu import REWRITES, lower_for_cpu
 from impasto.export.lowering.cuda import lower_for_cuda
+from impasto.export.lowering.exact import split_exact_products
+from impasto.export.lowering.native import lower_to_operators
 from impasto.export.lowering.openvino import lower_for_openvino
 
-__all__ = ["REWRITES", "lower_for_cpu", "lower_for_cuda", "lower_for_openvino"]
+__all__ = [
+    "REWRITES",
+    "lower_for_cpu",
+    "lower_for_cuda",
+    "lower_for_openvino",
+    "lower_to_operators",
+    "split_exact_products",
+]

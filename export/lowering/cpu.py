@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 import onnx_ir as ir
 
 from impasto.export.lowering.rewriting import Inserter, is_zero, masked_relu, producer
-from impasto.export.preparation import infer_shapes
+from impasto.export.shape_inference import infer_shapes
 
 Rewrite = Callable[[ir.Graph], None]
 

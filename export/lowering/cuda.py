@@ -9,8 +9,8 @@ from itertools import product
 
 import onnx_ir as ir
 
-from impasto.export.lowering.rewriting import Inserter, masked_relu, sizes_of
-from impasto.export.preparation import infer_shapes
+from impasto.export.lowering.rewriting import Inserter, cast_for, masked_relu, sizes_of
+from impasto.export.shape_inference import infer_shapes
 
 MAX_POOL_GONE = 22
 _COMPARISONS = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
@@ -32,8 +32,9 @@ def lower_for_cuda(model: ir.Model) -> None:
         if node.op_type == "MaxPool" and model.opset_imports[""] >= MAX_POOL_GONE and _max_of_slices(model.graph, node):
             continue
         if node.op_type in WITHOUT_BFLOAT16 and any(map(_is_bfloat16, node.inputs)):
-            if masked_relu(node) is not None:
-                _mask_by_cast(model.graph, node)
+            if masked_relu(node) is not None:  # Greater(y, 0), and y is nowhere negative
+                emit = Inserter(model.graph, node)
+                emit.take_over(emit("Cast", node.inputs[0], like=node.outputs[0], to=ir.DataType.BOOL))
             elif not _repeat_by_expand(model.graph, node):
                 _in_float32(model.graph, node)
 
@@ -60,12 +61,6 @@ def _max_of_slices(graph: ir.Graph, node: ir.Node) -> bool:
         slices.append(emit("Slice", x, *map(emit.integers, (starts, limits, axes, strides)), like=y))
     emit.take_over(emit("Max", *slices, like=y))
     return True
-
-
-def _mask_by_cast(graph: ir.Graph, node: ir.Node) -> None:
-    """Put a Cast to bool in the place of Greater(y, 0), the same where y is nowhere negative."""
-    emit = Inserter(graph, node)
-    emit.take_over(emit("Cast", node.inputs[0], like=node.outputs[0], to=ir.DataType.BOOL))
 
 
 def _repeat_by_expand(graph: ir.Graph, node: ir.Node) -> bool:
@@ -96,15 +91,8 @@ def _in_float32(graph: ir.Graph, node: ir.Node) -> None:
             node.replace_input_with(index, emit("Cast", value, like=value, dtype=_FLOAT, to=_FLOAT))
     result = node.outputs[0]
     if _is_bfloat16(result):
-        name, result.type = result.name, ir.TensorType(_FLOAT)
-        result.name = f"{name}.wide"
-        cast = ir.node("Cast", [result], {"to": ir.DataType.BFLOAT16}, num_outputs=1)
-        graph.insert_after(node, cast)
-        narrow = cast.outputs[0]
-        narrow.name, narrow.shape, narrow.type = name, result.shape, ir.TensorType(ir.DataType.BFLOAT16)
-        for user, index in [use for use in result.uses() if use[0] is not cast]:
-            user.replace_input_with(index, narrow)
-        graph.outputs[:] = [narrow if output is result else output for output in graph.outputs]
+        result.type = ir.TensorType(_FLOAT)
+        cast_for(graph, list(result.uses()), result, ir.DataType.BFLOAT16, f"{result.name}.wide")
 
 
 def _is_bfloat16(value: ir.Value | None) -> bool:

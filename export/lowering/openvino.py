@@ -8,8 +8,9 @@ mask of a ReLU, Where(Greater(y, 0), d, 0), is the right one here: the forms tha
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from impasto.export.losses import static_shape
 from impasto.export.lowering.rewriting import Inserter, producer, sizes_of
-from impasto.export.preparation import infer_shapes
+from impasto.export.shape_inference import infer_shapes
 from impasto.export.vjp_rules.inspection import given
 from impasto.export.vjp_rules.linear import is_transpose
 
@@ -21,34 +22,30 @@ def lower_for_openvino(model: ir.Model) -> None:
     """Rewrite a model, float32 with static shapes, in place."""
     infer_shapes(model)
     for node in list(model.graph):
-        if _is_gram(node):
-            _flatten_channels_last(model.graph, node)
+        features = _gram_of(node)
+        if features is not None:
+            _flatten_channels_last(model.graph, node, features)
     common.RemoveUnusedNodesPass()(model)
 
 
-def _is_gram(node: ir.Node) -> bool:
-    """Return whether a node is MatMul(f, Transpose(f)) where f = Reshape(F) has the channels first."""
+def _gram_of(node: ir.Node) -> ir.Value | None:
+    """Return F of MatMul(f, Transpose(f)) where f = Reshape(F) has the channels first; None for any other node."""
     if node.op_type != "MatMul" or node.inputs[0] is None or node.inputs[1] is None:
-        return False
+        return None
     flat, reshape = node.inputs[0], producer(node.inputs[0])
     if not is_transpose(node.inputs[1], flat, MATRIX_AXES) or reshape is None or reshape.op_type != "Reshape":
-        return False
+        return None
     before, after = sizes_of(reshape.inputs[0]), sizes_of(flat)
-    if before is None or len(before) != 4:
-        return False
-    batch, channels, height, width = before
-    return after == (batch, channels, height * width)
+    if before is None or len(before) != 4 or after != (*before[:2], before[2] * before[3]):
+        return None
+    return reshape.inputs[0]
 
 
-def _flatten_channels_last(graph: ir.Graph, gram: ir.Node) -> None:
+def _flatten_channels_last(graph: ir.Graph, gram: ir.Node, features: ir.Value) -> None:
     """Put MatMul(Transpose(f), f) with f = Reshape(Transpose(F)) in its place, and the like for its gradient."""
-    flat, reshape = gram.inputs[0], producer(gram.inputs[0])
-    features = reshape.inputs[0] if reshape is not None else None
-    sizes = sizes_of(features)
-    if flat is None or sizes is None:
-        return
+    sizes = static_shape(features)
     batch, channels, height, width = sizes
-    backward = [user for user, index in flat.uses() if user.op_type == "MatMul" and index == 1]
+    backward = [user for user, index in given(gram.inputs[0]).uses() if user.op_type == "MatMul" and index == 1]
     insert = Inserter(graph, gram)
     rows = insert("Transpose", features, perm=CHANNELS_LAST)
     rows = insert("Reshape", rows, insert.integers((batch, height * width, channels)))

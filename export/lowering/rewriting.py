@@ -1,11 +1,11 @@
 """What the rewrites of all providers share: nodes put in the place of another, and the mask of a ReLU."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import onnx_ir as ir
 
-from impasto.export.vjp_rules.inspection import known_sizes
+from impasto.export.vjp_rules.inspection import given, known_sizes
 
 
 class Inserter:
@@ -51,6 +51,27 @@ class Inserter:
     def _name(self) -> str:
         self._count += 1
         return f"{self._prefix}.lowered_{self._count}"
+
+
+def cast_of(value: ir.Value, dtype: ir.DataType, name: str | None) -> ir.Node:
+    """Return a cast of a value, not yet in a graph; its result has the name."""
+    cast = ir.node("Cast", [value], {"to": dtype}, num_outputs=1)
+    result = cast.outputs[0]
+    result.name, result.type, result.shape = name, ir.TensorType(dtype), value.shape
+    return cast
+
+
+def cast_for(
+    graph: ir.Graph, uses: Iterable[tuple[ir.Node, int]], value: ir.Value, dtype: ir.DataType, own_name: str
+) -> None:
+    """Give some uses of a node's result, and the graph's output, a cast of it under its name; it gets its own name."""
+    name, value.name = value.name, own_name
+    cast = cast_of(value, dtype, name)
+    result = cast.outputs[0]
+    graph.insert_after(given(value.producer()), cast)
+    for user, index in uses:
+        user.replace_input_with(index, result)
+    graph.outputs[:] = [result if output is value else output for output in graph.outputs]
 
 
 def masked_relu(node: ir.Node | None) -> ir.Value | None:

@@ -10,13 +10,6 @@ from onnx_ir.tape import Tape
 
 from impasto.export.arithmetic import COMPARISONS, Arithmetic
 
-_TYPES = {
-    np.dtype(np.float32): ir.DataType.FLOAT,
-    np.dtype(np.float64): ir.DataType.DOUBLE,
-    np.dtype(np.int64): ir.DataType.INT64,
-    np.dtype(np.bool_): ir.DataType.BOOL,
-}
-
 
 @dataclass(frozen=True, eq=False)
 class Quantity(Arithmetic):
@@ -53,15 +46,11 @@ class Quantity(Arithmetic):
     def cast(self, dtype: Any) -> "Quantity":
         """Return it in another type."""
         to = np.dtype(dtype)
-        return self if to == self.dtype else self.algebra.op("Cast", self, dtype=to, to=int(_TYPES[to]))
+        return self if to == self.dtype else self.algebra.op("Cast", self, dtype=to, to=ir.DataType.from_numpy(to))
 
     def reshape(self, *shape: int) -> "Quantity":
         """Return it in another shape; 0 keeps a size, -1 takes what is left."""
         return self.algebra.op("Reshape", self, self.algebra.ints(*shape).value, dtype=self.dtype)
-
-    def transposed(self, *axes: int) -> "Quantity":
-        """Return it with its axes in another order."""
-        return self.algebra.op("Transpose", self, dtype=self.dtype, perm=list(axes))
 
     def sum(self, axis: int) -> "Quantity":
         """Return the sum over an axis, which stays with size 1."""
@@ -97,7 +86,7 @@ class Algebra:
             self._constants[name] = self.of(self._tape.initializer(ir.tensor(array, name=name)), array.dtype)
         return self._constants[name]
 
-    def number(self, value: float, dtype: Any) -> Quantity:
+    def number(self, value: float, dtype: Any = np.float64) -> Quantity:
         """Return a number as an initializer."""
         return self.constant(f"{np.dtype(dtype).name}.{value!r}", np.array(value, dtype))
 
@@ -115,9 +104,11 @@ class Algebra:
         """Return quantities of one type one after another along an axis."""
         return self.op("Concat", *quantities, dtype=quantities[0].dtype, axis=axis)
 
-    def split(self, quantity: Quantity, parts: int, axis: int) -> list[Quantity]:
-        """Return equal parts along an axis."""
-        values = self._tape.op_multi_out(
-            "Split", [quantity.value], {"axis": axis, "num_outputs": parts}, num_outputs=parts
-        )
-        return [self.of(value, quantity.dtype) for value in values]
+    def columns(self, quantity: Quantity, count: int, axis: int) -> list[Quantity]:
+        """Return the parts of size 1 along an axis of that size.
+
+        With Gather: ONNX Runtime for the web has no Split of float64.
+        """
+        return [
+            self.op("Gather", quantity, self.ints(number), dtype=quantity.dtype, axis=axis) for number in range(count)
+        ]

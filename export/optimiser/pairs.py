@@ -17,7 +17,7 @@ _LEAST_PRODUCT = 1e-30
 
 @dataclass(frozen=True)
 class Pairs:
-    """The state of the history.
+    """The state of the history, under the names of its buffers.
 
     Attributes:
         s: [N, m + 1, n], as is y; the last row takes what is no pair.
@@ -79,7 +79,9 @@ def first_half(form: StepForm, pairs: Pairs, gradient: Quantity) -> tuple[Quanti
 def second_half(form: StepForm, pairs: Pairs, v: Quantity, r: Quantity) -> Quantity:
     """Return r + S w with w = R^-T (D v - Y'r), [N, n]; r is the initial inverse times what `first_half` gave."""
     y_dot_r = (pairs.y @ r.reshape(0, form.size, 1)).cast(np.float64)
-    w = pairs.inverse_products.transposed(0, 2, 1) @ (pairs.s_dot_y * v - y_dot_r)
+    # As a row, which needs no transposed matrix: ONNX Runtime 1.21 merges those into an operator that it has no float64
+    # kernel of.
+    w = (pairs.s_dot_y * v - y_dot_r).reshape(0, 1, form.history_size + 1) @ pairs.inverse_products
     return r + _combined(form, w, pairs.s)
 
 

@@ -49,10 +49,10 @@ class SpectralProduct:
 
         s and y are [N, n]; y'y, which is not 0, the number of pairs before, and whether this one counts [N, 1].
         """
-        where, spectrum = self._algebra.where, self._spectrum
+        where, number, spectrum = self._algebra.where, self._algebra.number, self._spectrum
         early = learnt < spectrum.first_pairs
         turn = ((learnt / spectrum.every).unary("Floor") * spectrum.every).equals(learnt)
-        steady = where(early, self._number(spectrum.memory), self._number(spectrum.memory**spectrum.every))
+        steady = where(early, number(spectrum.memory), number(spectrum.memory**spectrum.every))
         growing = 1.0 - 1.0 / (learnt + (1 + spectrum.prior_pairs))
         memory = where(steady < growing, steady, growing).reshape(0, 1, 1, 1)
         parts = [self._energy(vector).reshape(0, 1, self._form.shape[0], spectrum.bands) for vector in (s, y)]
@@ -71,7 +71,7 @@ class SpectralProduct:
     def multiply(self, vector: Quantity, energies: Quantity, inverse: Quantity) -> Quantity:
         """Return the product of the initial inverse with [N, n]."""
         channels, height, width = self._form.shape
-        of_s, of_y = self._algebra.split(energies, 2, 1)
+        of_s, of_y = self._algebra.columns(energies, 2, 1)
         stretch = (of_s / self._algebra.where(of_y < _TINY, _TINY, of_y)).sqrt()
         scalar = inverse.reshape(0, 1, 1, 1)
         spectrum = self._spectrum
@@ -100,6 +100,3 @@ class SpectralProduct:
         """Return a matrix and its transpose."""
         transposed = np.ascontiguousarray(matrix.T)
         return self._algebra.constant(name, matrix), self._algebra.constant(f"{name}.transposed", transposed)
-
-    def _number(self, value: float) -> Quantity:
-        return self._algebra.number(value, np.float64)

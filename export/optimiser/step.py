@@ -1,24 +1,19 @@
 """One step: judge an evaluation, choose the next point. `impasto.engine.optimisers.lbfgs`, written as masks."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes import Sequential, common
-from onnx_ir.tape import Tape
 
 from impasto.export.optimiser.algebra import Algebra, Quantity
+from impasto.export.optimiser.common_step import LIMIT, CommonStep, step_model
 from impasto.export.optimiser.pairs import Pairs, dot, first_half, products, second_half, with_pair
 from impasto.export.optimiser.search import Probe, decreases, shortened
 from impasto.export.optimiser.spectrum import SpectralProduct
-from impasto.export.optimiser.state import NEXT, REPORTED, SCALARS, Buffer, Code, StepForm, buffers
-from impasto.export.terms import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS
+from impasto.export.optimiser.state import SCALARS, Buffer, Code, StepForm, buffers
+from impasto.export.terms import GRADIENT
 
-LIMIT, COEFFICIENTS = "limit", "coefficients"
-_OPSET = 20
 _TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -43,43 +38,17 @@ class StepGraph:
 def build_step(form: StepForm) -> StepGraph:
     """Return the graph of a step."""
     state = buffers(form)
-    image_shape = (form.batch, *form.shape)
-    given: dict[str, tuple[tuple[int, ...], Any]] = {
-        LOSS: ((form.batch,), np.float32),
-        TERMS: ((form.batch, form.terms), np.float32),
-        GRADIENT: (image_shape, np.float32),
-        LIMIT: ((form.batch, 1), np.float64),
-        **({COEFFICIENTS: ((form.batch, form.terms), np.float32)} if form.scale else {}),
-        **{buffer.name: (buffer.initial.shape, buffer.initial.dtype) for buffer in state},
-    }
-    inputs = {
-        name: ir.val(name, ir.DataType.from_numpy(np.dtype(kind)), shape) for name, (shape, kind) in given.items()
-    }
-    graph = ir.Graph(list(inputs.values()), [], nodes=[], opset_imports={"": _OPSET}, name="lbfgs_step")
-    algebra = Algebra(Tape(graph))
-    step = _Step(algebra, form, {name: algebra.of(value, given[name][1]) for name, value in inputs.items()})
-    for name, result in step.outputs().items():
-        output = algebra.op("Identity", result, dtype=result.dtype).value
-        output.name, output.dtype = name, ir.DataType.from_numpy(result.dtype)
-        graph.outputs.append(output)
-    model = ir.Model(graph, ir_version=10)
-    Sequential(
-        common.IdentityEliminationPass(),
-        common.CommonSubexpressionEliminationPass(),
-        common.RemoveUnusedNodesPass(),
-        common.ShapeInferencePass(check_type=True, strict_mode=True),
-    )(model)
-    return StepGraph(model, state)
+    return StepGraph(
+        step_model("lbfgs_step", form, state, lambda algebra, given: _Step(algebra, form, given).outputs()), state
+    )
 
 
-class _Step:
+class _Step(CommonStep):
     """The parts of one step; a vector is [N, n], a scalar [N, 1]."""
 
     def __init__(self, algebra: Algebra, form: StepForm, given: Mapping[str, Quantity]) -> None:
-        self._algebra, self._form, self._given = algebra, form, given
-        columns = algebra.split(given["scalars"], len(SCALARS), 1)
-        self._old = dict(zip(SCALARS, columns, strict=True))
-        self._new = dict(self._old)
+        super().__init__(algebra, form, given, SCALARS)
+        self._form = form
         self._spectral = None if form.spectrum is None else SpectralProduct(algebra, form, form.spectrum)
 
     def outputs(self) -> dict[str, Quantity]:
@@ -108,7 +77,7 @@ class _Step:
         new["taken"] = where(accepted & ~first, old["step_size"], old["taken"])
         new["iteration"] = old["iteration"] + accepted.cast(np.float64)
         new["evaluations"] = old["evaluations"] + live.cast(np.float64)
-        kept_terms = where(accepted, given[TERMS] / old["factor"].cast(np.float32), given["kept_terms"])
+        kept_terms = self._kept_terms(accepted)
 
         pairs, energies = self._learnt(x_new, gradient_new, accepted & ~first)
         held = self._held(x_new, gradient_new)
@@ -123,44 +92,13 @@ class _Step:
             "x": x_new,
             "kept_gradient": gradient_new,
             "direction": direction,
-            "scalars": self._algebra.concat([new[name] for name in SCALARS], 1),
+            "scalars": self._scalars(),
             "kept_terms": kept_terms,
-            "s": pairs.s,
-            "y": pairs.y,
-            "inverse_products": pairs.inverse_products,
-            "s_dot_y": pairs.s_dot_y,
+            **vars(pairs),
             **self._logged(kept_terms),
             **({} if energies is None else {"energies": energies}),
         }
-        following = self._moved(x_new, direction, new["step_size"]).reshape(0, *self._form.shape)
-        weights = {WEIGHTS: given[COEFFICIENTS] * new["factor"].cast(np.float32)} if self._form.scale else {}
-        return {IMAGE: following, **weights, **{name + NEXT: value for name, value in outputs.items()}}
-
-    def _judged(self, gradient: Quantity) -> tuple[Quantity, Quantity]:
-        """Return the loss, infinite where it or the gradient is not finite, and where both are."""
-        loss = self._given[LOSS].reshape(-1, 1).cast(np.float64) / self._old["factor"]
-        finite = loss.is_finite() & abs(gradient).sum(1).is_finite()
-        return self._algebra.where(finite, loss, math.inf), finite
-
-    def _repeated(self, gradient: Quantity, finite: Quantity) -> Quantity:
-        """Follow the gradient's magnitude with the factor; return where the evaluation served for that alone."""
-        where, old, new = self._algebra.where, self._old, self._new
-        if self._form.scale is None:
-            return self._algebra.constant("never", np.zeros((1, 1), np.bool_))
-        wanted, tolerated, back_off, most = self._form.scale
-        largest = abs(gradient).largest(1).cast(np.float64)
-        something = largest > 0
-        exponent = (where(something & finite, largest, 1.0).unary("Log") / math.log(2)).unary("Floor") + 1
-        off = where(something, wanted - exponent, 0.0)
-        off = where(finite, where(abs(off) > tolerated, off, 0.0), float(-back_off))
-        running = old["code"].equals(Code.RUNNING)
-        two = self._algebra.number(2.0, np.float64)
-        new["factor"] = where(
-            running, old["factor"] * self._algebra.op("Pow", two, off, dtype=np.float64), old["factor"]
-        )
-        repeated = (~finite | (off > tolerated)) & (old["attempts"] < most - 1)
-        new["attempts"] = where(repeated, old["attempts"] + 1, 0.0)
-        return repeated
+        return self._results(self._moved(x_new, direction, new["step_size"]), outputs)
 
     def _learnt(self, x: Quantity, gradient: Quantity, moved: Quantity) -> tuple[Pairs, Quantity | None]:
         """Take the pair of a move into the history; where there is none, nothing changes."""
@@ -237,12 +175,13 @@ class _Step:
         along_newton = accepted & (new["pairs"] > 0) & useful[0]
         turned = (accepted & ~along_newton) | (failed & ~was_steepest)  # to the steepest direction, history dropped
         ended = (turned & ~useful[1]) | (failed & was_steepest)
-        stalled = where(spent, float(Code.LINE_SEARCH_STALLED), self._number(Code.STATIONARY))
+        stationary = self._algebra.number(float(Code.STATIONARY))
+        stalled = where(spent, float(Code.LINE_SEARCH_STALLED), stationary)
         why = where(probe.loss.is_finite(), stalled, float(Code.NON_FINITE_STEP))
         why = where(failed & was_steepest, why, float(Code.STATIONARY))
         # Before the first point there is no search that could fail.
         begun = old["iteration"] >= 0
-        why = where(begun, why, where(rejected, float(Code.NON_FINITE_START), self._number(Code.STATIONARY)))
+        why = where(begun, why, where(rejected, float(Code.NON_FINITE_START), stationary))
         ended = ended | (rejected & ~begun)
 
         new["code"] = where(ended, why, old["code"])
@@ -257,23 +196,6 @@ class _Step:
         pairs = Pairs(pairs.s, pairs.y, pairs.inverse_products * remains, pairs.s_dot_y * remains)
         return pairs, where(along_newton, newton, where(turned, steepest, self._given["direction"]))
 
-    def _moved(self, x: Quantity, direction: Quantity, step_size: Quantity | None) -> Quantity:
-        """Return the point at a step size, between the bounds."""
-        step = direction if step_size is None else direction * step_size.cast(np.float32)
-        return x + step if self._form.bounds is None else (x + step).clip(*self._form.bounds)
-
     def _moves(self, x: Quantity, direction: Quantity, step_size: Quantity | None) -> Quantity:
         """Return where the point at a step size is another one."""
         return abs(self._moved(x, direction, step_size) - x).largest(1) > 0
-
-    def _logged(self, kept_terms: Quantity) -> dict[str, Quantity]:
-        """Return the log with a row more, and the number of the next one."""
-        row = self._given["row"]
-        columns = [self._new[name].cast(np.float32) for name in REPORTED]
-        entry = self._algebra.concat([*columns, kept_terms], 1).reshape(1, self._form.batch, -1)
-        log = self._algebra.op("ScatterND", self._given["log"], row.reshape(1, 1), entry, dtype=np.float32)
-        last = row.equals(self._form.log_rows - 1)
-        return {"log": log, "row": self._algebra.where(last, self._algebra.ints(0), row + 1)}
-
-    def _number(self, value: float) -> Quantity:
-        return self._algebra.number(float(value), np.float64)

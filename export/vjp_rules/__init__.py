@@ -7,18 +7,34 @@ from impasto.export.vjp_rules import (  # noqa: F401
     convolution,
     einsum,
     elementwise,
+    fourier,
+    grid_sample,
     indexing,
     linear,
     normalization,
     padding,
     pooling,
+    quantization,
+    recurrent,
     reduction,
     resampling,
+    scattering,
     shape,
 )
 from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
 from impasto.export.vjp_rules.inspection import describe
-from impasto.export.vjp_rules.table import FLAT, RULES, Rule, rule, supported_operators
+from impasto.export.vjp_rules.table import EXPANSIONS, FLAT, MOVES, RULES, Rule, rule, supported_operators
 
-__all__ = ["FLAT", "RULES", "Emission", "GradientError", "Rule", "describe", "rule", "supported_operators"]
+__all__ = [
+    "EXPANSIONS",
+    "FLAT",
+    "MOVES",
+    "RULES",
+    "Emission",
+    "GradientError",
+    "Rule",
+    "describe",
+    "rule",
+    "supported_operators",
+]

@@ -2,9 +2,9 @@
 
 Every cotangent is returned in the shape of the result; the walk sums it to the operand's.
 
-Supported: Add, Sub, Mul, Div, Pow (base and exponent), Sum, Mean, Max, Min, Where (both branches), Clip (value
-and bounds). Operands of Max and Min that are equal share the cotangent evenly, as in torch.maximum. Clip passes the
-cotangent where min <= x <= max, the bounds included, as torch.clamp does.
+Supported: Add, Sub, Mul, Div, Mod (fmod), Pow (base and exponent), Sum, Mean, Max, Min, Where (both branches), Clip
+(value and bounds). Operands of Max and Min that are equal share the cotangent evenly, as in torch.maximum. Clip passes
+the cotangent where min <= x <= max, the bounds included, as torch.clamp does.
 """
 
 from collections.abc import Sequence
@@ -53,6 +53,14 @@ def divide(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequen
     quotient = emit.op("Div", cotangents[0], node.inputs[1])
     d_b = emit.op("Neg", emit.op("Mul", quotient, node.outputs[0])) if wanted[1] else None
     return [quotient, d_b]
+
+
+@rule("Mod", broadcasts=True)
+def modulo(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
+    """Pass d, and -d times the whole number of divisors that were taken away."""
+    d, (a, b) = given(cotangents[0]), map(given, node.inputs)
+    taken = emit.op("Round", emit.op("Div", emit.op("Sub", a, node.outputs[0]), b))
+    return [d, emit.op("Neg", emit.op("Mul", d, taken)) if wanted[1] else None]
 
 
 @rule("Pow", broadcasts=True)

@@ -23,12 +23,20 @@ _TO_THE_FIRST = -(2**31)
 def conv(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
     """Differentiate y = x * W + b."""
     d, (x, w) = given(cotangents[0]), map(given, node.inputs[:2])
+    geometry = windows(node, static_shape(node, w)[2:], sizes_of=x, counts_of=node.outputs[0])
+    d_bias = _d_bias(emit, d, geometry) if len(wanted) > 2 and wanted[2] else None
+    return [*conv_cotangents(emit, node, d, x, w, wanted), d_bias]
+
+
+def conv_cotangents(
+    emit: Emission, node: ir.Node, d: ir.Value, x: ir.Value, w: ir.Value, wanted: Sequence[bool]
+) -> Cotangents:
+    """Emit the cotangents of image and weights."""
     group = node.attributes.get_int("group", 1)
     geometry = windows(node, static_shape(node, w)[2:], sizes_of=x, counts_of=node.outputs[0])
     return [
         _scatter(emit, node, d, x, w, geometry, group) if wanted[0] else None,
         _d_weights(emit, node, x, d, w, geometry, group) if wanted[1] else None,
-        _d_bias(emit, d, geometry) if len(wanted) > 2 and wanted[2] else None,
     ]
 
 

@@ -87,8 +87,8 @@ formula_rules(
 
 @first_input_rule("Cast", "CastLike")
 def cast(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
-    """Cast the cotangent back."""
-    return emit.cast(d, x)
+    """Cast the cotangent back; that of an integer is a float."""
+    return d if x.dtype is not None and x.dtype.is_integer() else emit.cast(d, x)
 
 
 @first_input_rule("Dropout")

@@ -37,19 +37,19 @@ class Emission:
         narrow = self._multiplied_narrow(op_type, operands) if op_type in ("Mul", "Div") else None
         if narrow is not None:
             return narrow
-        dtype = _float_dtype(operands)
-        inputs = [self._value(operand, dtype) for operand in operands]
-        kept = {name: value for name, value in attributes.items() if value is not None}
-        node = ir.node(op_type, inputs, attributes=kept)  # type: ignore[arg-type]
-        (value,) = node.outputs
-        value.name = node.name = unique_name(f"{self.scope}.{op_type}", self.names)
-        result = _output_dtype(op_type, kept, inputs, dtype)
-        value.type = None if result is None else ir.TensorType(result)
+        (value,) = self._append(op_type, operands, attributes)
         if op_type == "Expand" and isinstance(operands[1], list):
             self._expanded[value] = operands[1]
-        self._graph.append(node)
-        self._nodes.append(node)
         return value
+
+    def ops(self, op_type: str, operands: Sequence[Operand], count: int, **attributes: object) -> Sequence[ir.Value]:
+        """Append one node with so many outputs and return them; their types may be left to the caller."""
+        return self._append(op_type, operands, attributes, count)
+
+    def split(self, value: ir.Value, count: int, axis: int, sizes: Operand = None) -> Sequence[ir.Value]:
+        """Append a Split into so many parts, equal ones without ``sizes``, and return them."""
+        number = count if self.opset >= 18 and sizes is None else None
+        return self._append("Split", (value, sizes), {"axis": axis, "num_outputs": number}, count)
 
     def remove_unused(self) -> None:
         """Remove the emitted nodes and constants that lead to no output."""
@@ -90,6 +90,25 @@ class Emission:
         """Return the shape of a value as an operand: a constant where it is static, else a Shape node."""
         sizes = known_sizes(value)
         return self.op("Shape", value) if sizes is None else sizes
+
+    def _append(
+        self, op_type: str, operands: Sequence[Operand], attributes: dict[str, object], count: int = 1
+    ) -> Sequence[ir.Value]:
+        """Append one node and return its outputs, of one type."""
+        dtype = _float_dtype(operands)
+        inputs = [self._value(operand, dtype) for operand in operands]
+        while inputs and inputs[-1] is None:
+            inputs.pop()
+        kept = {name: value for name, value in attributes.items() if value is not None}
+        node = ir.node(op_type, inputs, attributes=kept, num_outputs=count)  # type: ignore[arg-type]
+        node.name = unique_name(f"{self.scope}.{op_type}", self.names)
+        result = _output_dtype(op_type, kept, inputs, dtype)
+        for number, value in enumerate(node.outputs):
+            value.name = unique_name(f"{node.name}.{number}", self.names) if number else node.name
+            value.type = None if result is None else ir.TensorType(result)
+        self._graph.append(node)
+        self._nodes.append(node)
+        return node.outputs
 
     def _multiplied_narrow(self, op_type: str, operands: Sequence[Operand]) -> ir.Value | None:
         """Multiply (or divide) what was expanded before it was: the gradient of a sum is one number.

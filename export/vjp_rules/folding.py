@@ -5,6 +5,10 @@ import onnx_ir as ir
 
 LARGEST_ELEMENTS = 64
 DEEPEST = 64
+LARGEST_OPERAND_ELEMENTS = 2**16
+GROWING = frozenset(("ConstantOfShape", "Expand", "EyeLike", "Pad", "Range", "Resize", "Tile", "Upsample"))
+"""Operators whose result can be large where all their inputs are small."""
+RANDOM = frozenset(("Bernoulli", "Dropout", "Multinomial", "RandomNormalLike", "RandomUniformLike"))
 
 
 def folded(value: ir.Value, depth: int = DEEPEST) -> np.ndarray | None:
@@ -16,23 +20,27 @@ def folded(value: ir.Value, depth: int = DEEPEST) -> np.ndarray | None:
     if tensor is not None:
         return tensor.numpy()
     node = value.producer()
-    if node is None or node.domain or len(node.outputs) != 1 or not depth or _is_large(value):
+    if node is None or node.domain or node.op_type in RANDOM or not depth or _may_be_large(value, node):
         return None
+    if any(attribute.type is ir.AttributeType.GRAPH for attribute in node.attributes.values()):
+        return None  # it reads values that are not among its inputs
     if node.op_type in ("Shape", "Size"):
         return _measured(node)
     inputs = {}
     for operand in node.inputs:
         if operand is not None:
             content = folded(operand, depth - 1)
-            if content is None:
+            if content is None or content.size > LARGEST_OPERAND_ELEMENTS:
                 return None
             inputs[operand.name or ""] = content
-    return _computed(node, inputs) if inputs else None
+    return _computed(node, value, inputs) if inputs else None
 
 
-def _is_large(value: ir.Value) -> bool:
+def _may_be_large(value: ir.Value, node: ir.Node) -> bool:
     shape = value.shape
-    return shape is None or not shape.is_static() or int(np.prod(shape.numpy(), dtype=np.int64)) > LARGEST_ELEMENTS
+    if shape is None or not shape.is_static():
+        return node.op_type in GROWING
+    return int(np.prod(shape.numpy(), dtype=np.int64)) > LARGEST_ELEMENTS
 
 
 def _measured(node: ir.Node) -> np.ndarray | None:
@@ -46,15 +54,15 @@ def _measured(node: ir.Node) -> np.ndarray | None:
     return sizes[node.attributes.get_int("start", 0) : node.attributes.get_int("end", None)]
 
 
-def _computed(node: ir.Node, inputs: dict[str, np.ndarray]) -> np.ndarray | None:
-    """Run one node on the reference evaluator."""
+def _computed(node: ir.Node, value: ir.Value, inputs: dict[str, np.ndarray]) -> np.ndarray | None:
+    """Run one node on the reference evaluator, and return one of its outputs where it is small."""
     from onnx.reference import ReferenceEvaluator  # slow to import, rarely needed
 
     graph = node.graph
     version = graph.opset_imports.get("") if isinstance(graph, ir.Graph) else None
     try:
         evaluator = ReferenceEvaluator(ir.to_proto(node), opsets={"": version or 0})
-        (result,) = evaluator.run(None, inputs)
+        result = np.asarray(list(evaluator.run(None, inputs))[value.index() or 0])
     except Exception:  # an operator that the evaluator lacks is one that cannot be folded
         return None
-    return np.asarray(result)
+    return result if result.size <= LARGEST_ELEMENTS else None

@@ -1,7 +1,7 @@
-"""Rules of operators that take elements by index, or put them there.
+"""Rules of operators that take elements by index.
 
-Supported: Gather, GatherElements, GatherND (no batch axes), ScatterElements and ScatterND without reduction, with
-respect to the values; the indices, which have no derivative, may be computed at run time from opset 16 on.
+Supported: Gather, GatherElements, GatherND (with batch_dims, if the indices have a static shape).
+The indices, which have no derivative, may be computed at run time from opset 16 on.
 Gather with constant indices in a few runs (a slice, a reversal, one element) becomes slices.
 """
 
@@ -13,9 +13,9 @@ import onnx_ir as ir
 from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
 from impasto.export.vjp_rules.folding import folded
-from impasto.export.vjp_rules.inspection import constant_ints, describe, given, known_size, rank
+from impasto.export.vjp_rules.inspection import constant_ints, describe, given, known_size, rank, static_shape
 from impasto.export.vjp_rules.padding import fold, runs
-from impasto.export.vjp_rules.table import Cotangents, first_input_rule, rule
+from impasto.export.vjp_rules.table import first_input_rule
 
 MOST_RUNS = 4  # more are cheaper as one scatter
 SCATTER_OPSET = 16  # the first with reduction="add"
@@ -62,32 +62,17 @@ def gather_elements(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> 
 @first_input_rule("GatherND")
 def gather_nd(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Add every slice of d up where it was taken from."""
-    if node.attributes.get_int("batch_dims", 0):
-        raise GradientError(f"{describe(node)} has batch_dims, for which there is no gradient rule; use 0")
-    return emit.op("ScatterND", _zeros(emit, node, x), node.inputs[1], d, reduction="add")
+    indices = given(node.inputs[1])
+    if batch_axes := node.attributes.get_int("batch_dims", 0):
+        indices = _with_batch(emit, indices, static_shape(node, indices), batch_axes)
+    return emit.op("ScatterND", _zeros(emit, node, x), indices, d, reduction="add")
 
 
-@rule("ScatterElements", "ScatterND", inputs=(0, 2))
-def scatter(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
-    """Pass d where nothing was put, and pass to the updates the elements of d where they were put."""
-    _refuse_reduction(node)
-    d, (_, indices, updates) = given(cotangents[0]), map(given, node.inputs)
-    axis = node.attributes.get_int("axis", 0) if node.op_type == "ScatterElements" else None
-    d_x = d_updates = None
-    if wanted[0]:
-        zeros = emit.op("Expand", emit.array(0.0, d), emit.shape_of(updates))
-        d_x = emit.op(node.op_type, d, indices, zeros, axis=axis)
-    if wanted[2]:
-        d_updates = emit.op(node.op_type.replace("Scatter", "Gather"), d, indices, axis=axis)
-    return [d_x, None, d_updates]
-
-
-def _refuse_reduction(node: ir.Node) -> None:
-    reduction = node.attributes.get_string("reduction", "none")
-    if reduction != "none":
-        raise GradientError(
-            f"{describe(node)} has reduction {reduction!r}, for which there is no gradient rule; use none"
-        )
+def _with_batch(emit: Emission, indices: ir.Value, shape: Sequence[int], axes: int) -> ir.Value:
+    """Emit the indices with those of the first axes in front, so that they count from the first axis."""
+    places = np.indices(shape[:axes]).reshape(axes, *shape[:axes], *(1,) * (len(shape) - 1 - axes))
+    spread = np.broadcast_to(np.moveaxis(places, 0, -1), (*shape[:-1], axes))
+    return emit.op("Concat", np.ascontiguousarray(spread, np.int64), indices, axis=-1)
 
 
 def _zeros(emit: Emission, node: ir.Node, x: ir.Value) -> ir.Value:

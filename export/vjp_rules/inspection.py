@@ -106,3 +106,8 @@ def describe(node: ir.Node) -> str:
     """Name a node for an error message by its operator and its name, or its first output where it has none."""
     operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
     return f"{operator} node {node.name or node.outputs[0].name!r}"
+
+
+def has_subgraphs(graph: ir.Graph) -> bool:
+    """Whether a graph has nodes with graphs of their own: If, Loop, Scan."""
+    return next(iter(graph.subgraphs()), None) is not None

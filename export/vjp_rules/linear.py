@@ -17,8 +17,15 @@ from impasto.export.vjp_rules.table import Cotangents, rule
 
 @rule("MatMul")
 def matmul(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
-    """Emit d B^T and A^T d; vectors are taken as matrices with one row or column."""
+    """Differentiate A B."""
     d, (a, b) = given(cotangents[0]), map(given, node.inputs)
+    return product_cotangents(emit, node, d, a, b, wanted)
+
+
+def product_cotangents(
+    emit: Emission, node: ir.Node, d: ir.Value, a: ir.Value, b: ir.Value, wanted: Sequence[bool]
+) -> Cotangents:
+    """Emit d B^T and A^T d; vectors are taken as matrices with one row or column."""
     rank_a, rank_b = rank(node, a), rank(node, b)
     if is_transpose(b, a, rank_a):
         return [emit.op("MatMul", _symmetric(emit, d, rank_a), a), None]

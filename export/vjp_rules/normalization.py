@@ -106,11 +106,15 @@ def _normalized(
 ) -> tuple[ir.Value, ir.Value]:
     """Emit n = (x - mean) / deviation and 1 / deviation over the axes, in float32 for half-precision values.
 
+    Values far from zero have a mean whose rounding is large next to n: what is left of it is subtracted, too.
     Uncentred, the mean counts as 0.
     """
     if x.dtype in _HALVES:
         x = emit.op("Cast", x, to=ir.DataType.FLOAT)
-    centred = emit.op("Sub", x, emit.reduce("ReduceMean", x, axes)) if is_centred else x
+    centred = x
+    if is_centred:
+        centred = emit.op("Sub", x, emit.reduce("ReduceMean", x, axes))
+        centred = emit.op("Sub", centred, emit.reduce("ReduceMean", centred, axes))
     variance = emit.reduce("ReduceMean", emit.op("Mul", centred, centred), axes)
     epsilon = node.attributes.get_float("epsilon", 1e-5)
     inverse = emit.op("Reciprocal", emit.op("Sqrt", emit.op("Add", variance, epsilon)))

@@ -1,7 +1,7 @@
 """Rules of pooling.
 
 Supported: AveragePool (any windows, both count_include_pad, ceil_mode), MaxPool (any windows, no Indices output),
-GlobalAveragePool, GlobalMaxPool.
+LpPool, GlobalAveragePool, GlobalMaxPool, GlobalLpPool.
 Where several elements of a window are the maximum, the first one in row-major order gets the whole cotangent, as in
 PyTorch.
 """
@@ -13,7 +13,9 @@ import numpy as np
 import onnx_ir as ir
 
 from impasto.export.vjp_rules.emission import Emission
-from impasto.export.vjp_rules.inspection import given, known_sizes, rank, static_shape
+from impasto.export.vjp_rules.errors import GradientError
+from impasto.export.vjp_rules.first_maximum import sent_to_first
+from impasto.export.vjp_rules.inspection import describe, given, known_sizes, rank, static_shape
 from impasto.export.vjp_rules.reduction import divided, element_count
 from impasto.export.vjp_rules.table import first_input_rule
 from impasto.export.vjp_rules.windows import Windows, windows
@@ -36,6 +38,45 @@ def global_max_pool(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> 
     return emit.op("Reshape", spread, emit.shape_of(x))
 
 
+@first_input_rule("GlobalLpPool")
+def global_lp_pool(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
+    """Emit d sign(x) (|x| / y)^(p - 1)."""
+    return _of_norm(emit, node, x, _by_norm(emit, node, d))
+
+
+@first_input_rule("LpPool")
+def lp_pool(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
+    """Emit sign(x) |x|^(p - 1) times the sum over windows of d y^(1 - p)."""
+    geometry = windows(node, node.attributes.get_ints("kernel_shape"), sizes_of=x, counts_of=node.outputs[0])
+    return _of_norm(emit, node, x, _over_windows(emit, node, _by_norm(emit, node, d), geometry))
+
+
+def _by_norm(emit: Emission, node: ir.Node, d: ir.Value) -> ir.Value:
+    """Emit d y^(1 - p); where a norm is 0 so are the elements, and any factor will do."""
+    y = node.outputs[0]
+    norm = emit.op("Where", emit.op("Equal", y, 0.0), 1.0, y)
+    return emit.op("Mul", d, emit.op("Pow", norm, 1.0 - node.attributes.get_int("p", 2)))
+
+
+def _of_norm(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
+    """Emit d sign(x) |x|^(p - 1)."""
+    p = node.attributes.get_int("p", 2)
+    factor = x if p == 2 else emit.op("Sign", x)
+    if p not in (1, 2):
+        factor = emit.op("Mul", factor, emit.op("Pow", emit.op("Abs", x), float(p - 1)))
+    return emit.op("Mul", factor, d)
+
+
+def _over_windows(emit: Emission, node: ir.Node, d: ir.Value, geometry: Windows) -> ir.Value:
+    """Emit the sum of d, one per window, over the windows that an element is in."""
+    x = given(node.inputs[0])
+    sizes, counts = static_shape(node, x)[2:], static_shape(node, node.outputs[0])[2:]
+    images = emit.op("Reshape", d, [-1, 1, *counts])
+    ones = emit.array(np.ones((1, 1, *geometry.kernel)), d)
+    summed = emit.op("ConvTranspose", images, ones, **geometry.scatter_attributes(geometry.reach_after(sizes, counts)))
+    return emit.op("Reshape", summed, emit.shape_of(x))
+
+
 @first_input_rule("AveragePool")
 def average_pool(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Spread d / count over every window."""
@@ -47,12 +88,11 @@ def average_pool(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.
     sizes, counts = static_shape(node, x)[2:], static_shape(node, y)[2:]
     includes_pad = bool(node.attributes.get_int("count_include_pad", 0))
     for axis in range(len(sizes)):
-        d = _divided(emit, d, axis, len(sizes), _window_counts(geometry, axis, sizes, counts, includes_pad))
-    images = emit.op("Reshape", d, [-1, 1, *counts])
-    ones = emit.array(np.ones((1, 1, *geometry.kernel)), d)
-    reach = geometry.reach_after(sizes, counts)
-    summed = emit.op("ConvTranspose", images, ones, **geometry.scatter_attributes(reach))
-    return emit.op("Reshape", summed, emit.shape_of(x))
+        averaged = _window_counts(geometry, axis, sizes, counts, includes_pad)
+        if not averaged.all():
+            raise GradientError(f"a window of {describe(node)} has no elements to average; give it less padding")
+        d = _divided(emit, d, axis, len(sizes), averaged)
+    return _over_windows(emit, node, d, geometry)
 
 
 def _tiles(node: ir.Node, geometry: Windows) -> bool:
@@ -127,7 +167,7 @@ def max_pool(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Valu
     geometry = windows(node, node.attributes.get_ints("kernel_shape"), sizes_of=x, counts_of=node.outputs[0])
     if _tiles(node, geometry):
         return _repeat_to_first(emit, node, d, geometry)
-    return _scatter_to_first(emit, node, d, geometry)
+    return sent_to_first(emit, node, d, geometry)
 
 
 def _repeat_to_first(emit: Emission, node: ir.Node, d: ir.Value, geometry: Windows) -> ir.Value:
@@ -147,36 +187,3 @@ def _repeat_to_first(emit: Emission, node: ir.Node, d: ir.Value, geometry: Windo
     highest = emit.op("MaxPool", ranked, kernel_shape=geometry.kernel, strides=geometry.strides)
     is_first = emit.op("Equal", ranked, _repeat(emit, highest, geometry))
     return _with_rest(emit, node, emit.op("Where", is_first, _repeat(emit, d, geometry), 0.0), geometry)
-
-
-def _scatter_to_first(emit: Emission, node: ir.Node, d: ir.Value, geometry: Windows) -> ir.Value:
-    """Emit the sum over all windows, which may overlap, of d at their first maximum."""
-    x, counts = given(node.inputs[0]), static_shape(node, node.outputs[0])[2:]
-    reach = geometry.reach_after(static_shape(node, x)[2:], counts)
-    unfolded = _unfolded(emit, x, geometry, reach, counts)
-    taps, axes = math.prod(geometry.kernel), len(counts)
-    first = emit.op("ArgMax", unfolded, axis=1, keepdims=1)
-    is_first = emit.op("Equal", first, np.arange(taps).reshape(1, taps, *(1,) * axes))
-    spread = emit.op("Where", is_first, emit.op("Reshape", d, [-1, 1, *counts]), 0.0)
-    one_hot = emit.array(np.eye(taps).reshape(taps, 1, *geometry.kernel), x)
-    summed = emit.op("ConvTranspose", spread, one_hot, **geometry.scatter_attributes(reach))
-    return emit.op("Reshape", summed, emit.shape_of(x))
-
-
-def _unfolded(emit: Emission, x: ir.Value, geometry: Windows, reach: Sequence[int], counts: Sequence[int]) -> ir.Value:
-    """Emit the windows of every image of x, [N C, taps, ...counts], row-major; padding is minus infinity."""
-    axes = len(counts)
-    before, after = geometry.before, [max(end, 0) for end in reach]
-    if any((*before, *after)):
-        lowest = emit.array(-np.inf, x)
-        x = emit.op("Pad", x, [0, 0, *before, 0, 0, *after], lowest)
-    for axis in range(axes):
-        taps = np.arange(geometry.kernel[axis])[:, None] * geometry.dilations[axis]
-        indices = taps + np.arange(counts[axis]) * geometry.strides[axis]
-        x = emit.op("Gather", x, indices.ravel(), axis=axis + 2)
-    shape = [-1]
-    for taps_along, count in zip(geometry.kernel, counts, strict=True):
-        shape += [taps_along, count]
-    split = emit.op("Reshape", x, shape)
-    taps_first = [0, *(1 + 2 * axis for axis in range(axes)), *(2 + 2 * axis for axis in range(axes))]
-    return emit.op("Reshape", emit.op("Transpose", split, perm=taps_first), [-1, math.prod(geometry.kernel), *counts])

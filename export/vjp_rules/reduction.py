@@ -51,6 +51,8 @@ def element_count(emit: Emission, value: ir.Value, axes: Sequence[int]) -> ir.Va
     sizes = [known_size(value, axis) for axis in axes]
     static = [size for size in sizes if size is not None]
     if len(static) == len(sizes):
+        if not all(static):
+            raise GradientError(f"a mean of {value.name!r}, of shape {value.shape}, is over no elements; give it some")
         return float(math.prod(static))
     chosen = emit.op("Gather", emit.op("Shape", value), list(axes))
     return emit.op("Cast", emit.reduce("ReduceProd", chosen, [0], keepdims=0), to=value.dtype)

@@ -11,7 +11,15 @@ import onnx_ir as ir
 
 from impasto.export.vjp_rules.emission import Emission
 from impasto.export.vjp_rules.errors import GradientError
-from impasto.export.vjp_rules.inspection import constant_ints, describe, given, rank, static_shape, static_size
+from impasto.export.vjp_rules.inspection import (
+    constant_ints,
+    describe,
+    given,
+    known_size,
+    rank,
+    static_shape,
+    static_size,
+)
 from impasto.export.vjp_rules.table import Cotangents, first_input_rule, rule
 
 _TO_THE_FIRST = -(2**31)  # the end of a reversed Slice that takes the whole axis
@@ -68,6 +76,13 @@ def cumulative_sum(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> i
     return emit.op("CumSum", d, node.inputs[1], reverse=1 - reverse, exclusive=exclusive)
 
 
+@first_input_rule("ReverseSequence")
+def reverse_sequence(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
+    """Reverse d."""
+    axes = {name: node.attributes.get_int(name, 1 - index) for index, name in enumerate(("batch_axis", "time_axis"))}
+    return emit.op("ReverseSequence", d, node.inputs[1], **axes)
+
+
 @first_input_rule("SpaceToDepth")
 def space_to_depth(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> ir.Value:
     """Move the blocks back."""
@@ -90,6 +105,8 @@ def depth_to_space(emit: Emission, node: ir.Node, x: ir.Value, d: ir.Value) -> i
 def concat(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
     """Cut d where the parts were joined."""
     axis = node.attributes.get_int("axis", 0) % rank(node, node.outputs[0])
+    if any(known_size(given(value), axis) is None for value in node.inputs):
+        return _cut_at_run_time(emit, node, given(cotangents[0]), axis)
     results: list[ir.Value | None] = []
     start = 0
     for value, is_wanted in zip(node.inputs, wanted, strict=True):
@@ -100,31 +117,23 @@ def concat(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequen
     return results
 
 
+def _cut_at_run_time(emit: Emission, node: ir.Node, d: ir.Value, axis: int) -> Cotangents:
+    """Cut d into parts whose sizes are not known before."""
+    sizes = [emit.op("Slice", emit.op("Shape", value), [axis], [axis + 1]) for value in node.inputs]
+    joined = emit.op("Concat", *sizes, axis=0) if len(sizes) > 1 else sizes[0]
+    return emit.split(d, len(sizes), axis, joined)
+
+
 @rule("Split", inputs=(0,))
 def split(emit: Emission, node: ir.Node, cotangents: Cotangents, wanted: Sequence[bool]) -> Cotangents:
     """Join the parts, zeros where nothing arrived."""
     x = given(node.inputs[0])
     axis = node.attributes.get_int("axis", 0) % rank(node, x)
-    if len(cotangents) == 1:
-        return [cotangents[0]]
-    parts = []
-    for cotangent, size in zip(cotangents, _split_sizes(node, axis), strict=True):
-        if cotangent is None:
-            shape = list(static_shape(node, x))
-            shape[axis] = size
-            cotangent = emit.op("Expand", emit.array(0.0, x), shape)
-        parts.append(cotangent)
-    return [emit.op("Concat", *parts, axis=axis)]
-
-
-def _split_sizes(node: ir.Node, axis: int) -> list[int]:
-    """Return the sizes of the parts along an axis: given, or equal with a smaller last one."""
-    given_sizes = constant_ints(node, 1)
-    if given_sizes is not None:
-        return given_sizes
-    size, count = static_size(node, node.inputs[0], axis), len(node.outputs)
-    part = -(-size // count)
-    return [min(part, size - index * part) for index in range(count)]
+    parts = [
+        emit.op("Expand", emit.array(0.0, x), emit.shape_of(output)) if cotangent is None else cotangent
+        for cotangent, output in zip(cotangents, node.outputs, strict=True)
+    ]
+    return [emit.op("Concat", *parts, axis=axis) if len(parts) > 1 else parts[0]]
 
 
 @first_input_rule("Slice")

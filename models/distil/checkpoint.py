@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from impasto.models.atomic import atomic_file
-from impasto.models.errors import ImpastoError
+from impasto.models.errors import ImpastoError, one_line
 
 State = dict[str, Any]
 
@@ -26,11 +26,14 @@ def read(path: Path) -> State:
     """Read what `write` wrote: tensors, numbers, texts and containers only.
 
     Raises:
-        ImpastoError: there is no such file.
+        ImpastoError: there is no such file, or it is damaged.
     """
     if not path.is_file():
         raise ImpastoError(f"no such file: {path}; `init` writes init.pt, then `train` checkpoint.pt")
-    state: State = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state: State = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zipfile, pickle and torch share no base class
+        raise ImpastoError(f"damaged checkpoint: {path} ({one_line(error, 100)}); take another --run") from error
     return state
 
 

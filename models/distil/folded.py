@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from impasto.models.atomic import write_atomically
 from impasto.models.distil.spec import SLIM, TAPS
 from impasto.models.distil.student import Student, run_plain, typed
 from impasto.models.errors import ImpastoError
@@ -50,11 +51,18 @@ def fold(student: Student, further: Mapping[str, torch.Tensor] | None = None) ->
 
 
 def save_folded(tensors: Mapping[str, torch.Tensor], path: Path, metadata: Mapping[str, str]) -> None:
-    """Write the network as a float16 safetensors file."""
-    from safetensors.torch import save_file
+    """Write the network as a float16 safetensors file, in full or not at all.
+
+    Raises:
+        ImpastoError: a value is NaN, or too large for float16; or the file cannot be written.
+    """
+    from safetensors.torch import save
 
     halves = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in tensors.items()}
-    save_file(halves, path, {"preprocess": OXFORD.to_json(), **metadata})
+    for name, value in halves.items():
+        if not bool(torch.isfinite(value).all()):
+            raise ImpastoError(f"cannot write {path}: {name} is NaN or too large for float16; train again")
+    write_atomically(path, save(halves, {"preprocess": OXFORD.to_json(), **metadata}))
 
 
 def load_folded(path: Path, half: bool = False, device: torch.device | None = None) -> FoldedStudent:

@@ -156,7 +156,8 @@ class Trainer:
         """Train until the last step, or until an earlier one; the schedule is that of the whole run.
 
         Raises:
-            ImpastoError: there is no such step.
+            ImpastoError: there is no such step; or the loss or its gradient is NaN or infinite, and the checkpoint
+                stays as it was.
         """
         last = self.settings.steps if until is None else until
         if not 1 <= last <= self.settings.steps:
@@ -170,11 +171,21 @@ class Trainer:
                 self._renew_pool()
             record = self._train_step(self.units)
             self.step += 1
+            self._check(record)
             if self.step % 10 == 0 or self.step == 1:
                 times = {"wall_s": time.monotonic() - started[0], "cpu_s": time.process_time() - started[1]}
                 self._log({"step": self.step, **times, **record})
             if self.step % self.settings.save_every == 0 or self.step == last:
                 self.save()
+
+    def _check(self, record: dict[str, object]) -> None:
+        """Refuse a step that spoilt the parameters, before they replace those of the checkpoint."""
+        for name in ("loss", "gradient_norm"):
+            if not math.isfinite(float(str(record[name]))):
+                raise ImpastoError(
+                    f"the training failed: {name} is {record[name]} at step {self.step}; "
+                    "the checkpoint is that of an earlier step; give a smaller --learning-rate and another --run"
+                )
 
     def _identity(self) -> dict[str, object]:
         """Return what must not change between two parts of a run."""

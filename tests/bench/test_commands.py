@@ -223,6 +223,11 @@ def test_ctrl_c_at_the_beginning(
         ),
         (
             "compare",
+            ("--padding", "reflect"),
+            "compare cannot take --padding reflect: PyTorch's side pads with zeros alone; leave the option out",
+        ),
+        (
+            "compare",
             ("--seamless",),
             "compare cannot take --seamless: PyTorch's side cannot wrap its paddings; leave the option out",
         ),

@@ -27,11 +27,20 @@ CPU_LACK = "provider cpu has no bf16: its kernels are float32; allowed here are 
 
 def test_ratios_are_those_of_the_samples(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     found, ended = measured(
-        capsys, tmp_path, "compare", *ON_CPU, "--against", "eager", "--against", "autocast-bf16", "--evaluations", 6
+        capsys,
+        tmp_path,
+        "compare",
+        *ON_CPU,
+        "--against",
+        "eager",
+        "--against",
+        "eager-channels-last",
+        "--evaluations",
+        6,
     )
     whole = {item["name"]: item for item in found["series"] if item["unit"] == "evaluation"}
     steps = {item["name"]: item for item in found["series"] if item["unit"] == "step"}
-    names = ["torch eager", "torch autocast-bf16", "impasto cpu fp32"]
+    names = ["torch eager", "torch eager-channels-last", "impasto cpu fp32"]
     assert list(whole) == list(steps) == names
     assert len({len(item["samples_s"]) for item in whole.values()}) == 1
     mine = whole["impasto cpu fp32"]
@@ -57,9 +66,24 @@ def test_ratios_are_those_of_the_samples(capsys: pytest.CaptureFixture[str], tmp
     assert any(row.startswith("descent ") for row in rows)
 
 
+def test_a_rival_in_bf16_need_not_reach_the_loss(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Its rounding, which differs between processors, may keep it above; the record then says so."""
+    found, _ = measured(capsys, tmp_path, "compare", *ON_CPU, "--against", "autocast-bf16", "--evaluations", 6)
+    steps = {item["name"]: item for item in found["series"] if item["unit"] == "step"}
+    mine, rival = steps["impasto cpu fp32"], steps["torch autocast-bf16"]
+    ratio = next(item for item in found["ratios"] if item["rival"] == "torch autocast-bf16")
+    assert ratio["per_evaluation"]["median"] > 0
+    if rival["seconds_to_target"] is None:
+        assert rival["evaluations_in_all"] > 6
+        assert ratio["to_equal_loss"] is None
+    else:
+        assert ratio["to_equal_loss"] == pytest.approx(rival["seconds_to_target"] / mine["seconds_to_target"])
+
+
 def test_both_compute_the_same_objective(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    plain = ("--provider", "cpu,plain", "--precision", "fp32")  # direct convolutions, as PyTorch's: they round alike
     for batch in ((), ("--batch", 3)):
-        found, _ = measured(capsys, tmp_path, "compare", *ON_CPU, "--against", "eager", "--evaluations", 0, *batch)
+        found, _ = measured(capsys, tmp_path, "compare", *plain, "--against", "eager", "--evaluations", 0, *batch)
         rival, mine = found["series"]
         assert mine["difference_to_eager"]["loss"] < 1e-5
         assert mine["difference_to_eager"]["gradient"] < 1e-4

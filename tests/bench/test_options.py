@@ -35,10 +35,13 @@ def test_the_objective_and_the_optimiser_are_those_asked_for(
 
 
 def test_a_start_is_told_all_that_was_asked_for() -> None:
-    settings = Settings(size=0, seamless=True, weighting="johnson", optimizer="adam", history=4)
+    settings = Settings(
+        size=0, seamless=True, weighting="johnson", optimizer="adam", history=4, tv_norm="l2", padding="reflect"
+    )
     words = cold_start._arguments(Subject(settings=settings, loop="host"), Path("a.onnx"), "style.png")
     given = dict(itertools.pairwise(words))
     wanted = {"--weighting": "johnson", "--optimizer": "adam", "--history": "4", "--loop": "host"}
+    wanted |= {"--tv-norm": "l2", "--padding": "reflect"}
     assert {name: given[name] for name in wanted} == wanted
     assert words[-1] == "--seamless"
     assert "--seamless" not in cold_start._arguments(Subject(), Path("a.onnx"), "style.png")

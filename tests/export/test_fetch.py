@@ -1,4 +1,5 @@
 import hashlib
+import re
 import subprocess
 import sys
 import time
@@ -59,8 +60,10 @@ def files(folder: Path) -> list[str]:
 def test_what_can_be_fetched() -> None:
     source = find_source("vgg19")
     assert source.url == "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
-    assert source.sha256_prefix == "dcbb9e9d"
-    assert known_origin("dcbb9e9d" + 56 * "0") == source.origin
+    assert re.fullmatch(r"dcbb9e9d[0-9a-f]{56}", source.sha256_prefix)
+    assert (source.size_bytes, source.megabytes) == (574_673_361, 575)
+    assert known_origin(source.sha256_prefix) == source.origin
+    assert known_origin("dcbb9e9d" + 56 * "0") is None
     assert known_origin("5dbd849c" + 56 * "0") is None
     with pytest.raises(ImpastoError) as caught:
         find_source("vgg16")

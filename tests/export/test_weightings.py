@@ -53,6 +53,14 @@ def test_johnson_is_its_own_mean_errors() -> None:
     assert tv == pytest.approx(1e-3 / 2 * 255**2)
 
 
+@pytest.mark.parametrize(("norm", "johnson", "calibrated"), [("l1", 255, 1 / 960), ("l2", 255, 1 / 320)])
+def test_a_norm_that_is_no_square(norm: str, johnson: float, calibrated: float) -> None:
+    """johnson has the sum on 0..255; calibrated the mean over values, and for l2 over pixels."""
+    tv = Term("tv", "image", channels=3, positions=320, tv_norm=norm)
+    found = [coefficients([tv], name, **WEIGHTS, layer_weights={})[0] for name in ("paper", "johnson", "calibrated")]
+    assert found == pytest.approx([1e-3, 1e-3 * johnson, 1e-3 * calibrated])
+
+
 def test_the_conversion_is_said_in_the_papers_terms() -> None:
     factors = coefficients(TERMS, "johnson", **WEIGHTS, layer_weights={})
     assert conversion(TERMS, factors) == (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from impasto.models.atomic import atomic_file
+from impasto.models.atomic import atomic_file, check_place
 from impasto.models.errors import ImpastoError
 from impasto.models.store import network_file
 
@@ -96,3 +96,9 @@ def test_a_network_that_is_there_is_replaced_and_nothing_else_is_in_the_folder(c
             part.write_bytes(content)
     assert [path.name for path in (cache / "networks").iterdir()] == ["vgg19.onnx"]
     assert network_file("vgg19").read_bytes() == b"new"
+
+
+def test_a_name_that_no_file_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImpastoError) as caught:
+        check_place(tmp_path / "\ud800.png")
+    assert str(caught.value) == f"cannot write '{tmp_path}/\\ud800.png': no file has such a name; give another name"

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from impasto.models.distil import checkpoint  # noqa: E402
 from impasto.models.distil.compress import compress  # noqa: E402
 from impasto.models.distil.corpus import Sampler  # noqa: E402
-from impasto.models.distil.folded import FoldedStudent, fold  # noqa: E402
+from impasto.models.distil.folded import FoldedStudent, fold, save_folded  # noqa: E402
 from impasto.models.distil.losses import errors, gradient_error, measure_units, total  # noqa: E402
 from impasto.models.distil.objective import Objective, descend, gram, style_gradients  # noqa: E402
 from impasto.models.distil.score import Score, pairs, score, summary  # noqa: E402
@@ -222,6 +222,46 @@ def test_checkpoint_replaces_the_old_one_only_when_complete(tmp_path: Path) -> N
     with pytest.raises(ImpastoError, match="disk full"):
         checkpoint.write({"step": 2, "x": Unwritable()}, path)
     assert checkpoint.read(path) == {"step": 1}
+
+
+def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.write({"step": torch.arange(1000)}, path)
+    for content in (path.read_bytes()[:700], b"nothing of torch's"):
+        path.write_bytes(content)
+        with pytest.raises(ImpastoError, match=r"^damaged checkpoint: .*; take another --run$") as caught:
+            checkpoint.read(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_training_that_diverges_leaves_the_checkpoint(
+    first: Student, teacher: Teacher, sampler: Sampler, tmp_path: Path
+) -> None:
+    trainer = Trainer(copied(first), teacher, sampler, SETTINGS, tmp_path, CPU)
+    trainer.run(2)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with torch.no_grad():
+        next(trainer.student.parameters()).fill_(torch.nan)
+    with pytest.raises(
+        ImpastoError, match=r"^the training failed: loss is nan at step 3; the checkpoint is that of an"
+    ):
+        trainer.run()
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_student_beyond_float16_leaves_the_old_file(first: Student, tmp_path: Path) -> None:
+    path = tmp_path / "student.safetensors"
+    tensors = fold(first)
+    save_folded(tensors, path, {})
+    before = path.read_bytes()
+    name = next(iter(tensors))
+    for value in (1e6, torch.nan):
+        bad = {**tensors, name: torch.full_like(tensors[name], value)}
+        with pytest.raises(ImpastoError) as caught:
+            save_folded(bad, path, {})
+        assert str(caught.value) == f"cannot write {path}: {name} is NaN or too large for float16; train again"
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_summary_is_of_geometric_means() -> None:

@@ -1,8 +1,13 @@
+import base64
 import hashlib
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +15,8 @@ import numpy as np
 import pytest
 
 from impasto.models.download import DownloadError, Patience, download
+from impasto.models.http_get import Pace
+from impasto.models.sources import SOURCES
 from tests.file_server import FileServer
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -218,3 +225,199 @@ def test_a_part_that_cannot_be_written(server: FileServer, tmp_path: Path) -> No
     (tmp_path / "w.pth.part").mkdir()
     text = failure(server, tmp_path / "w.pth")
     assert text == f"cannot download {server.url} to {tmp_path / 'w.pth.part'}: Is a directory"
+
+
+def get_at(url: str, target: Path, patience: Patience = QUICK) -> str:
+    """The error of a download from an address."""
+    with pytest.raises(DownloadError) as caught:
+        download(url, target, sha256_prefix=SHA256, patience=patience)
+    assert not target.exists()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+BAD_HOST = "its host is neither a name nor an IP address"
+BAD_PORT = "its port is not a number from 1 to 65535"
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://[::1", BAD_HOST),
+        ("http://[::1/w.pth", BAD_HOST),
+        ("http://a..b/", BAD_HOST),
+        (f"http://{'a' * 64}.org/", BAD_HOST),
+        ("http://a%00b/", BAD_HOST),
+        ("http://:80/", BAD_HOST),
+        ("http://host:99999/", BAD_PORT),
+        ("http://host:0/", BAD_PORT),
+        ("http://host:http/", BAD_PORT),
+        ("http://host/\0", "it has a space or a control character; write it as %XX"),
+        ("http://host/a b", "it has a space or a control character; write it as %XX"),
+        ("http://host/\r\nX: y", "it has a space or a control character; write it as %XX"),
+        ("http://müller.de/", "it is not in ASCII; write its host in the form xn--... and its path with %XX"),
+        ("http://host/\udc80", "it is not in ASCII; write its host in the form xn--... and its path with %XX"),
+    ],
+)
+def test_malformed_addresses_are_refused_at_once(tmp_path: Path, url: str, why: str) -> None:
+    (tmp_path / "w.pth.part").write_bytes(CONTENT[:1000])
+    assert get_at(url, tmp_path / "w.pth", Patience(pause_s=1e6)) == f"bad address {url!r}: {why}"
+    assert (tmp_path / "w.pth.part").read_bytes() == CONTENT[:1000]
+
+
+@pytest.mark.parametrize(
+    ("location", "why"),
+    [
+        ("http://[::1", f"'http://[::1': {BAD_HOST}"),
+        ("//host:99999/", f"'http://host:99999/': {BAD_PORT}"),
+        ("file:///etc/hostname", "'file:///etc/hostname': expected http://... or https://..."),
+        ("ftp://user:secret@host/w", "'ftp://***@host/w': expected http://... or https://..."),
+        ("http://user:secret@[::1", f"'http://***@[::1': {BAD_HOST}"),
+    ],
+)
+def test_redirects_to_other_addresses_are_refused_at_once(
+    server: FileServer, tmp_path: Path, location: str, why: str
+) -> None:
+    server.location = location
+    text = get_at(server.url, tmp_path / "w.pth")
+    assert text == f"cannot download: {server.url} redirects to a bad address {why}"
+    assert len(server.requests) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_redirects_lead_to_the_file_or_end(server: FileServer, tmp_path: Path) -> None:
+    with FileServer(b"") as other:
+        other.location = server.url
+        download(other.url, tmp_path / "w.pth", sha256_prefix=SHA256, patience=QUICK)
+        assert_whole(tmp_path / "w.pth")
+        other.location = "/round/and/round"
+        text = get_at(other.url, tmp_path / "v.pth")
+    assert text == f"cannot download: {other.url} redirects more than 10 times"
+    assert len(other.requests) == 1 + 11
+
+
+@pytest.mark.parametrize("says_length", [True, False])
+def test_more_bytes_than_the_file_has(server: FileServer, tmp_path: Path, *, says_length: bool) -> None:
+    server.says_length = says_length
+    with pytest.raises(DownloadError) as caught:
+        download(server.url, tmp_path / "w.pth", sha256_prefix=SHA256, most_bytes=len(CONTENT) - 1, patience=QUICK)
+    how = f"has {len(CONTENT)} bytes" if says_length else "does not end there"
+    assert str(caught.value) == (
+        f"too large: expected at most {len(CONTENT) - 1} bytes, {server.url} {how}; the file is not the official one"
+    )
+    assert len(server.requests) == 1
+    assert list(tmp_path.iterdir()) == []
+    download(server.url, tmp_path / "w.pth", sha256_prefix=SHA256, most_bytes=len(CONTENT), patience=QUICK)
+    assert_whole(tmp_path / "w.pth")
+
+
+def test_a_server_without_end_is_cut_off(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.endless = True
+    source = replace(SOURCES["vgg19"], sha256_prefix=SHA256, size_bytes=3_000_000)
+    monkeypatch.setattr("impasto.models.sources.SOURCES", {"vgg19": source})
+    assert failure(server, tmp_path / "w.pth", SHA256).startswith("too large: expected at most 3000000 bytes, ")
+    monkeypatch.setattr("impasto.models.download.LARGEST_BYTES", 2_000_000)
+    assert failure(server, tmp_path / "w.pth").startswith("too large: expected at most 2000000 bytes, ")
+    assert len(server.requests) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_larger_than_the_file_is_not_resumed(server: FileServer, tmp_path: Path) -> None:
+    (tmp_path / "w.pth.part").write_bytes(b"x" * (len(CONTENT) + 1))
+    download(server.url, tmp_path / "w.pth", sha256_prefix=SHA256, most_bytes=len(CONTENT), patience=QUICK)
+    assert_whole(tmp_path / "w.pth")
+    assert server.requests == [None]
+
+
+SLOW = Patience(timeout_s=5.0, attempts=2, pause_s=0.01, pace=Pace(bytes_per_s=1000.0, window_s=0.3))
+
+
+def test_a_server_that_trickles_is_left(server: FileServer, tmp_path: Path) -> None:
+    server.trickle_s = 0.02
+    text = get_at(server.url, tmp_path / "w.pth", SLOW)
+    assert text == (
+        f"download of {server.url} failed 2 times (less than 1000 bytes/s in 0.3 s); "
+        "0 MB are kept, run the command again to resume"
+    )
+    kept = (tmp_path / "w.pth.part").read_bytes()
+    assert kept
+    assert CONTENT.startswith(kept)
+    server.trickle_s = 0.0
+    get(server, tmp_path / "w.pth")
+    assert_whole(tmp_path / "w.pth")
+    assert server.requests[-1] == f"bytes={len(kept)}-"
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"]
+)
+def test_headers_that_trickle_are_left_as_well(tmp_path: Path, head: bytes) -> None:
+    def trickle(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.sendall(head)
+            while True:
+                connection.sendall(b"1")
+                time.sleep(0.02)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(2) as threads:
+        for _ in range(2):
+            threads.submit(lambda: trickle(listener.accept()[0]))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/w.pth"
+        text = get_at(url, tmp_path / "w.pth", SLOW)
+    assert " failed 2 times (less than 1000 bytes/s in 0.3 s); " in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_brisk_server_passes_many_windows(server: FileServer, tmp_path: Path) -> None:
+    server.content, server.trickle_s = CONTENT[:200], 0.002
+    patience = replace(SLOW, attempts=1, pace=Pace(bytes_per_s=50.0, window_s=0.05))
+    sha256 = hashlib.sha256(server.content).hexdigest()
+    download(server.url, tmp_path / "w.pth", sha256_prefix=sha256, patience=patience)
+    assert (tmp_path / "w.pth").read_bytes() == server.content
+
+
+def test_a_password_is_sent_and_never_shown(server: FileServer, tmp_path: Path) -> None:
+    url = server.url.replace("//", "//anna:s%40cret@")
+    download(url, tmp_path / "w.pth", sha256_prefix=SHA256, patience=QUICK)
+    assert server.authorizations == ["Basic " + base64.b64encode(b"anna:s@cret").decode()]
+    server.statuses = [403]
+    assert get_at(url, tmp_path / "v.pth") == f"cannot download {server.url}: HTTP 403 Forbidden"
+    server.content = b"other"
+    assert get_at(url, tmp_path / "v.pth").startswith(f"wrong SHA-256: {server.url} has ")
+
+
+def test_another_server_gets_no_password(server: FileServer, tmp_path: Path) -> None:
+    with FileServer(b"") as first:
+        first.location = server.url
+        download(first.url.replace("//", "//anna:x@"), tmp_path / "w", sha256_prefix=SHA256, patience=QUICK)
+        assert first.authorizations == ["Basic YW5uYTp4"]
+    assert server.authorizations == [None]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://anna:secret@host:pw/", "http://anna:se/cret@[::1", "ftp://anna:se@cret@host", "anna:secret@host"]
+)
+def test_a_password_in_a_malformed_address_is_not_shown(tmp_path: Path, url: str) -> None:
+    text = get_at(url, tmp_path / "w.pth")
+    assert "cret" not in text
+    assert "anna" not in text
+    assert "***@" in text
+
+
+def test_the_texts_of_a_server_are_escaped(tmp_path: Path) -> None:
+    def answer(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 404 \x1b[31mred\xff\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as threads:
+        threads.submit(lambda: answer(listener.accept()[0]))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/w.pth"
+        assert get_at(url, tmp_path / "w.pth") == f"cannot download {url}: HTTP 404 \\x1b[31mred\\xff"
+
+
+def test_a_malformed_proxy_is_one_line(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://anna:secret@host:port")
+    monkeypatch.delenv("no_proxy", raising=False)
+    text = get_at(server.url, tmp_path / "w.pth")
+    assert text == f"cannot download {server.url}: bad address of a proxy; see the variables http(s)_proxy"

@@ -86,3 +86,9 @@ def test_bad_names(name: str) -> None:
 def test_a_name_from_a_text(text: str, name: str) -> None:
     assert network_name(text) == name
     network_file(network_name(text * 40))
+
+
+def test_no_network_is_called_auto() -> None:
+    with pytest.raises(ImpastoError) as caught:
+        network_file("auto")
+    assert str(caught.value) == ("bad network name 'auto': `--model auto` lets impasto choose; give another name")

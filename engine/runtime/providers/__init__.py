@@ -3,7 +3,25 @@
 ONNX Runtime is imported when a provider is asked for, not when this package is.
 """
 
-from impasto.engine.runtime.providers.choice import NAMES, availability, choose, safer, step_provider, supported
+from impasto.engine.runtime.providers.choice import (
+    NAMES,
+    availability,
+    choose,
+    explained,
+    safer,
+    step_provider,
+    supported,
+)
 from impasto.engine.runtime.providers.provider import Availability, Provider
 
-__all__ = ["NAMES", "Availability", "Provider", "availability", "choose", "safer", "step_provider", "supported"]
+__all__ = [
+    "NAMES",
+    "Availability",
+    "Provider",
+    "availability",
+    "choose",
+    "explained",
+    "safer",
+    "step_provider",
+    "supported",
+]

@@ -64,7 +64,7 @@ KNOWN: Mapping[str, Known] = {  # best first
         numbered=True,
     ),
     openvino.NAME: Known(openvino, outdone=openvino.outdone),
-    cpu.NAME: Known(cpu),
+    cpu.NAME: Known(cpu, flags={"plain": {"operators": False}, "native": {"operators": True}}),
 }
 NAMES = (AUTO, *KNOWN)
 
@@ -100,7 +100,15 @@ def choose(name: str = AUTO, precision: str = AUTO, *, build_engines: bool = Fal
     if precision not in precisions.NAMES:
         raise ImpastoError(f"unknown precision {precision!r}: allowed are {', '.join(precisions.NAMES)}")
     settings = _settings(name, words)
-    return _best(precision, build_engines) if name == AUTO else _named(name, int(index or 0), precision, settings)
+    if name == AUTO:
+        return _best(precision, build_engines)[0]
+    return _named(name, int(index or 0), precision, settings)
+
+
+def explained() -> str:
+    """Return what "auto" takes here, and why not the providers that it prefers, in one line."""
+    provider, why_not = _best(AUTO, build_engines=False)
+    return f"{provider.name}, {provider.precision}{why_not}"
 
 
 def safer(provider: Provider) -> Provider | None:
@@ -131,7 +139,7 @@ def step_provider(provider: Provider) -> Provider:
     where the evaluation is.
     """
     if provider.on_host:
-        return cpu.provider("fp32")
+        return cpu.provider("fp32", operators=False)
     captures = provider.uncaptured() is not None
     return dataclasses.replace(cuda.provider("fp32", provider.device_index, graph=captures), whole=True)
 
@@ -157,16 +165,17 @@ def _settings(name: str, words: Sequence[str]) -> dict[str, object]:
     return settings
 
 
-def _best(precision: str, build_engines: bool) -> Provider:
-    """Return the first provider that works and has the precision."""
+def _best(precision: str, build_engines: bool) -> tuple[Provider, str]:
+    """Return the first provider that works and has the precision, and why not those before it."""
     reasons: list[tuple[str, str]] = []
     for found in availability(build_engines=build_engines):
         known = KNOWN[found.name]
         taken = _taken(known, precision)
         reason = found.reason if not found.works else _lack(known, precision) or known.outdone(taken)
         if reason is None:
-            choice = f"provider {found.name}, {taken}{_without(reasons)}"
-            return dataclasses.replace(known.module.provider(taken), choice=choice)
+            why_not = _without(reasons)
+            choice = f"provider {found.name}, {taken}{'; `impasto doctor` says why' if why_not else ''}"
+            return dataclasses.replace(known.module.provider(taken), choice=choice), why_not
         reasons.append((found.name, reason))
     raise ImpastoError(f"no provider here runs {precision}{_without(reasons)}; use --precision auto")
 

@@ -57,12 +57,7 @@ def refusal(precision: str, device_index: int = 0) -> str | None:
 
 
 def provider(precision: str, device_index: int = 0, **settings: Any) -> Provider:
-    """Return the provider.
-
-    Args:
-        precision: of `PRECISIONS`.
-        device_index: of several GPUs.
-        settings: as for `options`.
+    """Return the provider with the options that `options` returns for these arguments.
 
     Raises:
         ImpastoError: as `options`; there is no GPU of that index, or it has no kernels for that precision and layout.

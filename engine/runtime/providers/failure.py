@@ -12,9 +12,9 @@ _LONGEST = 240
 @functools.cache
 def failures() -> tuple[type[Exception], ...]:
     """Return what ONNX Runtime raises: a class for each status, and what becomes of exceptions of C++."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
+    from impasto.engine.runtime.ort import onnxruntime as ort
 
-    kinds = (value for value in vars(state).values() if isinstance(value, type))
+    kinds = (value for value in vars(ort.capi.onnxruntime_pybind11_state).values() if isinstance(value, type))
     return (*(kind for kind in kinds if issubclass(kind, Exception)), RuntimeError, MemoryError)
 
 

@@ -77,7 +77,7 @@ def load_failure(provider: str, ort_name: str, fix: str) -> str | None:
         ort_name: the provider's name in ONNX Runtime.
         fix: what to do, in a few words.
     """
-    import onnxruntime as ort
+    from impasto.engine.runtime.ort import onnxruntime as ort
 
     if ort_name not in ort.get_available_providers():
         return f"the installed onnxruntime has no {provider}; {fix}"
@@ -99,10 +99,7 @@ def no_cudnn(fix: str) -> str | None:
     """Return why cuDNN does not load; None if it does.
 
     ONNX Runtime loads it at the first convolution, and would only say so there. Ask `load_failure` first, which looks
-    where pip puts it.
-
-    Args:
-        fix: what to do, in a few words.
+    where pip puts it. The fix is what to do, in a few words.
     """
     try:
         ctypes.CDLL(_CUDNN)

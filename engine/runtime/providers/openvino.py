@@ -8,7 +8,7 @@ the VGG-19 objective at 512x512, 104 MB on disk).
 
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from impasto.engine.runtime import cpu_info
@@ -33,6 +33,10 @@ class OpenVino(Provider):
 
     shares_memory: bool = False
 
+    def exact(self) -> Provider:
+        """Return the provider whose narrow types are in the graph, where OpenVINO would make all of it bfloat16."""
+        return replace(self, precision=TYPED, typed=True) if self.precision == "bf16" else self
+
     def _session(self, ort: Any, content: bytes | str, session_options: Any, threads: int) -> Any:
         found = probe()  # which registers the plugin, should nobody have done so
         if not found.works:
@@ -55,7 +59,7 @@ def probe(*, build: bool = False) -> Availability:
 
 def devices() -> list[Any]:
     """Return the processor as the registered plugin lists it: one device, or none. Its GPUs and NPUs are left out."""
-    import onnxruntime as ort
+    from impasto.engine.runtime.ort import onnxruntime as ort
 
     cpu = ort.OrtHardwareDeviceType.CPU
     return [item for item in ort.get_ep_devices() if item.ep_name == ORT_NAME and item.device.type == cpu][:1]
@@ -116,7 +120,7 @@ def _capabilities() -> list[str]:
 @functools.cache
 def _register() -> str | None:
     """Make the plugin known to ONNX Runtime; return why it could not be."""
-    import onnxruntime as ort
+    from impasto.engine.runtime.ort import onnxruntime as ort
 
     try:
         import onnxruntime_ep_openvino as plugin

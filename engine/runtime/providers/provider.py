@@ -48,8 +48,10 @@ class Provider:
         session_config: entries of the session's options.
         typed: whether it follows the types in the graph, so that fp16 and bf16 are made there.
         whole: whether every node must run on it, as in a single engine.
+        operators: what the project's own operators for processors are here (`NativeOperators.identity`), where graphs
+            are made with them; else empty.
         shares_memory: whether a session of it reads an input where another one has written it, and keeps no copy.
-        choice: what "auto" took and why not the others, in one line; "" where the provider was named.
+        choice: what "auto" took, in one line; "" where the provider was named.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Provider:
     session_config: Mapping[str, str] = field(default_factory=dict)
     typed: bool = False
     whole: bool = False
+    operators: tuple[str | int, ...] = ()
     shares_memory: bool = True
     choice: str = ""
 
@@ -79,7 +82,7 @@ class Provider:
 
     def runtime_version(self) -> str:
         """Return ONNX Runtime's version."""
-        import onnxruntime as ort
+        from impasto.engine.runtime.ort import onnxruntime as ort
 
         return str(ort.__version__)
 
@@ -95,7 +98,7 @@ class Provider:
             ImpastoError: the session cannot be made; or the provider did not take it, or not its convolutions and
                 products, or, on a GPU, not all that is more than arithmetic on sizes.
         """
-        import onnxruntime as ort
+        from impasto.engine.runtime.ort import onnxruntime as ort
 
         for key, value in self.session_config.items():
             session_options.add_session_config_entry(key, value)
@@ -131,6 +134,13 @@ class Provider:
         """Return whether a session of it records its first run; it may have been refused."""
         used = session.get_provider_options().get(self.ort_name, {})
         return bool(used.get(self.capture_option) == "1")
+
+    def exact(self) -> "Provider":
+        """Return the provider in the form that multiplies float32 matrices in float32.
+
+        In tf32 the graph sees to that (`impasto.export.lowering.exact`).
+        """
+        return self
 
     def allows(self, precision: str) -> bool:
         """Return whether its options go with another precision, which it has on this machine."""
@@ -173,11 +183,6 @@ class Provider:
 
 
 def nodes_elsewhere(session: Any, ort_name: str) -> list[str]:
-    """Return the operators of a session's nodes that another provider runs, one entry per node.
-
-    Args:
-        session: made with placement recorded, as `Provider.open` makes it.
-        ort_name: the provider's name in ONNX Runtime.
-    """
+    """Return the operators of the nodes that another provider runs, one a node, as `Provider.open` recorded them."""
     parts = session.get_provider_graph_assignment_info()
     return [node.op_type for part in parts if part.ep_name != ort_name for node in part.get_nodes()]

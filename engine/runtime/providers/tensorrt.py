@@ -42,10 +42,8 @@ def probe(*, build: bool = False) -> Availability:
     """Ask the driver, then load the libraries, then look for engines.
 
     Any engine for this GPU and version will do: which graph a run needs is known only later, and ONNX Runtime alone
-    knows what it calls that graph's engine. A run of another size or form then builds its own.
-
-    Args:
-        build: engines may be built, so that an empty cache is no reason against it.
+    knows what it calls that graph's engine. A run of another size or form then builds its own. Where engines may be
+    built, an empty cache is no reason against it.
     """
     found = nvidia.gpus()
     if not found:
@@ -72,12 +70,7 @@ def refusal(precision: str, device_index: int = 0) -> str | None:
 
 
 def provider(precision: str, device_index: int = 0, **settings: Any) -> Provider:
-    """Return the provider.
-
-    Args:
-        precision: of `PRECISIONS`.
-        device_index: of several GPUs.
-        settings: as for `options`.
+    """Return the provider with the options that `options` returns for these arguments.
 
     Raises:
         ImpastoError: there is no GPU of that index.

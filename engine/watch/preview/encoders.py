@@ -33,7 +33,10 @@ def as_blocks(samples: Samples, *, true_colour: bool) -> bytes:
         samples: uint8 2R x C x 3, RGB, for R rows of C cells.
         true_colour: 24-bit colours; otherwise the nearest of xterm's 256.
     """
-    codes = _codes_24_bit(samples) if true_colour else np.char.mod("5;%d", nearest_256(samples))
+    if true_colour:
+        codes = [[f"2;{red};{green};{blue}" for red, green, blue in row] for row in samples.tolist()]
+    else:
+        codes = [[f"5;{number}" for number in row] for row in nearest_256(samples).tolist()]
     return "\r\n".join(_line(top, bottom) for top, bottom in zip(codes[::2], codes[1::2], strict=True)).encode()
 
 
@@ -49,15 +52,10 @@ def nearest_256(samples: Samples) -> npt.NDArray[np.int64]:
     return nearest
 
 
-def _codes_24_bit(samples: Samples) -> npt.NDArray[np.str_]:
-    """Return ``2;r;g;b`` for every pixel."""
-    return np.array([[f"2;{red};{green};{blue}" for red, green, blue in row] for row in samples.tolist()])
-
-
-def _line(top: npt.NDArray[np.str_], bottom: npt.NDArray[np.str_]) -> str:
+def _line(top: list[str], bottom: list[str]) -> str:
     """Return one row of cells; colours are named where they change."""
     parts, before = [], ("", "")
-    for upper, lower in zip(top.tolist(), bottom.tolist(), strict=True):
+    for upper, lower in zip(top, bottom, strict=True):
         if upper != before[0]:
             parts.append(f"\x1b[38;{upper}m")
         if lower != before[1]:

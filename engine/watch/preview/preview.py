@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
@@ -73,10 +74,12 @@ class Preview:
         size = None if terminal is None else fit_picture(pixels.shape[0], pixels.shape[1], terminal)
         if terminal is None or size is None:
             return
-        again = self._last == (size, terminal)
+        # Over the last picture, or in rows made free for it; the cursor ends below it.
+        room = b"" if self._last == (size, terminal) else b"\n" * size.rows
+        picture = _SAVE_CURSOR + self._encoded(pixels, size) + _RESTORE_CURSOR
         try:
             with self._aside():
-                self._stream.write(_positioned(self._encoded(pixels, size), size.rows, again=again))
+                self._stream.write(room + b"\r\x1b[%dA" % size.rows + picture + b"\x1b[%dB\r" % size.rows)
                 self._stream.flush()
         except OSError:  # the terminal was closed; the run goes on
             self._lost = True
@@ -111,12 +114,4 @@ def open_preview(name: str, *, aside: Aside = nullcontext) -> Preview | str:
         term = os.environ.get("TERM", "")
         return f"the terminal (TERM={term}) is not known to have 256 colours; --preview-as chooses one of its ways"
     stream = sys.stderr.buffer
-    descriptor = stream.fileno()
-    return Preview(kind, stream, lambda: terminal_size(descriptor), aside=aside)
-
-
-def _positioned(picture: bytes, rows: int, *, again: bool) -> bytes:
-    """Return a picture in its place: over the last one, or in rows made free for it; the cursor ends below it."""
-    room = b"" if again else b"\n" * rows
-    start = room + b"\r\x1b[%dA" % rows
-    return start + _SAVE_CURSOR + picture + _RESTORE_CURSOR + b"\x1b[%dB\r" % rows
+    return Preview(kind, stream, partial(terminal_size, stream.fileno()), aside=aside)

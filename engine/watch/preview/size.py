@@ -2,6 +2,7 @@
 
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 
 MOST_ROWS, MOST_COLUMNS = 40, 100
@@ -43,7 +44,15 @@ def terminal_size(descriptor: int) -> TerminalSize | None:
         cells = os.get_terminal_size(descriptor)
     except OSError:
         return None
-    return TerminalSize(cells.columns, cells.lines, _cell_px(descriptor) or USUAL_CELL_PX)
+    with suppress(ImportError, OSError):
+        import fcntl
+        import termios
+
+        answer = fcntl.ioctl(descriptor, termios.TIOCGWINSZ, bytes(8))
+        rows, columns, width_px, height_px = struct.unpack("HHHH", answer)
+        if rows and columns and width_px >= columns and height_px >= rows:
+            return TerminalSize(cells.columns, cells.lines, (width_px // columns, height_px // rows))
+    return TerminalSize(cells.columns, cells.lines)
 
 
 def fit_picture(height: int, width: int, terminal: TerminalSize) -> PictureSize | None:
@@ -65,18 +74,3 @@ def fit_picture(height: int, width: int, terminal: TerminalSize) -> PictureSize 
     width_px, height_px = columns * cell_width, rows * cell_height
     reduction = max(1.0, max(width_px, height_px) / MOST_PX)
     return PictureSize(columns, rows, max(1, int(width_px / reduction)), max(1, int(height_px / reduction)))
-
-
-def _cell_px(descriptor: int) -> tuple[int, int] | None:
-    """Return width and height of a cell, px; None if the terminal does not tell."""
-    try:
-        import fcntl
-        import termios
-
-        answer = fcntl.ioctl(descriptor, termios.TIOCGWINSZ, bytes(8))
-    except (ImportError, OSError):
-        return None
-    rows, columns, width_px, height_px = struct.unpack("HHHH", answer)
-    if not (rows and columns and width_px >= columns and height_px >= rows):
-        return None
-    return width_px // columns, height_px // rows

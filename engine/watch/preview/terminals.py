@@ -46,8 +46,6 @@ def chosen(name: str, environ: Mapping[str, str]) -> str | None:
     Raises:
         ImpastoError: no such kind.
     """
-    if name == AUTO:
-        return detect(environ)
-    if name not in KINDS:
+    if name not in (AUTO, *KINDS):
         raise ImpastoError(f"unknown preview {name!r}: allowed are {AUTO}, {', '.join(KINDS)}")
-    return name
+    return detect(environ) if name == AUTO else name

@@ -42,17 +42,21 @@ class Chart:
 
     def svg(self) -> str:
         """Return the chart; a sentence instead where there is nothing to draw."""
-        drawable = {name: drawable_points(line) for name, line in self.lines.items()}
+        drawable = {name: [(x, y) for x, y in line if math.isfinite(y) and y > 0] for name, line in self.lines.items()}
         points = [point for line in drawable.values() for point in line]
         if not points:
             return "<p>No iteration was finished, so there is nothing to draw.</p>"
-        axes = _Axes.around(points)
+        axes = _Axes(points)
+        courses = [
+            f"{name} goes from {line[0][1]:.3g} to {line[-1][1]:.3g}" if line else f"{name} is never above 0"
+            for name, line in drawable.items()
+        ]
         return render(
             __package__,
             "chart.html",
             chart=self,
             area=_AREA,
-            description=self._description(drawable),
+            description=f"Lines on a logarithmic scale over {self.x_label}: {'; '.join(courses)}.",
             x_ticks=[(axes.x(value), f"{value:g}") for value in round_steps(0.0, axes.x_high)],
             y_ticks=[(axes.y(exponent), label) for exponent, label in axes.y_ticks()],
             marks=[(axes.x(min(max(x, 0.0), axes.x_high)), text) for x, text in self.marks],
@@ -63,30 +67,15 @@ class Chart:
             ],
         )
 
-    def _description(self, lines: Mapping[str, Line]) -> str:
-        """Say in words what a reader sees."""
-        courses = [
-            f"{name} goes from {line[0][1]:.3g} to {line[-1][1]:.3g}" if line else f"{name} is never above 0"
-            for name, line in lines.items()
-        ]
-        return f"Lines on a logarithmic scale over {self.x_label}: {'; '.join(courses)}."
 
-
-@dataclass(frozen=True)
 class _Axes:
     """Data to pixels: x from 0 to its highest value, y from one power of ten to another, which are exponents here."""
 
-    x_high: float
-    y_low: int
-    y_high: int
-
-    @classmethod
-    def around(cls, points: Line) -> "_Axes":
-        """Return axes that hold all points, y from one power of ten to another."""
+    def __init__(self, points: Line) -> None:
         exponents = [math.log10(y) for _, y in points]
-        low, high = math.floor(min(exponents)), math.ceil(max(exponents))
-        x_high = max(x for x, _ in points)
-        return cls(x_high if x_high > 0 else 1.0, low, max(high, low + 1))
+        self.y_low = math.floor(min(exponents))
+        self.y_high = max(math.ceil(max(exponents)), self.y_low + 1)
+        self.x_high = max(x for x, _ in points) or 1.0
 
     def x(self, value: float) -> float:
         """Return where a value is, px."""
@@ -114,11 +103,6 @@ class _Axes:
 def stroke(index: int) -> tuple[int, str]:
     """Return the number of a line's colour, and its dashes; no two of the first 32 lines have both in common."""
     return index % COLOURS, _DASHES[(index + index // COLOURS) % len(_DASHES)]
-
-
-def drawable_points(line: Line) -> list[tuple[float, float]]:
-    """Return the points that a logarithmic axis has a place for."""
-    return [(x, y) for x, y in line if math.isfinite(y) and y > 0]
 
 
 def round_steps(low: float, high: float) -> list[float]:

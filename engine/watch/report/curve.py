@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from impasto.engine.events import Event, Iteration, PrecisionChanged, Started
+from impasto.engine.events import Event, Iteration, PrecisionChanged, ScaleStarted, Started
 from impasto.engine.watch.thinning import EvenlySpaced
 
 MOST_POINTS = 1000  # about 20 kB of page a term and chart
@@ -53,12 +53,14 @@ class Curve:
     Attributes:
         begun: the run's first beginning; None before it.
         started: its latest one (a refinement begins twice).
-        marks: where the network or the precision changed.
+        conversion: the weights in the paper's terms, at the latest scale; empty before the run has begun.
+        marks: where the network, the scale or the precision changed.
     """
 
     def __init__(self) -> None:
         self.begun: Started | None = None
         self.started: Started | None = None
+        self.conversion = ""
         self.marks: list[Mark] = []
         self._points: EvenlySpaced[Point] = EvenlySpaced(MOST_POINTS - 1)
         self._last: Point | None = None
@@ -71,7 +73,12 @@ class Curve:
             self._points.add(event.iteration, self._last)
         elif isinstance(event, PrecisionChanged):
             self._mark(event.after)
+        elif isinstance(event, ScaleStarted):
+            self.conversion = event.conversion
+            if event.iteration:  # the first scale begins with the run
+                self._mark(f"{event.width} × {event.height} px")
         elif isinstance(event, Started):
+            self.conversion = event.conversion
             if self.started is not None:
                 self._mark(event.model)
             self.begun = self.begun or event
@@ -85,10 +92,9 @@ class Curve:
     def points(self) -> list[Point]:
         """Return the iterations in order, the last one in any case."""
         points = self._points.items()
-        if self._last is not None and (not points or points[-1] is not self._last):
+        if self._last is not None and self._last not in points[-1:]:
             points.append(self._last)
         return points
 
     def _mark(self, text: str) -> None:
-        evaluations, seconds = (self._last.evaluations, self._last.seconds) if self._last else (0, 0.0)
-        self.marks.append(Mark(evaluations, seconds, text))
+        self.marks.append(Mark(self._last.evaluations, self._last.seconds, text) if self._last else Mark(0, 0.0, text))

@@ -1,7 +1,7 @@
 """The losses of a run for a page: two charts, and their legend with numbers."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any
 
 from impasto.engine.watch.report.charts import Chart, stroke
 from impasto.engine.watch.report.curve import Mark, Point
@@ -14,14 +14,6 @@ _AXES = (
 )
 
 
-class LegendLine(NamedTuple):
-    """A line of the charts: colour and dashes, name, and its value at the start, at the end, and its share."""
-
-    stroke: tuple[int, str]
-    name: str
-    numbers: tuple[str, str, str]
-
-
 def charts(prefix: str, points: Sequence[Point], marks: Sequence[Mark], terms: Sequence[str]) -> list[Chart]:
     """Return the loss and its terms over evaluations and over seconds.
 
@@ -31,17 +23,19 @@ def charts(prefix: str, points: Sequence[Point], marks: Sequence[Mark], terms: S
         marks: what changed between them.
         terms: names, in the order of the legend.
     """
-    names = [TOTAL, *terms]
     found = []
     for axis, title, label in _AXES:
-        lines = {name: [(float(getattr(point, axis)), _value(point, name)) for point in points] for name in names}
+        places = [float(getattr(point, axis)) for point in points]
+        values = {TOTAL: [point.loss for point in points]}
+        values |= {name: [point.terms.get(name, 0.0) for point in points] for name in terms}
+        lines = {name: list(zip(places, line, strict=True)) for name, line in values.items()}
         changes = [(float(getattr(mark, axis)), mark.text) for mark in marks]
         found.append(Chart(f"{prefix}{axis}", title, label, lines, changes))
     return found
 
 
-def legend(initial: Mapping[str, float], final: Mapping[str, float], loss: float) -> list[LegendLine]:
-    """Return the lines of both charts with their first and last values.
+def legend(initial: Mapping[str, float], final: Mapping[str, float], loss: float) -> list[dict[str, Any]]:
+    """Return the stroke, the name and the numbers of each line of the charts: its start, its end, and its share.
 
     Args:
         initial: terms at the start; empty where they are not known.
@@ -49,19 +43,9 @@ def legend(initial: Mapping[str, float], final: Mapping[str, float], loss: float
         loss: at the end.
     """
     first = {TOTAL: sum(initial.values()), **initial} if initial else {}
-    return [
-        LegendLine(stroke(index), name, (_number(first.get(name)), _number(value), _share(value, loss)))
-        for index, (name, value) in enumerate({TOTAL: loss, **final}.items())
-    ]
-
-
-def _value(point: Point, name: str) -> float:
-    return point.loss if name == TOTAL else point.terms.get(name, 0.0)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.5g}"
-
-
-def _share(value: float, loss: float) -> str:
-    return f"{100 * value / loss:.1f} %" if loss else "-"
+    lines = []
+    for index, (name, value) in enumerate({TOTAL: loss, **final}.items()):
+        start = f"{first[name]:.5g}" if name in first else "-"
+        share = f"{100 * value / loss:.1f} %" if loss else "-"
+        lines.append({"stroke": stroke(index), "name": name, "numbers": (start, f"{value:.5g}", share)})
+    return lines

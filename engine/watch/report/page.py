@@ -1,49 +1,36 @@
 """Pages of HTML from templates. Everything is in a page, and its policy forbids the browser to load anything else."""
 
 import functools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from impasto.engine.images import Picture, data_url
+from impasto.models.errors import printable
 
 if TYPE_CHECKING:
     import jinja2
 
 
-@dataclass(frozen=True)
 class Input:
     """An input image as a page shows it.
 
     Attributes:
         kind: "content" or "style".
-        name: of its file.
+        name: of its file; what does not print is escaped.
         height: px.
         width: px.
-        url: that holds the image.
         id: its name in the page, where the page shows it more than once.
+        url: that holds the image.
+        alt: what is to be seen, for readers who do not see it.
+        caption: what stands below it.
     """
 
-    kind: str
-    name: str
-    height: int
-    width: int
-    url: str
-    id: str = ""
-
-    @classmethod
-    def of(cls, kind: str, picture: Picture, most_px: int, identity: str = "") -> "Input":
-        """Return a picture of that kind; its longer side is reduced to `most_px` where it is longer."""
-        return cls(kind, picture.name, picture.height, picture.width, data_url(picture, most_px), identity)
-
-    @property
-    def alt(self) -> str:
-        """What is to be seen, for readers who do not see it."""
-        return f"The {self.kind} image {self.name}"
-
-    @property
-    def caption(self) -> str:
-        """What stands below it."""
-        return f"{self.kind} image: {self.name}, {self.width} × {self.height} px"
+    def __init__(self, kind: str, picture: Picture, most_px: int, identity: str = "") -> None:
+        """Take a picture of that kind; its longer side is reduced to `most_px` where it is longer."""
+        self.kind, self.name, self.id = kind, printable(picture.name), identity
+        self.height, self.width = picture.height, picture.width
+        self.url = data_url(picture, most_px)
+        self.alt = f"The {kind} image {self.name}"
+        self.caption = f"{kind} image: {self.name}, {picture.width} × {picture.height} px"
 
 
 def render(package: str, template: str, **values: object) -> str:

@@ -83,11 +83,14 @@ class Report:
         """
         self._curve.take(event)
         if isinstance(event, Started) and not self._inputs:
-            self._inputs = [
-                _as_shown(source, kind, event.height, event.width)
-                for kind, source in self._sources.items()
-                if source is not None
-            ]
+            for kind, source in self._sources.items():
+                if source is not None:  # the content is shown at the result's size, the style in its own proportions
+                    size = event.height, event.width
+                    if kind == "content":
+                        picture = images.read_resized(source, *size)
+                    else:
+                        picture = images.read_within(source, max(size))
+                    self._inputs.append(Input(kind, picture, MOST_PX))
 
     def finish(self, result: Result) -> str:
         """Write the page, and say where.
@@ -95,40 +98,39 @@ class Report:
         Raises:
             ImpastoError: it cannot be written.
         """
-        write_atomically(self._path, self.html(result).encode())
+        write_atomically(self._path, self.html(result).encode("utf-8", "backslashreplace"))
         return f"{self._path}: report"
 
     def html(self, result: Result) -> str:
         """Return the page."""
-        title = self._title()
+        title = "".join(f"{shown.name}, its {shown.kind} reconstructed" for shown in self._inputs)
+        if len(self._inputs) == 2:
+            title = " in the style of ".join(shown.name for shown in self._inputs)
+        title = title or "A run of impasto"
+        command = self._command
+        if callable(command):
+            command = command(self._curve.begun, result) if self._curve.begun is not None else ""
+        used = result.provenance
         points = with_start(self._curve.points(), self._curve.setup_s, result.initial_terms)
         return render(
             __package__,
             "report.html",
             title=title,
-            summary=[_summary(result)],
+            summary=[
+                f"{result.picture.width} × {result.picture.height} px, {result.iterations} iterations "
+                f"({result.evaluations} evaluations) in {result.seconds:.1f} s with {used['model']} on "
+                f"{used['provider']} in {used['precision']}; {result.message}."
+            ],
             result=result,
             url=images.data_url(result.picture, MOST_PX),
             alt=f"The result: {title}",
             inputs=self._inputs,
             charts=losses.charts("", points, self._curve.marks, list(result.terms)),
             legend=losses.legend(result.initial_terms, result.terms, result.loss),
-            command=self._how(result),
+            command=command,
             relative_names=self._relative_names(),
             tables={"Settings": as_table(result.settings.as_dict()), "Run": self._run(result), **surroundings()},
         )
-
-    def _title(self) -> str:
-        if len(self._inputs) == 2:
-            content, style = self._inputs
-            return f"{content.name} in the style of {style.name}"
-        return "".join(f"{shown.name}, its {shown.kind} reconstructed" for shown in self._inputs) or "A run of impasto"
-
-    def _how(self, result: Result) -> str:
-        """Return the command; "" where there is none."""
-        if callable(self._command):
-            return self._command(self._curve.begun, result) if self._curve.begun is not None else ""
-        return self._command
 
     def _relative_names(self) -> str:
         """Say what the command's file names are relative to; no folder is named, for a page may be sent away."""
@@ -141,11 +143,11 @@ class Report:
 
     def _run(self, result: Result) -> dict[str, str]:
         """Return what is neither a setting nor a property of the machine."""
-        origin = as_table({name: result.provenance[name] for name in result.provenance if name not in _ELSEWHERE})
-        begun = self._curve.started
+        origin = {name: value for name, value in result.provenance.items() if name not in _ELSEWHERE}
         return {
-            **origin,
-            "weights": begun.conversion if begun else "-",
+            **as_table(origin),
+            "weights": self._curve.conversion or "-",
+            **_scales(result),
             "iterations": str(result.iterations),
             "evaluations": str(result.evaluations),
             "seconds": f"{result.seconds:.2f}",
@@ -155,22 +157,17 @@ class Report:
         }
 
 
-def _summary(result: Result) -> str:
-    where = f"{result.provenance['model']} on {result.provenance['provider']} in {result.provenance['precision']}"
-    return (
-        f"{result.picture.width} × {result.picture.height} px, {result.iterations} iterations "
-        f"({result.evaluations} evaluations) in {result.seconds:.1f} s with {where}; {result.message}."
-    )
+def _scales(result: Result) -> dict[str, str]:
+    """Return a row with the scales of a run, if there were several."""
+    rows = [
+        f"{scale.width} × {scale.height} px: {scale.iterations} iterations, {scale.evaluations} evaluations, "
+        f"{scale.seconds:.2f} s"
+        for scale in result.scales
+    ]
+    return {"scales": "; ".join(rows)} if rows else {}
 
 
 def surroundings() -> dict[str, dict[str, str]]:
     """Return what a run depends on that is not its own: tables of the machine and of what is installed."""
     installed = {name: version for name, version in versions().items() if version != "not installed"}
     return {"Machine": machine(), "Versions": installed}
-
-
-def _as_shown(source: Source, kind: str, height: int, width: int) -> Input:
-    """Return an input at the size at which the page shows it: the content at the result's, the style at its own."""
-    picture = images.read_image(source)
-    picture = picture.resized(height, width) if kind == "content" else picture.within(max(height, width))
-    return Input.of(kind, picture, MOST_PX)

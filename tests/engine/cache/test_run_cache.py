@@ -61,7 +61,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
     def build(*_: object) -> None:
         raise AssertionError("a graph was built")
 
-    monkeypatch.setattr(sessions, "_build", build)
+    monkeypatch.setattr(sessions, "build", build)
 
 
 def without_cache(monkeypatch: pytest.MonkeyPatch, files: Files) -> Evaluation:
@@ -113,7 +113,7 @@ def test_the_second_start_needs_no_graph_library(files: Files) -> None:
         "from impasto.engine.cli import main\n"
         f"sys.argv = ['impasto', 'transfer', {str(files.content)!r}, {str(files.style)!r}, '--size', '0', "
         f"'-o', {str(files.folder / 'o.png')!r}, '--model', {str(files.model)!r}, '--provider', 'cpu', '--json', "
-        "'--iterations', '1', '--content-tap', 'relu2_1', '--style-tap', 'relu1_1']\n"
+        "'--preset', 'paper', '--iterations', '1', '--content-tap', 'relu2_1', '--style-tap', 'relu1_1']\n"
         "try:\n    main()\n"
         "finally:\n    print(sorted({'onnx', 'onnx_ir', 'sympy', 'torch'} & set(sys.modules)))\n"
     )
@@ -174,11 +174,11 @@ def test_a_cache_that_cannot_be_written_changes_nothing(
 def test_a_disk_that_fills_up_changes_nothing(files: Files, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = without_cache(monkeypatch, files)
 
-    def full(target: Path) -> AbstractContextManager[Path]:
+    def full(target: Path, *_: object) -> AbstractContextManager[Path]:
         raise ImpastoError(f"cannot write {target}: No space left on device")
 
-    for module in (store, shared_weights):
-        monkeypatch.setattr(module, "atomic_file", full)
+    monkeypatch.setattr(store, "atomic_file", full)
+    monkeypatch.setattr(shared_weights, "write_atomically", full)
     assert same(score(files), expected)
     assert not kept(cache)
 

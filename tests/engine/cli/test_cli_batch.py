@@ -1,6 +1,7 @@
 """`impasto batch` as a user runs it."""
 
 import json
+import signal
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto.engine import Engine
+from impasto.engine import Engine, Event, Iteration
 from impasto.engine.images import read_metadata
+from impasto.engine.inputs.manifest import Row
 from tests.engine.command_line import Ended, run
 from tests.engine.conftest import Files
 
@@ -144,21 +146,101 @@ def test_a_bad_batch_is_one_line(capsys: pytest.CaptureFixture[str], files: File
     assert (ended.status, ended.err) == (2, "error: bad batch 0: allowed are 1 to 64 jobs per evaluation\n")
 
 
-def test_ctrl_c_keeps_what_is_finished(
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, row: int, iteration: int) -> None:
+    """Press Ctrl-C at an iteration of a row, which is numbered as a spreadsheet does."""
+    from impasto.engine.cli.progress import BatchProgress
+
+    flag: list[int] = []
+    show = BatchProgress.show
+
+    def watched(self: BatchProgress, shown: Row, event: Event) -> None:
+        show(self, shown, event)
+        if isinstance(event, Iteration) and (shown.number, event.iteration) == (row, iteration):
+            flag.append(signal.SIGINT)
+
+    monkeypatch.setattr("impasto.engine.cli.batch.interruptible", lambda: nullcontext(flag))
+    monkeypatch.setattr(BatchProgress, "show", watched)
+
+
+LONG = THREE.replace("b.webp,3,", "b.webp,40,")
+
+
+@pytest.mark.parametrize("name", ["b.webp", "b.png", "b.jpg", "b.tif"])
+def test_ctrl_c_saves_the_picture_so_far_which_is_made_again(
+    capsys: pytest.CaptureFixture[str], files: Files, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    rows = LONG.replace("b.webp", name)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, row=3, iteration=2)
+        ended = batch(capsys, files, rows)
+    assert ended.status == 130
+    folder = files.folder / "out"
+    assert ended.err == f"{folder}: interrupted; rows that are not finished: 2; the same command makes them\n"
+    _, unfinished, summary = ended.out.splitlines()
+    assert unfinished.startswith(f"{folder / name}: unfinished, 48x36 px, 2 iterations, loss ")
+    assert unfinished.endswith("; it was cancelled")
+    assert summary.startswith("1 done, 0 skipped, 0 failed, 1 unfinished in ")
+    assert set(outputs(files)) == {"content-style.png", name}
+    record = read_metadata(folder / name)
+    assert (record["outcome"], record["iterations"], record["settings"]["iterations"]) == ("cancelled", 2, 40)
+    with Image.open(folder / name) as picture:
+        picture.load()
+        assert picture.size == (48, 36)
+    so_far = outputs(files)[name]
+
+    *told, counts = lines(batch(capsys, files, rows, "--json"))
+    assert [row["status"] for row in told] == ["skipped", "done", "done"]
+    assert {key: counts[key] for key in ("done", "skipped", "failed", "unfinished")} == {
+        "done": 2, "skipped": 1, "failed": 0, "unfinished": 0,
+    }  # fmt: skip
+    assert outputs(files)[name] != so_far
+    assert read_metadata(folder / name)["outcome"] != "cancelled"
+    assert lines(batch(capsys, files, rows, "--json"))[-1]["skipped"] == 3
+
+
+def test_ctrl_c_saves_every_row_under_way(
     capsys: pytest.CaptureFixture[str], files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flag: list[bool] = []
-    monkeypatch.setattr("impasto.engine.cli.batch.interruptible", lambda: nullcontext(flag))
-    shown = "impasto.engine.cli.progress.BatchProgress.end"
-    monkeypatch.setattr(shown, lambda self, row: flag.append(True))
-    ended = batch(capsys, files, THREE)
+    one = "content.png,style.png,,40,0,48\n"
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, row=3, iteration=2)
+        ended = batch(capsys, files, one * 3, "--batch", 2, "--json")
     assert ended.status == 130
-    assert ended.out.splitlines()[-1].startswith("1 done, 0 skipped, 0 failed in ")
-    assert set(outputs(files)) == {"content-style.png"}
-    flag.clear()
-    monkeypatch.undo()
-    monkeypatch.setenv("IMPASTO_NO_CACHE", "1")
-    assert lines(batch(capsys, files, THREE, "--json"))[-1]["skipped"] == 1
+    *told, summary = lines(ended)
+    assert sorted((row["row"], row["status"], row["outcome"]) for row in told) == [
+        (2, "unfinished", "cancelled"),
+        (3, "unfinished", "cancelled"),
+    ]
+    assert summary["unfinished"] == 2
+    assert set(outputs(files)) == {"content-style.png", "content-style-2.png"}
+    planned = lines(batch(capsys, files, one * 3, "--json", "--dry-run"))[:-1]
+    assert [row["status"] for row in planned] == ["to do"] * 3
+
+
+def test_a_picture_so_far_does_not_replace_a_finished_result(
+    capsys: pytest.CaptureFixture[str], files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch(capsys, files, LONG)
+    before = outputs(files)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, row=3, iteration=2)
+        ended = batch(capsys, files, LONG, "--force", "--json")
+    assert (ended.status, lines(ended)[-1]["unfinished"]) == (130, 0)
+    assert outputs(files) == before
+    changed = LONG.replace("b.webp,40,", "b.webp,41,")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, row=3, iteration=2)
+        assert lines(batch(capsys, files, changed, "--json"))[-1]["unfinished"] == 1
+    assert outputs(files)["b.webp"] != before["b.webp"]  # which was of other settings
+
+
+def test_nothing_is_written_before_the_first_evaluation(
+    capsys: pytest.CaptureFixture[str], files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("impasto.engine.cli.batch.interruptible", lambda: nullcontext([signal.SIGINT]))
+    ended = batch(capsys, files, LONG)
+    assert (ended.status, outputs(files)) == (130, {})
+    assert ended.out.startswith("0 done, 0 skipped, 0 failed in ")
 
 
 def test_the_bar_counts_rows_and_iterations(files: Files, tmp_path: Path) -> None:

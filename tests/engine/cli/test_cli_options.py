@@ -79,7 +79,8 @@ def test_help_stands_under_headings_the_first_options_first(
     text = run(capsys, "transfer", "--help").out
     assert re.findall(r"^╭─ (.+?) ─", text, re.MULTILINE) == ["Arguments", *PANELS]
     first = text.split("─ Look ")[0]
-    names = ["--output", "--model", "--size", "--style-size", "--content-weight", "--iterations", "--help"]
+    names = ["output", "model", "size", "preset", "strength", "smoothness", "stroke-size", "style-size", "scales"]
+    names = [f"--{name}" for name in (*names, "content-weight", "iterations", "help")]
     assert re.findall(r"^│ [* ]  +(--[a-z-]+)", first, re.MULTILINE) == names
     assert "…" not in text
     assert max(map(len, text.splitlines())) == width

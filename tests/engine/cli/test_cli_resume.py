@@ -16,7 +16,8 @@ from PIL import Image
 
 from impasto.bench.studies.kills import summary, trials
 from impasto.engine.inputs.checkpoint import load_checkpoint, save_checkpoint
-from impasto.models.atomic import _temporary
+from impasto.models import temporary
+from impasto.models.temporary import temporary_file
 from tests.engine.command_line import run
 from tests.engine.conftest import TAPS, Files
 from tests.small_network import features_model
@@ -97,9 +98,11 @@ def test_what_was_chosen_is_kept_unless_it_is_given(capsys: Capture, files: File
     assert kept == {
         "provider": "cpu", "threads": 1, "loop": "host", "bits": 8, "ignore_memory": False, "checkpoint_every": 0.0,
         "model": str(files.model), "output": str(output),
+        "inputs": [str(files.content), str(files.style)],
     }  # fmt: skip
     run(capsys, "resume", file, "--threads", 0, "--iterations", 5, "--quiet")
     kept = load_checkpoint(file)[1]
+    assert kept["inputs"] == [str(files.content), str(files.style)]
     assert (kept["threads"], kept["checkpoint_every"], kept["provider"]) == (0, 0.0, "cpu")
     run(capsys, "resume", file, "--checkpoint-every", 60, "--iterations", 6, "--quiet")
     assert load_checkpoint(file)[1]["checkpoint_every"] == 60.0
@@ -148,12 +151,12 @@ def test_a_state_that_python_saved_needs_an_output(capsys: Capture, files: Files
 def test_no_files_are_left_but_the_result_and_the_checkpoint(
     capsys: Capture, files: Files, output: Path, file: Path
 ) -> None:
-    left = _temporary(file)  # of a run that was killed while it wrote
-    left.write_bytes(b"half a checkpoint")
-    other = _temporary(files.folder / "other.safetensors")
-    other.write_bytes(b"of somebody else")
-    run(capsys, *transfer(files, "-o", output, "--iterations", 3, "--checkpoint", file, "--checkpoint-every", 0))
-    names = {path.name for path in files.folder.iterdir()}
+    with temporary_file(files.folder / "other.safetensors") as other:  # of somebody else, who is writing it
+        left = other.with_name(".impasto-1a2b3c4d-5e6f.tmp")  # of a run that was killed while it wrote
+        left.write_bytes(b"half a checkpoint")
+        temporary._cleaned.clear()
+        run(capsys, *transfer(files, "-o", output, "--iterations", 3, "--checkpoint", file, "--checkpoint-every", 0))
+        names = {path.name for path in files.folder.iterdir()}
     assert names == {"content.png", "style.png", "small.onnx", "out.png", "run.safetensors", other.name}
 
 
@@ -307,12 +310,19 @@ def test_the_folder_of_the_result_is_gone(capsys: Capture, files: Files, file: P
     assert run(capsys, "resume", file, "-o", files.folder / "out.png").status == 0
 
 
-def test_a_folder_that_goes_during_a_run_leaves_the_checkpoint(
+def test_a_folder_that_becomes_a_file_during_a_run_leaves_the_checkpoint(
     capsys: Capture, files: Files, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = files.folder / "results"
     folder.mkdir()
-    monkeypatch.setattr("impasto.engine.watch.checkpoints.remove_leftovers", lambda path: folder.rmdir())
+
+    def save(*arguments: Any) -> None:
+        save_checkpoint(*arguments)
+        if folder.is_dir():
+            folder.rmdir()
+            folder.touch()
+
+    monkeypatch.setattr("impasto.engine.watch.checkpoints.save_checkpoint", save)
     ended = run(capsys, *transfer(files, "-o", folder / "out.png", "--iterations", 3, "--checkpoint", file))
     assert ended.status == 2
     assert ended.err.startswith(f"error: cannot write {folder}/out.png: ")

@@ -44,7 +44,9 @@ def test_json_is_a_line_per_iteration_and_a_summary(capsys: pytest.CaptureFixtur
     assert ended.err == ""
     *iterations, summary = [json.loads(line) for line in ended.out.splitlines()]
     assert [line["iteration"] for line in iterations] == [1, 2, 3, 4, 5]
-    assert set(iterations[0]) == {"iteration", "evaluations", "loss", "terms", "seconds", "model"}
+    of_a_scale = {"scale": 1, "scales": 1, "width": 64, "height": 48}
+    assert set(iterations[0]) == {"iteration", "evaluations", "loss", "terms", "seconds", "model", *of_a_scale}
+    assert all({name: line[name] for name in of_a_scale} == of_a_scale for line in iterations)
     assert set(summary) >= SUMMARY_KEYS
     assert summary["loss"] == iterations[-1]["loss"]
     assert summary["model"] == "small"
@@ -127,7 +129,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_ctrl_c_before_the_first_evaluation_exits_130_and_writes_nothing(
     capsys: pytest.CaptureFixture[str], files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("impasto.engine.cli.single_run.interruptible", lambda: nullcontext([True]))
+    monkeypatch.setattr("impasto.engine.cli.single_run.interruptible", lambda: nullcontext([signal.SIGINT]))
     ended = run(capsys, *transfer(files, "-o", files.folder / "out.png", "--quiet"))
     assert (ended.status, ended.out) == (130, "")
     assert ended.err == "stopped before the first evaluation: nothing was written\n"

@@ -1,3 +1,4 @@
+import errno
 import functools
 import hashlib
 import sys
@@ -15,6 +16,7 @@ from impasto.models.atomic import atomic_file
 from impasto.models.download import Patience
 from impasto.models.sources import SOURCES
 from impasto.models.store import network_file
+from impasto.models.vgg import VGG19
 from tests.engine.command_line import run
 from tests.file_server import FileServer
 from tests.small_network import features_model
@@ -35,12 +37,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
     """A mirror with a small file in the place of vgg19's, and a conversion to match."""
-    source = replace(SOURCES["vgg19"], sha256_prefix=SHA256[:8])
+    source = replace(SOURCES["vgg19"], sha256_prefix=SHA256[:8], size_bytes=len(CONTENT))
     monkeypatch.setattr("impasto.engine.cli.weights.SOURCES", {"vgg19": source})
     monkeypatch.setattr("impasto.models.sources.SOURCES", {"vgg19": source})
     patience = Patience(timeout_s=5.0, attempts=3, pause_s=0.01)
-    small = functools.partial(fetch.fetch_network, convert=convert, patience=patience)
-    monkeypatch.setattr(fetch, "fetch_network", small)
+    monkeypatch.setattr(fetch, "fetch_network", functools.partial(fetch.fetch_network, patience=patience))
+    monkeypatch.setattr("impasto.engine.compile.installing.install", convert)
     with FileServer(CONTENT) as server:
         yield server
 
@@ -145,6 +147,46 @@ def test_a_cut_download_goes_on(capsys: Capture, server: FileServer) -> None:
     assert server.requests[-1] == "bytes=50000-"
 
 
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://[::1", "its host is neither a name nor an IP address"),
+        ("http://host:99999/w.pth", "its port is not a number from 1 to 65535"),
+        ("http://m\u00fcller.de/w.pth", "it is not in ASCII; write its host in the form xn--... and its path with %XX"),
+    ],
+)
+def test_a_malformed_address(capsys: Capture, url: str, why: str) -> None:
+    assert error(capsys, "fetch", "vgg19", "--url", url) == f"bad address {url!r}: {why}; {HINT}"
+
+
+def test_a_redirect_to_a_file(capsys: Capture, server: FileServer) -> None:
+    server.location = "file:///etc/hostname"
+    assert error(capsys, "fetch", "vgg19", "--url", server.url) == (
+        f"cannot download: {server.url} redirects to a bad address 'file:///etc/hostname': "
+        f"expected http://... or https://...; {HINT}"
+    )
+
+
+def test_a_server_that_sends_more(capsys: Capture, cache: Path, server: FileServer) -> None:
+    server.endless = True
+    assert error(capsys, "fetch", "vgg19", "--url", server.url) == (
+        f"too large: expected at most {len(CONTENT)} bytes, {server.url} does not end there; "
+        f"the file is not the official one; {HINT}"
+    )
+    assert [path.name for path in (cache / "downloads").iterdir()] == ["vgg19.lock"]
+
+
+def test_a_password_is_nowhere(capsys: Capture, cache: Path, server: FileServer) -> None:
+    url = server.url.replace("//", "//anna:secret@")
+    server.statuses = [403]
+    texts = [error(capsys, "fetch", "vgg19", "--url", bad) for bad in (url, "http://anna:secret@[::1")]
+    ended = run(capsys, "weights", "fetch", "vgg19", "--url", url)
+    assert ended.status == 0
+    assert server.authorizations[-1] == "Basic YW5uYTpzZWNyZXQ="
+    assert not any("secret" in text or "anna" in text for text in (*texts, ended.out, ended.err))
+    assert not any(b"secret" in path.read_bytes() for path in cache.rglob("*") if path.is_file())
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk(capsys: Capture, cache: Path, server: FileServer) -> None:
     (cache / "downloads").mkdir(parents=True)
@@ -194,6 +236,115 @@ def test_fetching_without_torch(capsys: Capture, monkeypatch: pytest.MonkeyPatch
     assert error(capsys, "fetch", "vgg19") == (
         "turning weights into a network needs torch: pip install 'impasto[export]'"
     )
+
+
+def spoilt(weight: str, value: float) -> ir.Model:
+    """A features model with one bad number among a tap's weights."""
+    model = features_model()
+    stored = model.graph.initializers[weight]
+    assert stored.const_value is not None
+    array = np.array(stored.const_value.numpy())
+    array.flat[3] = value
+    stored.const_value = ir.tensor(array, name=weight)
+    return model
+
+
+def with_preprocessing(text: str) -> ir.Model:
+    model = features_model()
+    model.metadata_props["preprocess"] = text
+    return model
+
+
+def with_short_outputs() -> ir.Model:
+    """A model whose output has no positions."""
+    model = features_model()
+    tape = ir.tape.Tape()
+    mean = tape.op("GlobalAveragePool", [model.graph.outputs[-1]])
+    flat = tape.op("Flatten", [mean])
+    flat.name, flat.dtype, flat.shape = "flat", ir.DataType.FLOAT, ir.Shape(("n", 5))
+    model.graph.extend(tape.nodes)
+    model.graph.outputs[:] = [flat]
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (spoilt("relu2_1.weight", np.nan), "damaged weights: relu2_1.weight in FILE holds NaN or infinite values; "),
+        (spoilt("relu3_1.bias", -np.inf), "damaged weights: relu3_1.bias in FILE holds NaN or infinite values; "),
+        (spoilt("relu1_1.weight", 3e38), "the network does not work: relu2_1 of FILE is NaN or infinite for an image "),
+        (with_preprocessing('{"scale": NaN}'), "unreadable preprocessing '{\"scale\": NaN}': expected "),
+        (
+            with_preprocessing('{"scale": 1, "mean": [0, 0, 1e999], "std": [1, 1, 1]}'),
+            'unreadable preprocessing \'{"scale": 1, "mean": [0, 0, 1e999], "std": [1, 1, 1]}\': expected ',
+        ),
+        (with_short_outputs(), "not a features model: output 'flat' of FILE has shape [1,5], expected [N, channels, "),
+        (None, "not an ONNX model: FILE (DecodeError); expected a features model"),
+    ],
+)
+@pytest.mark.usefixtures("own")
+def test_a_network_that_does_not_work_leaves_the_old_one(
+    capsys: Capture, tmp_path: Path, model: ir.Model | None, said: str
+) -> None:
+    bad = tmp_path / "bad.onnx"
+    if model is None:
+        bad.write_bytes(network_file("own").read_bytes()[:1000])
+    else:
+        ir.save(model, bad)
+    for name in ("own", "new"):
+        assert error(capsys, "import", bad, "--name", name).startswith(said.replace("FILE", str(bad)))
+
+
+def test_a_single_infinite_number_may_be_a_bound(capsys: Capture, tmp_path: Path) -> None:
+    model = features_model()
+    bound = ir.tensor(np.array(np.inf, np.float32), name="bound")
+    model.graph.register_initializer(ir.val("bound", ir.DataType.FLOAT, (), const_value=bound))
+    ir.save(model, tmp_path / "own.onnx")
+    assert run(capsys, "weights", "import", tmp_path / "own.onnx", "--name", "own").status == 0
+
+
+def large_weights(path: Path) -> Path:
+    """Finite weights of VGG-19 whose features are not."""
+    arrays = {name: np.full(shape, 1e20, np.float32) for name, shape in VGG19.parameter_shapes.items()}
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+@pytest.fixture
+def own(capsys: Capture, tmp_path: Path, cache: Path) -> Iterator[None]:
+    """A good network of that name, which must be there after the test, and alone."""
+    ir.save(features_model(), tmp_path / "good.onnx")
+    assert run(capsys, "weights", "import", tmp_path / "good.onnx", "--name", "own").status == 0
+    before = network_file("own").read_bytes()
+    yield
+    assert network_file("own").read_bytes() == before
+    assert [path.name for path in (cache / "networks").iterdir()] == ["own.onnx"]
+
+
+@pytest.mark.usefixtures("own")
+def test_weights_are_tried_before_they_replace(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("impasto.engine.compile.installing.read_weights", lambda path, layout: None)
+    monkeypatch.setattr("impasto.engine.compile.installing.tap_model", lambda weights: spoilt("relu1_1.weight", 3e38))
+    said = f"the network does not work: relu2_1 of {tmp_path}/w.pth is NaN or infinite for an image of noise; "
+    assert error(capsys, "import", tmp_path / "w.pth", "--name", "own") == said + "get the file again"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("own")
+def test_large_weights_of_the_real_form(capsys: Capture, tmp_path: Path) -> None:
+    assert "'relu1_2'" in error(capsys, "import", large_weights(tmp_path / "large.npz"), "--name", "own")
+
+
+@pytest.mark.usefixtures("own")
+def test_a_full_disk_leaves_the_old_network(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(model: ir.Model, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("impasto.export.tap_model.ir.save", full)
+    assert "no space left on the disk" in error(capsys, "import", tmp_path / "good.onnx", "--name", "own")
 
 
 @pytest.mark.slow

@@ -56,14 +56,6 @@ def test_a_network_that_was_named_needs_no_word(capsys: pytest.CaptureFixture[st
     assert run(capsys, *transfer(files, "--model", "vgg19-slim")).err == ""
 
 
-def test_a_pooling_that_it_was_not_distilled_with_is_remarked_on(
-    capsys: pytest.CaptureFixture[str], files: Files
-) -> None:
-    ended = run(capsys, *transfer(files, "--model", "vgg19-slim", "--pool", "max"))
-    assert ended.status == 0
-    assert ended.err == "network vgg19-slim was distilled with --pool avg: with max it is less like VGG-19\n"
-
-
 def test_terms_count_the_channels_of_vgg19() -> None:
     network = load_network("vgg19-slim")
     graph = build_objective(

@@ -44,6 +44,8 @@ def test_the_optimiser_holds_two_vectors_a_pair() -> None:
     assert many.optimiser - few.optimiser == 2 * 30 * image
     adam = memory.estimate(GraphMemory(0, 0, 0), Demand(512, 512, 40, "adam"))
     assert adam.optimiser < few.optimiser
+    averaged = memory.estimate(GraphMemory(0, 0, 0), Demand(512, 512, 40, "adam", averaged=True))
+    assert averaged.optimiser - adam.optimiser == image
     batch = memory.estimate(GraphMemory(0, 0, 0), Demand(512, 512, 10, batch=3))
     assert batch.optimiser == 3 * few.optimiser
 

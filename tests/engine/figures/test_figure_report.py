@@ -101,7 +101,7 @@ def test_an_interrupted_figure_has_what_there_is_and_then_the_rest(
         pytest.skip("the second cell was finished before the signal came")
     assert process.returncode == 130, err
     assert "1 of 2 cells are finished" in path.read_text()
-    assert len(pages.charts(path.read_text())) == 2
+    assert len(pages.charts(path.read_text())) in (2, 4)  # the second cell has a course if it had begun
     assert run(capsys, *whole).status == 0
     assert "2 of 2 cells are finished" in path.read_text()
     assert len(pages.charts(path.read_text())) == 4  # the first one's course was kept

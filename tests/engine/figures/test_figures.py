@@ -2,17 +2,10 @@
 
 import json
 import re
-import signal
-import subprocess
-import sys
-import time
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 import pytest
 from filelock import FileLock
 from PIL import Image
@@ -25,44 +18,9 @@ from impasto.engine.figures.figure import PICTURES
 from impasto.engine.images.sheet import Labelled, SheetRow, draw_sheet
 from impasto.engine.runtime.precision import NAMES
 from tests.engine.command_line import run
-from tests.small_network import VGG_WIDTHS, features_model
+from tests.engine.figures.conftest import Inputs, outcome, record
 
 CELLS = {1: 10, 2: 2, 3: 20}
-
-
-@dataclass(frozen=True)
-class Inputs:
-    folder: Path
-    content: Path
-    styles: tuple[Path, Path]
-    model: Path
-
-    def command(self, number: int, name: str, *more: object) -> list[object]:
-        styles = [option for path in self.styles[: 2 if number == 2 else 1] for option in ("--style", path)]
-        chosen = ["--model", self.model, "--provider", "cpu", "--size", 40, "--evaluations", 4, "--threads", 1]
-        return ["figure", number, "-o", self.folder / name, "--content", self.content, *styles, *chosen, *more]
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
-    folder = tmp_path_factory.mktemp("figures")
-    rng = np.random.default_rng(0)
-    for name in ("scene", "first", "second"):
-        Image.fromarray(rng.integers(0, 255, (44, 48, 3)).astype(np.uint8)).save(folder / f"{name}.png")
-    ir.save(features_model(widths=VGG_WIDTHS), folder / "narrow.onnx")
-    styles = (folder / "first.png", folder / "second.png")
-    return Inputs(folder, folder / "scene.png", styles, folder / "narrow.onnx")
-
-
-def record(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / "figure.json").read_text())
-    return content
-
-
-def outcome(folder: Path) -> dict[str, Any]:
-    """Everything about the cells but how long they took."""
-    cells = record(folder)["cells"]
-    return {name: {key: value for key, value in cell.items() if key != "seconds"} for name, cell in cells.items()}
 
 
 class Page(HTMLParser):
@@ -171,41 +129,6 @@ def test_what_is_given_stays(number: int, content: str | None, styles: list[str]
     assert [path.name for _, path in plan.inputs] == found
 
 
-@pytest.mark.slow
-def test_a_killed_figure_goes_on_and_ends_the_same(capsys: pytest.CaptureFixture[str], inputs: Inputs) -> None:
-    run(capsys, *inputs.command(3, "calm"))
-    folder = inputs.folder / "killed"
-    code = "from impasto.engine.cli import main; main()"
-    rng = np.random.default_rng(4)
-    finished: list[int] = []
-    for begun in range(1, 4):
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, inputs.command(3, "killed", "--json"))],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert process.stdout is not None
-        while begun:  # found cells come first, then those that begin
-            begun -= not json.loads(process.stdout.readline())["finished"]
-        time.sleep(float(rng.uniform(0, 0.15)))
-        process.send_signal(signal.SIGKILL)
-        process.wait(timeout=60)
-        process.stdout.close()
-        finished.append(len(record(folder)["cells"]))
-    assert finished == sorted(finished)
-    assert 0 < finished[-1] < 20
-    times = {name: (folder / cell["file"]).stat().st_mtime_ns for name, cell in record(folder)["cells"].items()}
-    ended = run(capsys, *inputs.command(3, "killed"))
-    assert f"20 cells, {finished[-1]} of them found" in ended.out
-    assert outcome(folder) == outcome(inputs.folder / "calm")
-    for name, modified_ns in times.items():
-        assert (folder / f"{name}.png").stat().st_mtime_ns == modified_ns
-    for name in record(folder)["cells"]:
-        assert (folder / f"{name}.png").read_bytes() == (inputs.folder / "calm" / f"{name}.png").read_bytes()
-    assert (folder / "sheet.png").read_bytes() == (inputs.folder / "calm" / "sheet.png").read_bytes()
-
-
 def test_cells_of_one_form_may_run_as_a_batch(capsys: pytest.CaptureFixture[str], inputs: Inputs) -> None:
     """The rows of figure 3 share a graph, and the order of the lines shows what ran beside what."""
     ended = run(capsys, *inputs.command(3, "batched", "--batch", 3, "--json"))
@@ -260,6 +183,9 @@ def test_cells_that_run_together_are_all_followed(inputs: Inputs, tmp_path: Path
             told.append(("ended", cell.name))
             assert not (tmp_path / f"{cell.name}.png").exists()
 
+        def cut_short(self, cell: Cell, evaluations: int) -> None:
+            told.append(("cut short", cell.name))
+
     stopped: list[bool] = []
     with Engine(inputs.model, provider="cpu", threads=1) as engine:
         assert not make_figure(engine, plan, tmp_path, batch=2, followers=[Told()], cancel=lambda: len(told) > 9)
@@ -267,7 +193,12 @@ def test_cells_that_run_together_are_all_followed(inputs: Inputs, tmp_path: Path
         assert {("Started", name) for name in row} | {("Iteration", name) for name in row} <= set(told)
         assert told.index(("Started", row[1])) < told.index(("Iteration", row[0]))  # side by side
         kept = [name for what, name in told if what == "ended"]
-        assert sorted(record(tmp_path)["cells"]) == sorted(kept)
+        cut_short = [name for what, name in told if what == "cut short"]
+        cells = record(tmp_path)["cells"]
+        assert sorted(name for name, cell in cells.items() if cell["outcome"] != "cancelled") == sorted(kept)
+        assert sorted(cells) == sorted(kept + cut_short)
+        for name in cut_short:
+            (tmp_path / f"{name}.png").unlink()
         told.clear()
         assert make_figure(engine, plan, tmp_path, batch=2, followers=[Told()], cancel=lambda: bool(stopped))
     assert [name for what, name in told if what == "found"] == kept

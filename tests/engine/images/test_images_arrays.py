@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from impasto.engine.images import ImageError, from_nchw, read_image, to_nchw
+from impasto.engine.images import ImageError, from_nchw, interpolate, read_image, thumbnail, to_nchw
 
 RNG = np.random.default_rng(3)
 FLOATS = RNG.random((4, 6, 3)).astype(np.float32)
@@ -187,3 +187,21 @@ def test_graph_layout_of_one_pixel_is_a_copy() -> None:
     pixels = FLOATS[:1, :1].copy()
     to_nchw(pixels)[:] = 0
     np.testing.assert_array_equal(pixels, FLOATS[:1, :1])
+
+
+def test_interpolation_is_a_mean_of_values() -> None:
+    pixels = np.random.default_rng(0).random((5, 7, 3), np.float32)
+    found = interpolate(pixels, 9, 13)
+    assert found.dtype == np.float32
+    assert found.shape == (9, 13, 3)
+    assert pixels.min() <= found.min() < found.max() <= pixels.max()
+    ramp = np.broadcast_to(np.arange(8, dtype=np.float32)[None, :, None], (4, 8, 1))
+    inner = interpolate(ramp, 8, 16)[:, 1:-1, 0]
+    np.testing.assert_allclose(inner, np.broadcast_to((np.arange(1, 15) + 0.5) / 2 - 0.5, (8, 14)), atol=1e-6)
+
+
+def test_a_thumbnail_that_is_larger_has_no_blocks() -> None:
+    ramp = np.broadcast_to(np.linspace(0, 1, 16, dtype=np.float32)[None, :, None], (8, 16, 3))
+    found = thumbnail(ramp, 16, 32).astype(int)
+    assert found.shape == (16, 32, 3)
+    assert np.diff(found[8, 2:-2, 0]).min() > 0  # no two neighbours are copies of one pixel

@@ -160,7 +160,8 @@ def test_a_write_that_fails_midway_leaves_the_old_file_and_nothing_else(tmp_path
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
-        check_message(f"cannot write {path}: file too large; make room, or give another folder", path)
+        limit = "the file is larger than the limit of the system (ulimit -f)"
+        check_message(f"cannot write {path}: {limit}; make room, or give another folder", path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == before

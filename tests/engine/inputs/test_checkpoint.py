@@ -172,7 +172,9 @@ def test_files_that_are_something_else(tmp_path: Path, metadata: dict[str, str] 
 
 def test_no_file_a_folder_and_a_picture(files: Files) -> None:
     assert complaint(files.folder / "no.safetensors") == f"no such file: {files.folder}/no.safetensors"
-    assert complaint(files.folder).startswith("no such file: ")
+    assert complaint(files.folder) == f"cannot read {files.folder}: it is a folder"
+    os.mkfifo(files.folder / "pipe.safetensors")
+    assert complaint(files.folder / "pipe.safetensors").endswith("it is a pipe; save what it gives to a file first")
     assert complaint(files.content).startswith(f"not a checkpoint: {files.content}; ")
     assert complaint(saved_style(files)).startswith("not a checkpoint: ")
 
@@ -195,6 +197,11 @@ BAD_RECORDS: list[dict[str, Any]] = [
     {"settings": []},
     {"origin": {"model": "x"}},
     {"extra": None},
+    {"seconds": 10**400},
+    {"terms": {"a": 10**400}},
+    {"extra": {"deep": [[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]}},
+    {"settings": {"timeout_s": float("inf")}},
+    {"settings": {"bounded": "no"}},
 ]
 
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -236,3 +238,113 @@ def test_outputs_that_cannot_be_written(
     assert ended.status == 2
     assert ended.err.startswith(f"error: cannot write {files.folder / name}: {expected}")
     assert ended.err.count("\n") == 1
+
+
+def rewritten(saved: Path, change: Callable[[dict[str, Any], dict[str, np.ndarray]], object]) -> None:
+    """Change a file's record or arrays; it has no checksum then, as files of version 0.2 have none."""
+    with safe_open(saved, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        record = json.loads(file.metadata()["impasto"])
+    del record["checksum"]
+    change(record, arrays)
+    save_file(
+        {name: np.ascontiguousarray(array) for name, array in arrays.items()}, saved, {"impasto": json.dumps(record)}
+    )
+
+
+def test_a_file_without_a_checksum_still_loads(engine: Engine, files: Files, saved: Path) -> None:
+    with_sum = engine.transfer(files.content, saved, SETTINGS)
+    rewritten(saved, lambda record, arrays: None)
+    assert engine.transfer(files.content, saved, SETTINGS).loss == with_sum.loss
+
+
+@pytest.mark.parametrize("twentieth", range(20))
+def test_a_changed_bit(engine: Engine, files: Files, saved: Path, twentieth: int) -> None:
+    whole = bytearray(saved.read_bytes())
+    whole[len(whole) * twentieth // 20 + 9] ^= 1
+    saved.write_bytes(whole)
+    assert "saved style" in complaint(engine, files, saved)
+
+
+def negative_definite(arrays: dict[str, np.ndarray]) -> None:
+    matrix = np.eye(6, dtype=np.float32)
+    matrix[0, 1] = matrix[1, 0] = 3.0  # |g01| may be sqrt(g00 g11) at most
+    arrays["gram_relu1_1"] = matrix[None]
+
+
+GRAM = "gram_relu1_1"
+BAD_ARRAYS: dict[str, Callable[[dict[str, np.ndarray]], object]] = {
+    "is float64 (1, 6, 6); it must be float32 [1, C, C]": lambda arrays: arrays.update(
+        {GRAM: arrays[GRAM].astype(float)}
+    ),
+    "is float32 (6, 6); it must be float32 [1, C, C]": lambda arrays: arrays.update({GRAM: arrays[GRAM][0]}),
+    "is float32 (1, 6, 5); it must be float32 [1, C, C]": lambda arrays: arrays.update({GRAM: arrays[GRAM][:, :, :5]}),
+    "is float32 (2, 6, 6); it must be float32 [1, C, C]": lambda arrays: arrays.update(
+        {GRAM: np.tile(arrays[GRAM], (2, 1, 1))}
+    ),
+    "is empty": lambda arrays: arrays.update({GRAM: np.zeros((1, 0, 0), np.float32)}),
+    "is not finite": lambda arrays: arrays[GRAM].__setitem__((0, 1, 1), np.nan),
+    "is not symmetric": lambda arrays: arrays[GRAM].__setitem__((0, 1, 2), 1e6),
+    "has a diagonal entry below 0": lambda arrays: arrays[GRAM].__setitem__((0, 3, 3), -1e-3),
+    "is not positive semidefinite": negative_definite,
+}
+
+
+@pytest.mark.parametrize("said", BAD_ARRAYS)
+def test_matrices_that_are_no_gram_matrices(engine: Engine, files: Files, saved: Path, said: str) -> None:
+    rewritten(saved, lambda record, arrays: BAD_ARRAYS[said](arrays))
+    assert complaint(engine, files, saved) == (
+        f"damaged or truncated saved style: {saved} ({GRAM} {said}); make it with `impasto style save` again"
+    )
+
+
+def test_a_channel_that_the_image_does_not_excite_is_allowed(engine: Engine, files: Files, saved: Path) -> None:
+    def kill(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        arrays[GRAM][0, 2, :] = arrays[GRAM][0, :, 2] = 0
+
+    rewritten(saved, kill)
+    assert engine.transfer(files.content, saved, SETTINGS).iterations == 4
+
+
+BAD_FIELDS: list[dict[str, Any]] = [
+    {"model": 3},
+    {"model": "x" * 5000},
+    {"model_sha256": None},
+    {"taps": "relu1_1"},
+    {"taps": []},
+    {"taps": [1]},
+    {"pool": "median"},
+    {"pool": ["avg"]},
+    {"padding": "wrap"},
+    {"padding": None},
+    {"seamless": 1},
+    {"height": 0},
+    {"height": 2.5},
+    {"height": True},
+    {"width": 10**400},
+    {"width": float("nan")},
+    {"image": None},
+    {"image_sha256": 5},
+    {"version": {}},
+    {"colour": "red"},
+    {"image": [[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]},
+]
+
+
+@pytest.mark.parametrize("fields", BAD_FIELDS, ids=lambda fields: str(fields)[:30])
+def test_an_origin_that_cannot_be(engine: Engine, files: Files, saved: Path, fields: dict[str, Any]) -> None:
+    rewritten(saved, lambda record, arrays: record.update(fields))
+    assert complaint(engine, files, saved).startswith(f"damaged or truncated saved style: {saved} (")
+
+
+def test_a_style_with_the_networks_hash_and_other_matrices(engine: Engine, files: Files, saved: Path) -> None:
+    rewritten(saved, lambda record, arrays: arrays.update({GRAM: arrays[GRAM][:, :4, :4]}))
+    assert complaint(engine, files, saved) == (
+        "the saved style is not of this network: gram_relu1_1 is 4 x 4, and the network's is 6 x 6; "
+        "make it with `impasto style save` again"
+    )
+
+
+def test_an_origin_that_lacks_a_field(engine: Engine, files: Files, saved: Path) -> None:
+    rewritten(saved, lambda record, arrays: record.pop("pool"))
+    assert "(pool is missing)" in complaint(engine, files, saved)

@@ -49,13 +49,13 @@ def fragile(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 @pytest.mark.parametrize("good", [0, 1, 5])
-@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize(("optimizer", "average"), [("lbfgs", 0), ("adam", 0), ("adam", 0.9)])
 def test_the_run_goes_on_in_a_safer_precision(
-    files: Files, fragile: Callable[[int], None], good: int, optimizer: str
+    files: Files, fragile: Callable[[int], None], good: int, optimizer: str, average: float
 ) -> None:
     fragile(good)
     events: list[Event] = []
-    settings = dataclasses.replace(SETTINGS, optimizer=optimizer)
+    settings = dataclasses.replace(SETTINGS, optimizer=optimizer, average=average)
     with Engine(files.model, threads=1) as engine:
         result = engine.transfer(files.content, files.style, settings, on_event=events.append)
         assert engine.provider.precision == "fp32"

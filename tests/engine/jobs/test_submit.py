@@ -12,11 +12,12 @@ import pytest
 
 from impasto.engine import Engine, Event, ImpastoError, Iteration, Job, Settings, Started
 from impasto.engine.compile.memory_check import MemoryCheck
-from impasto.engine.jobs import scheduler
+from impasto.engine.jobs import admission
 from impasto.engine.jobs.group import Group
 from impasto.engine.jobs.handle import Handle
 from impasto.engine.jobs.job import JobState
-from impasto.engine.jobs.run import Reply, Run
+from impasto.engine.jobs.run import Run
+from impasto.engine.jobs.surroundings import Reply
 from tests.engine.conftest import Files
 from tests.engine.jobs.gate import LONG_S, Gate, gate
 from tests.engine.jobs.test_many import BASE, assert_like_a_single_run, engine, job
@@ -330,7 +331,8 @@ def test_closing_ends_what_runs_and_what_waits(files: Files, gate: Gate) -> None
     engine.close()
     assert (running.state, waiting.state) == (JobState.CANCELLED, JobState.CANCELLED)
     assert running.result().evaluations <= 5
-    assert engine.submit(job(files, iterations=1)).result(LONG_S).iterations == 1  # it opens again
+    with pytest.raises(ImpastoError, match=r"^the engine is closed: make a new one$"):
+        engine.submit(job(files, iterations=1))
     engine.close()
 
 
@@ -394,7 +396,7 @@ def test_a_job_that_fits_only_alone_is_not_overtaken_for_ever(
 ) -> None:
     fits = MemoryCheck.fits
     monkeypatch.setattr(MemoryCheck, "fits", lambda self, spec, *more: spec.width != 96 and fits(self, spec, *more))
-    monkeypatch.setattr(scheduler, "MOST_OVERTAKEN", 3)
+    monkeypatch.setattr(admission, "MOST_OVERTAKEN", 3)
     with Engine(files.model, provider="cpu", threads=1, concurrency=2) as engine:
         first = engine.submit(job(files, size=48, iterations=1))
         gate.wait()

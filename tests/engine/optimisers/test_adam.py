@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from impasto.engine.optimisers.adam import AdamSettings
-from impasto.engine.optimisers.solution import Budget, Outcome, Vector
+from impasto.engine.optimisers.solution import Budget, Outcome, StateError, Vector
 from tests.engine.optimisers.running import adam
 from tests.oracles.problems import gram_matching, quadratic, rosenbrock
 
@@ -25,6 +25,67 @@ def test_every_step_is_that_of_torch() -> None:
         assert step.loss == evaluate(step.x)[0]
         theirs.grad = torch.tensor(evaluate(theirs.numpy())[1])
         optimizer.step()
+
+
+@pytest.mark.parametrize("decay", [0.3, 0.9, 0.99])
+def test_the_average_is_that_of_all_iterates_in_float64(decay: float) -> None:
+    """Bias-corrected, the start included; losses are those of the iterates, which the average does not touch."""
+    evaluate, x0 = gram_matching()
+    iterates: list[Vector] = []
+    for number, (plain, averaged) in enumerate(
+        zip(
+            adam(evaluate, x0, AdamSettings(0.02), Budget(iterations=60)),
+            adam(evaluate, x0, AdamSettings(0.02, average=decay), Budget(iterations=60)),
+            strict=True,
+        ),
+        start=1,
+    ):
+        iterates.append(plain.x.copy())
+        assert averaged.loss == plain.loss
+        weights = (1 - decay) * decay ** np.arange(number - 1, -1, -1.0) / (1 - decay**number)
+        np.testing.assert_allclose(averaged.x, weights @ np.array(iterates, np.float64), rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(averaged.state()["iterate"], plain.x)
+        np.testing.assert_array_equal(averaged.state()["x"], averaged.x)
+
+
+def test_the_average_is_that_of_the_published_form() -> None:
+    """S_n = D S_(n-1) + (1 - D) x_n, divided by 1 - D^n, as Kingma and Ba write it and others implement it."""
+    evaluate, x0 = gram_matching()
+    total, product = np.zeros(len(x0)), 1.0
+    for step in adam(evaluate, x0, AdamSettings(0.02, average=0.9), Budget(iterations=30)):
+        total = 0.9 * total + 0.1 * step.state()["iterate"].astype(np.float64)
+        product *= 0.9
+        np.testing.assert_allclose(step.x, total / (1 - product), rtol=1e-5, atol=1e-6)
+
+
+def test_an_average_swings_less() -> None:
+    rng, (evaluate, centre) = np.random.default_rng(0), quadratic(np.linspace(1, 10, 8))
+
+    def noisy(x: Vector) -> tuple[float, Vector]:
+        loss, gradient = evaluate(x)
+        return loss, gradient + rng.normal(0, 1, 8).astype(np.float32)
+
+    run = adam(noisy, np.zeros(8, np.float32), AdamSettings(learning_rate=0.05, average=0.99), Budget(iterations=2000))
+    errors = [np.abs([step.x - centre, step.state()["iterate"] - centre]).mean(1) for step in run][1000:]
+    average, iterate = np.mean(errors, 0)
+    assert average < 0.5 * iterate
+
+
+def test_an_average_stays_between_bounds() -> None:
+    evaluate, x0 = gram_matching()
+    settings = AdamSettings(0.3, bounds=(0.2, 0.8), average=0.7)
+    for step in adam(evaluate, x0, settings, Budget(iterations=40)):
+        assert step.x.min() >= np.float32(0.2)
+        assert step.x.max() <= np.float32(0.8)
+
+
+def test_a_state_without_the_iterate_is_refused() -> None:
+    settings = AdamSettings(average=0.9)
+    (*_, last) = adam(rosenbrock, START, settings, Budget(iterations=3))
+    state = last.state()
+    del state["iterate"]
+    with pytest.raises(StateError, match="iterate is missing"):
+        adam(rosenbrock, START, settings, Budget(iterations=9), state)
 
 
 def test_the_first_step_is_the_learning_rate_in_every_element() -> None:
@@ -135,6 +196,8 @@ def test_two_runs_are_the_same_to_the_bit_and_x0_stays() -> None:
         ("beta2", -0.1, "at least 0 and below 1"),
         ("epsilon", 0.0, "above 0"),
         ("max_halvings", -1, "0 or more"),
+        ("average", 1.0, "at least 0 and below 1"),
+        ("average", -0.5, "at least 0 and below 1"),
     ],
 )
 def test_a_setting_out_of_range_is_refused(name: str, value: float, allowed: str) -> None:

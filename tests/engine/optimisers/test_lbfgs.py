@@ -73,13 +73,15 @@ def test_the_first_step_changes_x_by_its_setting_in_the_mean() -> None:
     np.testing.assert_allclose(change / change[0], rosenbrock(x0)[1] / rosenbrock(x0)[1][0], rtol=1e-3)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_usual_step_is_accepted_at_its_first_trial(seed: int) -> None:
-    evaluate, x0 = gram_matching(seed=seed)
-    run = lbfgs(evaluate, x0, budget=Budget(evaluations=100))
-    sizes = [step.step_size for step in run]
-    assert len(sizes) >= 85
-    assert sum(size == 1 for size in sizes) >= 0.85 * len(sizes)
+def test_the_usual_step_is_accepted_at_its_first_trial() -> None:
+    """Sixteen problems together: the share of a single one depends on how the processor rounds."""
+    usual = count = 0
+    for seed in range(16):
+        evaluate, x0 = gram_matching(seed=seed)
+        sizes = [step.step_size for step in lbfgs(evaluate, x0, budget=Budget(evaluations=100))]
+        assert len(sizes) >= 85
+        usual, count = usual + sum(size == 1 for size in sizes), count + len(sizes)
+    assert usual >= 0.875 * count
 
 
 def test_a_larger_history_helps_where_curvature_varies() -> None:

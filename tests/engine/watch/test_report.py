@@ -3,8 +3,11 @@
 import inspect
 import itertools
 import math
+import os
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +190,21 @@ def test_the_command_makes_the_picture_again(capsys: pytest.CaptureFixture[str],
     assert name == "impasto"
     assert run(capsys, *arguments).status == 0
     assert output.read_bytes() == picture
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+def test_no_character_of_a_page_is_other_than_it_looks(capsys: pytest.CaptureFixture[str], files: Files) -> None:
+    awkward = files.content.rename(files.folder / os.fsdecode(b"a\x1b[2J\nb\xff'\xe2\x80\xae.png"))
+    page = files.folder / "out.html"
+    chosen = ("--model", files.model, "--size", 0, "--provider", "cpu", *TAPS, "--iterations", 1)
+    ended = run(capsys, "transfer", awkward, files.style, "-o", files.folder / "out.png", *chosen, "--report", page)
+    assert (ended.status, ended.err) == (0, "")
+    html = page.read_text("utf-8")
+    assert {character for character in html if not character.isprintable()} == {"\n"}
+    assert "The content image a\\x1b[2J\\nb\\udcff" in html
+    (code,) = pages.read(html).every("code")
+    words = subprocess.run(["bash", "-c", f"printf '%s\\0' {code.text}"], capture_output=True, check=True).stdout
+    assert words.split(b"\0")[2] == os.fsencode(awkward)
 
 
 def test_the_command_does_not_depend_on_what_is_installed(

@@ -12,7 +12,7 @@ import pytest
 from impasto.engine import Engine, ImpastoError
 from impasto.engine.runtime import cpu_info
 from impasto.engine.runtime.precision import PRECISIONS
-from impasto.engine.runtime.providers import NAMES, Provider, availability, choose, nvidia, openvino
+from impasto.engine.runtime.providers import NAMES, Provider, availability, choose, explained, nvidia, openvino
 from impasto.engine.runtime.session import Graph, Session
 from impasto.export.objective import build_objective
 from impasto.export.serialised import whole
@@ -35,8 +35,9 @@ def test_auto_says_what_it_took_and_why_not_the_others(
     monkeypatch.setattr(cpu_info, "name", lambda: "AMD EPYC")
     chosen = choose()
     assert (chosen.name, chosen.precision) == ("cpu", "fp32")
-    assert chosen.choice == (
-        "provider cpu, fp32; not tensorrt or cuda: no driver; "
+    assert chosen.choice == "provider cpu, fp32; `impasto doctor` says why"
+    assert explained() == (
+        "cpu, fp32; not tensorrt or cuda: no driver; "
         "not openvino: its plugin takes Intel processors only and this is AMD EPYC"
     )
 
@@ -61,9 +62,8 @@ def test_auto_leaves_openvino_where_it_is_no_faster(
     plugin(Device(openvino.ORT_NAME))
     cpuinfo(WITHOUT_AMX)
     monkeypatch.setattr(nvidia, "no_gpu", lambda: "no driver")
-    assert choose().choice == (
-        "provider cpu, fp32; not tensorrt or cuda: no driver; "
-        "not openvino: its fp32 is no faster than cpu's and starts later"
+    assert explained() == (
+        "cpu, fp32; not tensorrt or cuda: no driver; not openvino: its fp32 is no faster than cpu's and starts later"
     )
     assert (choose(precision="bf16").name, choose("openvino").precision) == ("openvino", "fp32")
 

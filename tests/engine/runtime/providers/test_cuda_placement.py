@@ -56,12 +56,12 @@ def found(run: Run) -> dict[str, Any]:
 
 @pytest.fixture
 def impasto(run: Run) -> Run:
-    return lambda *words, **others: run("-c", "from impasto.engine.cli.app import main; main()", *words, **others)
+    return lambda *words, **others: run("-c", "from impasto.engine.cli import main; main()", *words, **others)
 
 
 def test_every_node_of_every_graph_is_on_the_gpu(found: dict[str, Any]) -> None:
     assert set(found["placement"]) == {"fp32", "tf32", "fp16", "bf16"}
-    assert all(len(graphs) == 9 for graphs in found["placement"].values())
+    assert all(len(graphs) == 15 for graphs in found["placement"].values())
     assert [(name, kind) for name, graphs in found["placement"].items() for kind, ops in graphs.items() if ops] == []
 
 
@@ -103,7 +103,7 @@ def test_the_table_is_what_the_installed_version_has(found: dict[str, Any]) -> N
 def test_a_run_says_nothing_of_its_own(impasto: Run, files: Files, tmp_path: Path) -> None:
     """Nothing is computed, so the loss is 0, and the loop on the device sees that and leaves it to the host."""
     words = ("transfer", files.content, files.style, "--model", files.model, "--size", 0, "--provider", "cuda")
-    taps = ("--content-tap", "relu2_1", "--style-tap", "relu1_1", "-o", tmp_path / "out.png")
+    taps = ("--content-tap", "relu2_1", "--style-tap", "relu1_1", "-o", tmp_path / "out.png", "--preset", "paper")
     ended = impasto(*words, *taps, "--json")
     assert (ended.returncode, ended.stderr) == (0, "")
     lines = [json.loads(line) for line in ended.stdout.splitlines()]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from impasto.engine import ImpastoError
-from impasto.engine.runtime.providers import choose, cuda, nvidia, safer, tensorrt
+from impasto.engine.runtime.providers import choose, cuda, explained, nvidia, safer, tensorrt
 
 H200 = nvidia.Gpu(0, "NVIDIA H200", (9, 0))
 
@@ -56,7 +56,7 @@ def test_options_follow_the_name(gpu: Callable[..., None]) -> None:
         ("cuda,memory", "bad option 'memory' of provider cuda: allowed are nhwc, uncaptured, heuristic, memory=N"),
         ("cuda,memory=-1", "bad option 'memory=-1' of provider cuda: allowed"),
         ("tensorrt,nhwc", "bad option 'nhwc' of provider tensorrt: allowed are uncaptured, workspace=N"),
-        ("cpu,nhwc", "bad option 'nhwc' of provider cpu: it has none"),
+        ("cpu,nhwc", "bad option 'nhwc' of provider cpu: allowed are plain, native"),
     ],
 )
 def test_other_options_are_refused(name: str, message: str) -> None:
@@ -135,7 +135,8 @@ def test_tensorrt_is_auto_only_with_an_engine_or_leave_to_build(
     gpu((9, 0))
     monkeypatch.setattr(tensorrt, "library_version", lambda: "10.13.2")
     chosen = choose()
-    assert chosen.choice == "provider cuda, tf32; not tensorrt: no engine is built yet; use --build-engines"
+    assert chosen.choice == "provider cuda, tf32; `impasto doctor` says why"
+    assert explained() == "cuda, tf32; not tensorrt: no engine is built yet; use --build-engines"
     assert choose(build_engines=True).name == "tensorrt"
     assert choose("tensorrt").name == "tensorrt"
     folder = tensorrt.engine_dir(H200, "10.13.2")

@@ -32,6 +32,12 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "average": {},
     "maximum": {"pool": "max"},
     "seamless and smooth, two": {"seamless": True, "tv": True, "batch": 2},
+    "sharp, two": {"tv": True, "tv_norm": "l2", "batch": 2},
+    "sharp along axes": {"tv": True, "tv_norm": "l1"},
+    "replicate": {"padding": "replicate"},
+    "reflect, two": {"padding": "reflect", "batch": 2},
+    "covariances": {"style_loss": "gram-mean"},
+    "moments, two": {"style_loss": "moments", "batch": 2},
 }
 
 

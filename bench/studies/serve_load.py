@@ -1,0 +1,292 @@
+"""Whether a server answers in time and within its limits while it renders, is flooded, starved or neglected.
+
+    python -m impasto.bench.studies.serve_load --json bench/results/serve-load.json [--only latency --only queue ...]
+
+- `latency`: while the worker renders, jobs are submitted at 5 a second for 60 seconds, and their status is asked for as
+  often. Afterwards `impasto batch` makes the pictures of the same list, and the pictures an hour are compared.
+- `queue`: 1,000 jobs are queued. How much does the server's memory grow, and how fast is the 1,001st refused?
+- `disk`: the server's data is on a small tmpfs (which needs the right to mount one) that is filled and emptied again.
+- `slow`: slowhttptest, or this program where that is missing, holds 200 connections whose headers, and then bodies,
+  arrive slowly. How long do the requests of others take?
+
+`limits` in the record are what should hold on two idle cores; `broken` names those that did not.
+"""
+
+import argparse
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from impasto.bench.conditions import conditions
+from impasto.bench.record import check_place, write
+from impasto.bench.series import summarise
+from impasto.bench.serve_process import COMMAND, ServeProcess
+from impasto.bench.studies.checkout import ROOT
+from impasto.bench.studies.study import as_script, require_positive
+
+NETWORK = "vgg19-slim"
+CONTENT, STYLE = (ROOT / "examples" / name for name in ("harbour.jpg", "swirls.jpg"))
+QUICK = {"size": 64, "iterations": 6, "preset": ""}
+LONG = {"size": 64, "iterations": 9000, "preset": ""}
+LIMITS = {
+    "submit_p99_s": 0.25,
+    "status_p99_s": 0.1,
+    "of_batch": 0.95,
+    "growth_mib": 50.0,
+    "refusal_s": 0.05,
+    "others_p99_s": 0.5,
+}
+RATE_PER_S, QUEUE, CONNECTIONS = 5.0, 1000, 200
+_OPTIONS = ("--model", NETWORK, "--rate", "1000000/minute")
+_MIB = 1 << 20
+_DISK_MIB = 24
+
+
+def latency(folder: Path, seconds: float) -> dict[str, Any]:
+    """Submit and ask while the worker renders; then make the same pictures with `impasto batch`."""
+    count, submits, statuses = int(RATE_PER_S * seconds), list[float](), list[float]()
+    with ServeProcess(folder, *_OPTIONS) as server, httpx.Client(base_url=server.url, timeout=60) as http:
+        first = post(http, QUICK).json()
+        wait(http, [first["id"]])
+        jobs, begin_s = list[str](), time.monotonic()
+        for number in range(count):
+            time.sleep(max(0.0, begin_s + number / RATE_PER_S - time.monotonic()))
+            submits.append(timed(lambda: jobs.append(post(http, QUICK).json()["id"])))
+            statuses.append(timed(lambda: http.get(f"/v1/renders/{jobs[len(jobs) // 2]}").raise_for_status()))
+        shown = wait(http, jobs)
+    span_s = moment(shown[-1]["ended_at"]) - moment(shown[0]["started_at"])
+    batch_s = list_seconds(folder, count)
+    return {
+        "submit_s": submits,
+        "status_s": statuses,
+        "submit_summary_s": summarise(submits),
+        "status_summary_s": summarise(statuses),
+        "pictures": count,
+        "server_pictures_per_hour": 3600 * count / span_s,
+        "batch_pictures_per_hour": 3600 * count / batch_s,
+        "found": {
+            "submit_p99_s": summarise(submits)["p99"],
+            "status_p99_s": summarise(statuses)["p99"],
+            "of_batch": batch_s / span_s,
+        },
+    }
+
+
+def list_seconds(folder: Path, count: int) -> float:
+    """Return the seconds that `impasto batch` says it takes for so many pictures."""
+    (folder / "list.csv").write_text(
+        "content,style,output\n" + "".join(f"{CONTENT},{STYLE},{number}.png\n" for number in range(count))
+    )
+    settings = [word for name, value in QUICK.items() for word in ("--set", f"{name}={value}")]
+    words = ["batch", str(folder / "list.csv"), "-o", str(folder / "out"), "--model", NETWORK, *settings, "--json"]
+    ended = subprocess.run([sys.executable, "-c", COMMAND, *words], check=True, capture_output=True, text=True)  # noqa: S603
+    return float(json.loads(ended.stdout.splitlines()[-1])["seconds"])
+
+
+def queue(folder: Path, _: float) -> dict[str, Any]:
+    """Fill the queue."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(ServeProcess(folder, *_OPTIONS, "--max-queue", QUEUE))
+        http = stack.enter_context(httpx.Client(base_url=server.url, timeout=60))
+        for _ in range(20):
+            post(http, LONG).raise_for_status()
+        before = server.resident_bytes
+        for _ in range(QUEUE - 20):
+            post(http, LONG).raise_for_status()
+        http.get("/v1/renders", params={"limit": 200}).raise_for_status()
+        after = server.resident_bytes
+        refusals, statuses = list[float](), set[int]()
+        for _ in range(20):
+            refusals.append(timed(lambda: statuses.add(post(http, LONG).status_code)))
+        retry_after = post(http, LONG).headers.get("retry-after")
+    return {
+        "before_mib": before / _MIB,
+        "after_mib": after / _MIB,
+        "refused_with": sorted(statuses),
+        "retry_after": retry_after,
+        "refusals_s": refusals,
+        "found": {"growth_mib": (after - before) / _MIB, "refusal_s": summarise(refusals)["median"]},
+        "broken": [] if statuses == {429} and retry_after is not None else ["the refusals are not 429 with a time"],
+    }
+
+
+def disk(folder: Path, _: float) -> dict[str, Any]:
+    """Fill the disk below a server, and empty it again."""
+    place = folder / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_MIB}m", "none", str(place)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:  # noqa: S603
+        return {"not_run": "this user may not mount a tmpfs"}
+    broken, filler = [], place / "filler"
+    try:
+        with ServeProcess(place, *_OPTIONS) as server, httpx.Client(base_url=server.url, timeout=60) as http:
+            wait(http, [post(http, QUICK).json()["id"]])
+            with contextlib.suppress(OSError), filler.open("wb") as stream:
+                while True:
+                    stream.write(bytes(1 << 16))
+                    stream.flush()
+            before = http.get("/v1/renders").json()["renders"]
+            answers = [post(http, QUICK).status_code for _ in range(5)]
+            live = http.get("/health/live").status_code
+            during = http.get("/v1/renders").json()["renders"]
+            if set(answers) != {507}:
+                broken.append(f"a full disk was answered with {answers}")
+            if [job["id"] for job in during] != [job["id"] for job in before] or live != 200:
+                broken.append("something was half accepted, or the server went away")
+            if list((place / "data" / "files" / "incoming").iterdir()):
+                broken.append("a file of a refused job was left")
+            filler.unlink()
+            begin_s = time.monotonic()
+            while (answer := post(http, QUICK)).status_code != 202 and time.monotonic() < begin_s + 60:
+                time.sleep(0.1)
+            recovery_s = time.monotonic() - begin_s
+            if wait(http, [answer.json()["id"]])[0]["state"] != "done":
+                broken.append("the server did not recover")
+    finally:
+        subprocess.run(["umount", str(place)], check=False)  # noqa: S603, S607
+    return {"answers": answers, "recovery_s": recovery_s, "broken": broken}
+
+
+def slow(folder: Path, seconds: float) -> dict[str, Any]:
+    """Hold slow connections, and measure the requests of others meanwhile."""
+    found: dict[str, Any] = {"with": "slowhttptest" if shutil.which("slowhttptest") else "sockets of this program"}
+    with ServeProcess(folder, *_OPTIONS) as server:
+        for name, option in (("headers", "-H"), ("body", "-B")):
+            with slow_clients(server.url, option, seconds), httpx.Client(base_url=server.url, timeout=60) as http:
+                samples, end_s = list[float](), time.monotonic() + seconds
+                time.sleep(2)  # until they are connected
+                while time.monotonic() < end_s:
+                    samples.append(timed(lambda: http.get("/v1/renders").raise_for_status()))
+                    samples.append(timed(lambda: post(http, QUICK).raise_for_status()))
+                    time.sleep(0.1)
+            found[f"{name}_s"], found[f"{name}_summary_s"] = samples, summarise(samples)
+    worst = max(found[f"{name}_summary_s"]["p99"] for name in ("headers", "body"))
+    return {**found, "found": {"others_p99_s": worst}}
+
+
+@contextlib.contextmanager
+def slow_clients(url: str, option: str, seconds: float) -> Iterator[None]:
+    """Hold 200 slow connections: with -H their headers, with -B their bodies arrive slowly."""
+    program = shutil.which("slowhttptest")
+    if program is not None:
+        words = [program, option, "-c", str(CONNECTIONS), "-r", str(CONNECTIONS), "-i", "1", "-l", str(int(seconds)),
+                 "-u", f"{url}/v1/renders", "-t", "POST", "-s", "1000000", "-x", "8", "-p", "30"]  # fmt: skip
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+        return
+    stopped = threading.Event()
+    thread = threading.Thread(target=_hold, args=(url, option, stopped), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _hold(url: str, option: str, stopped: threading.Event) -> None:
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    head = f"POST /v1/renders HTTP/1.1\r\nHost: {host}:{port}\r\n"
+    body = "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n"
+    links = [socket.create_connection((host, int(port))) for _ in range(CONNECTIONS)]
+    for link in links:
+        link.sendall((head + (body if option == "-B" else "")).encode())
+    while not stopped.wait(1.0):
+        for link in links:
+            with contextlib.suppress(OSError):
+                link.sendall(b"x" if option == "-B" else b"X-a: b\r\n")
+    for link in links:
+        link.close()
+
+
+PARTS: dict[str, Callable[[Path, float], dict[str, Any]]] = {
+    "latency": latency,
+    "queue": queue,
+    "disk": disk,
+    "slow": slow,
+}
+
+
+def post(http: httpx.Client, settings: dict[str, Any]) -> httpx.Response:
+    """Submit a job."""
+    files = {"content": CONTENT.read_bytes(), "style": STYLE.read_bytes()}
+    return http.post("/v1/renders", data={"settings": json.dumps(settings)}, files=files)
+
+
+def wait(http: httpx.Client, jobs: list[str]) -> list[dict[str, Any]]:
+    """Wait for the end of jobs; return them in the order in which they ended."""
+    found = []
+    for job in jobs:
+        while (shown := http.get(f"/v1/renders/{job}").json())["state"] in ("queued", "running"):
+            time.sleep(0.2)
+        found.append(shown)
+    return sorted(found, key=lambda shown: str(shown["ended_at"]))
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Return the seconds of a call."""
+    begin_s = time.perf_counter()
+    call()
+    return time.perf_counter() - begin_s
+
+
+def moment(text: str) -> float:
+    """Return a time of the API, s."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def broken(parts: dict[str, dict[str, Any]]) -> list[str]:
+    """Return what did not hold."""
+    said = [f"{name}: {what}" for name, part in parts.items() for what in part.get("broken", ())]
+    for name, part in parts.items():
+        for limit, value in part.get("found", {}).items():
+            holds = value >= LIMITS[limit] if limit == "of_batch" else value <= LIMITS[limit]
+            if not holds:
+                said.append(f"{name}: {limit} is {value:.3g}, the limit is {LIMITS[limit]:g}")
+    return said
+
+
+def main() -> None:
+    """Measure, write the record, and say what did not hold.
+
+    Raises:
+        ImpastoError: a file cannot be written, or the server does not start.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, required=True, help="the record")
+    parser.add_argument("--only", choices=list(PARTS), action="append", help="a part, repeatable; all without")
+    parser.add_argument("--seconds", type=int, default=60, help="of latency, and of each kind of slow clients")
+    parser.add_argument("--remark", default="", help="what else the machine did; it is kept in the record")
+    arguments = parser.parse_args()
+    require_positive(arguments, "seconds")
+    check_place(arguments.json)
+    record = {"what": (__doc__ or "").strip(), "conditions": conditions(0), "remark": arguments.remark}
+    parts = {}
+    for name in arguments.only or PARTS:
+        with tempfile.TemporaryDirectory() as folder:
+            parts[name] = PARTS[name](Path(folder), arguments.seconds)
+        print(name, {key: value for key, value in parts[name].items() if not key.endswith("_s")}, flush=True)
+    said = broken(parts)
+    write(arguments.json, {**record, "seconds": arguments.seconds, "limits": LIMITS, "parts": parts, "broken": said})
+    for line in said:
+        print(f"did not hold: {line}")
+
+
+if __name__ == "__main__":
+    as_script(main)

@@ -1,0 +1,1 @@
+"""The commands `impasto serve` and `impasto remote`."""

@@ -1,0 +1,1 @@
+"""Workers: the processes that decode images and run jobs, and the supervisor that gives them jobs."""

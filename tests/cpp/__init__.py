@@ -1,0 +1,1 @@
+"""libimpasto and the other runtimes, against Python."""

@@ -1,0 +1,223 @@
+"""libimpasto through its public interface, against Python on the same ONNX Runtime and the same bundle."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto.engine import Engine, Settings
+from impasto.engine.bundle import Order, write_bundle
+from impasto.engine.compile.network import load_network
+from impasto.engine.events import Iteration
+from tests.conftest import REPOSITORY
+from tests.cpp.conftest import TAPS, Built, raw_image
+
+HARBOUR, SWIRLS = REPOSITORY / "examples" / "harbour.jpg", REPOSITORY / "examples" / "swirls.jpg"
+
+
+def losses_of(lines: list[str]) -> dict[int, float]:
+    """The loss at each iteration of the last scale in `impasto-probe losses`."""
+    rows = [line.split() for line in lines if line[0].isdigit()]
+    last = rows[-1][2]
+    found: dict[int, float] = {}
+    for _, iteration, scale, loss in rows:
+        if scale == last:
+            found.setdefault(int(iteration), float(loss))
+    return found
+
+
+def in_python(model: Path | str, content: Path, style: Path, settings: Settings, loop: str) -> tuple[list[float], Any]:
+    """The losses of the last scale, and the picture."""
+    losses: list[float] = []
+
+    def listen(event: object) -> None:
+        if isinstance(event, Iteration) and event.scale == event.scales:
+            losses.append(event.loss)
+
+    with Engine(model, provider="cpu,plain", threads=1, loop=loop) as engine:
+        result = engine.transfer(content, style, settings, on_event=listen)
+    if result.scales is None or len(result.scales) < 2:
+        losses.insert(0, sum(result.initial_terms.values()))
+    return losses, result
+
+
+@pytest.mark.parametrize(
+    ("changes", "size", "evaluations"),
+    [
+        ({}, (64, 48), 12),
+        ({"style_loss": "moments", "weighting": "calibrated", "strength": 0.5, "padding": "replicate"}, (64, 48), 10),
+        ({"optimizer": "adam", "learning_rate": 7.0, "average": 0.9}, (64, 48), 12),
+        ({"seamless": True, "weighting": "johnson", "tv_weight": 1e-3}, (64, 48), 10),
+        ({"scales": 0, "weighting": "calibrated"}, (184, 138), 12),
+        ({"scales": 0, "optimizer": "adam", "weighting": "calibrated", "tv_weight": 3.0}, (184, 138), 12),
+    ],
+    ids=["paper", "moments", "adam", "seamless", "scales", "adam-scales"],
+)
+def test_follows_python(
+    built: Built, network: Path, tmp_path: Path, changes: dict[str, Any], size: tuple[int, int], evaluations: int
+) -> None:
+    settings = Settings(size=size[0], evaluations=evaluations, iterations=1000, **TAPS, **changes)  # type: ignore[arg-type]
+    write_bundle(load_network(network), tmp_path / "bundle", Order(settings, (size,)))
+    content, style = (
+        raw_image(path, sides, tmp_path / name)
+        for path, sides, name in ((HARBOUR, (200, 150), "content"), (SWIRLS, (150, 190), "style"))
+    )
+    loop = "host" if settings.optimizer == "adam" else "device"
+    expected, result = in_python(network, content[3], style[3], settings, loop)
+    out = tmp_path / "out"
+    lines = built.lines("impasto-probe", "losses", tmp_path / "bundle", *content[:3], *style[:3], evaluations, 1, out)
+    found = losses_of(lines)
+    several = len(result.scales or ()) > 1
+    numbers = sorted(found)[
+        1 if several and settings.optimizer != "adam" else 0 :
+    ]  # Python reports no start of a scale
+    assert len(numbers) == len(expected)
+    assert found[numbers[0]] == pytest.approx(expected[0], rel=1e-3 if several else 1e-6)
+    assert [found[number] for number in numbers] == pytest.approx(expected, rel=5e-3)
+    painted = np.frombuffer(out.read_bytes(), np.uint8).reshape(size[1], size[0], 3)
+    assert np.abs(painted - np.clip(result.picture.pixels, 0, 1) * 255).mean() < 1
+
+
+def test_a_style_of_the_bundle(built: Built, network: Path, tmp_path: Path) -> None:
+    settings = Settings(size=64, **TAPS)  # type: ignore[arg-type]
+    content, style = raw_image(HARBOUR, (64, 48), tmp_path / "c"), raw_image(SWIRLS, (64, 48), tmp_path / "s")
+    with Engine(network, provider="cpu,plain", threads=1) as engine:
+        engine.save_style(style[3], tmp_path / "look.safetensors", settings)
+    write_bundle(load_network(network), tmp_path / "b", Order(settings, ((64, 48),), (tmp_path / "look.safetensors",)))
+    first, second = (
+        losses_of(built.lines("impasto-probe", "losses", tmp_path / "b", *content[:3], *words, 6, 1, tmp_path / "o"))
+        for words in (style[:3], ("@look", 0, 0))
+    )
+    assert second == pytest.approx(first, rel=1e-4)
+    assert second[0] == pytest.approx(first[0], rel=1e-6)
+
+
+def test_parts_give_the_bits_of_the_whole(built: Built, bundle: Path) -> None:
+    assert len(set(built.lines("impasto-probe", "chunks", bundle, 20))) == 1
+
+
+def test_cancels_at_random_change_nothing(built: Built, bundle: Path) -> None:
+    (line,) = built.lines("impasto-probe", "cancels", bundle, 150, 40)
+    assert line.startswith("same after ")
+    assert int(line.split()[2]) > 0
+
+
+def test_layouts_of_the_same_pixels_give_the_same_run(built: Built, bundle: Path) -> None:
+    lines = built.lines("impasto-probe", "layouts", bundle)
+    assert (len(lines), len(set(lines))) == (4, 1)
+
+
+def test_mistakes_are_told(built: Built, bundle: Path) -> None:
+    lines = built.lines("impasto-probe", "errors", bundle)
+    codes = [line.split(" ", 1) for line in lines[:-1]]
+    assert all(code == "2" and text for code, text in codes[1:8])
+    assert codes[0] == ["3", "not a bundle: /nowhere has no manifest.json; make one with `impasto bundle`"]
+    assert codes[8] == ["0", ""]
+    assert lines[-1].startswith("version 0.2.0, interface 1")
+    assert len(lines) == 28
+
+
+def test_callbacks_stop_throw_and_may_not_run(built: Built, bundle: Path) -> None:
+    stopped, thrown, refused, evaluations = built.lines("impasto-probe", "callback", bundle)
+    assert (stopped, thrown, evaluations) == ("stopped", "from the callback", "evaluations 8")
+    assert refused == "the render is in use by another call: wait until that has returned"
+
+
+def test_shorter_structs_of_older_callers(built: Built, bundle: Path) -> None:
+    assert built.lines("impasto-probe", "old", bundle) == ["0 total 5 untouched 1"]
+
+
+def test_memory_does_not_grow(built: Built, bundle: Path) -> None:
+    before, after = (int(line.split()[1]) for line in built.lines("impasto-probe", "many", bundle, 40, 2))
+    assert after - before < 5 * 1024
+
+
+def damaged(bundle: Path, folder: Path, name: str, how: str) -> Path:
+    shutil.copytree(bundle, folder)
+    path, content = folder / name, (folder / name).read_bytes()
+    if how == "missing":
+        path.unlink()
+    else:
+        middle = len(content) // 2
+        changed = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        path.write_bytes(content[:-50] if how == "truncated" else changed)
+    return folder
+
+
+@pytest.mark.parametrize("how", ["missing", "truncated", "changed"])
+@pytest.mark.parametrize("name", ["objective.onnx", "step.onnx", "targets.onnx", "weights.bin", "manifest.json"])
+def test_damaged_bundles_are_refused_by_name(built: Built, bundle: Path, tmp_path: Path, name: str, how: str) -> None:
+    if (name, how) == ("manifest.json", "changed"):
+        pytest.skip("no hash covers the manifest itself")
+    folder = damaged(bundle, tmp_path / "b", name, how)
+    ended = built.run("impasto-probe", "errors", folder, status=1)
+    assert ended.stdout.startswith(b"error: 3 ")
+    assert name.encode() in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"format": "other"}, "of another format"),
+        ({"format_version": 2}, "another format version; this library reads 1"),
+        ({"sizes": []}, "manifest.json: "),
+        ({"results": [{"width": 1e9}]}, "expected a whole number"),
+        ({"files": {"../x": {"bytes": 1, "sha256": ""}}}, "outside the folder"),
+        ({"coarser_share": -1}, "bad coarser_share"),
+    ],
+)
+def test_foreign_manifests_are_refused(
+    built: Built, bundle: Path, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    shutil.copytree(bundle, tmp_path / "b")
+    path = tmp_path / "b" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    ended = built.run("impasto-probe", "errors", tmp_path / "b", status=1)
+    assert ended.stdout.startswith(b"error: 3 ")
+    assert said in ended.stdout.decode()
+
+
+OLD = """
+static const char *version(void) { return "1.17.3"; }
+static const void *get(unsigned v) { (void)v; return 0; }
+struct base { const void *(*get)(unsigned); const char *(*version)(void); };
+const struct base *OrtGetApiBase(void) { static const struct base b = {get, version}; return &b; }
+"""
+
+
+def test_a_runtime_that_is_missing_foreign_or_too_old_gives_one_line(
+    built: Built, bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "old.c").write_text(OLD)
+    (tmp_path / "other.c").write_text("int other(void) { return 1; }")
+    for name in ("old", "other"):
+        made = ["cc", "-shared", "-fPIC", str(tmp_path / f"{name}.c"), "-o", str(tmp_path / f"{name}.so")]
+        subprocess.run(made, check=True)
+    for path, said in (
+        (tmp_path / "old.so", "ONNX Runtime 1.17.3 at {} is too old: 1.21 or later is needed"),
+        (tmp_path / "other.so", "{} is not ONNX Runtime: it has no function OrtGetApiBase"),
+        (tmp_path / "none.so", "cannot load ONNX Runtime from {}: "),
+    ):
+        ended = built.run("impasto-probe", "errors", bundle, status=1, IMPASTO_ONNXRUNTIME=str(path))
+        assert ended.stdout.decode().startswith(f"error: 4 {said.format(path)}")
+        assert ended.stdout.count(b"\n") == 1
+
+
+def test_examples_paint(built: Built, bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    ended = built.run("impasto-render", HARBOUR, SWIRLS, out, "--bundle", bundle, "--evaluations", 8, "--threads", 1)
+    losses = [float(line.split()[2]) for line in ended.stdout.decode().splitlines()]
+    assert len(losses) == 8
+    assert losses[-1] < losses[0]
+    with Image.open(out) as image:
+        assert image.size == (64, 48)
+    assert not list(tmp_path.glob("*.part"))
+    lines = built.lines("impasto-c99", bundle, 5)
+    assert [line.split(":")[0] for line in lines] == [f"evaluation {number}" for number in range(1, 6)]
+    wrong = built.run("impasto-render", HARBOUR, bundle / "manifest.json", out, "--bundle", bundle, status=2)
+    assert (wrong.stdout, wrong.stderr.count(b"\n")) == (b"", 1)
