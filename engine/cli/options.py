@@ -143,7 +143,7 @@ class Options:
     )
     force: bool = option(False, "Write over a file that the run reads, such as CONTENT.", OUTPUT, "--force")
     dry_run: bool = option(
-        False, "Print the plan and the memory that it needs; compute and write nothing.", OUTPUT, "--dry-run"
+        False, "Print the plan, its expected time and its memory; compute and write nothing.", OUTPUT, "--dry-run"
     )
     quiet: bool = option(False, "Print no remarks, progress or summary.", OUTPUT, "--quiet", "-q")
     as_json: bool = json_option("Print one JSON line per iteration on stdout, then a summary.")

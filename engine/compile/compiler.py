@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from impasto.engine.compile.evaluation_times import EvaluationTimes
 from impasto.engine.compile.graph_spec import BatchKey, GraphSpec
 from impasto.engine.compile.memory_check import MemoryCheck
 from impasto.engine.compile.network import Network
@@ -48,6 +49,7 @@ class Compiler:
     Attributes:
         provider: the provider of all sessions.
         memory: estimates the memory of runs.
+        times: predicts the time of runs from earlier ones.
         precisions: the precisions of saved styles that runs accept.
     """
 
@@ -69,6 +71,7 @@ class Compiler:
         self._idle: tuple[GraphSpec, Evaluator] | None = None
         self._lent: Objective | None = None  # it uses the idle session
         self.memory = MemoryCheck(self._source, self._placement, enabled=checks_memory)
+        self.times = EvaluationTimes(network, provider, threads)
 
     def spec(self, settings: Settings, scene: Sized) -> GraphSpec:
         """Return the specification of a run's graph; terms of weight 0 are left out."""

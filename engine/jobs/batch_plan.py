@@ -10,7 +10,7 @@ from impasto.engine.inputs.manifest import Row
 from impasto.engine.jobs.engine import Engine
 from impasto.engine.jobs.job import Job
 from impasto.engine.jobs.manifest_run import FAILED, SKIPPED
-from impasto.engine.jobs.plan import Plan
+from impasto.engine.jobs.plan import Plan, describe_time
 from impasto.models.errors import ImpastoError
 
 TO_DO = "to do"
@@ -69,16 +69,22 @@ def plan_rows(engine: Engine, rows: Sequence[Row], finished: Sequence[Row], *, b
     return [RowPlan(row, found.get(row.number)) for row in rows]
 
 
-def conclusion(plans: Sequence[RowPlan]) -> tuple[dict[str, int | None], str]:
-    """Return the number of rows of each status and the memory of the largest row, as values and as two lines."""
-    counts: dict[str, int | None] = dict.fromkeys((TO_DO, SKIPPED, FAILED), 0)
+def conclusion(plans: Sequence[RowPlan]) -> tuple[dict[str, float | None], str]:
+    """Return the rows of each status, their expected time one by one, and the memory of the largest row.
+
+    They are returned as values and as lines.
+    """
+    counts: dict[str, float | None] = dict.fromkeys((TO_DO, SKIPPED, FAILED), 0)
     counts |= Counter(item.status for item in plans)
     lines = [", ".join(f"{count} {status}" for status, count in counts.items())]
     to_do = [item.plan for item in plans if isinstance(item.plan, Plan)]
     if not to_do:
-        return {**counts, "memory_bytes": None}, "\n".join(lines)
+        return {**counts, "expected_s": None, "memory_bytes": None}, "\n".join(lines)
+    times = [plan.expected_s for plan in to_do]
+    expected_s = None if None in times else sum(filter(None, times))
+    lines.append(f"time: {describe_time(expected_s)}")
     plan = max(to_do, key=lambda plan: plan.memory.total)
     together = f", {plan.places} at once" if plan.places > 1 else ""
     what = f", for {plan.scene.width}x{plan.scene.height} px{together}"
     lines.append(f"memory: {format_need(plan.memory.total, plan.free_bytes, what)}")
-    return {**counts, "memory_bytes": plan.memory.total}, "\n".join(lines)
+    return {**counts, "expected_s": expected_s, "memory_bytes": plan.memory.total}, "\n".join(lines)

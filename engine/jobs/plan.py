@@ -32,6 +32,7 @@ class Plan:
         memory: estimate of the memory that the run takes.
         free_bytes: free memory; None if that is not known.
         scales: the sizes from coarse to fine, and the iterations of each; the last one has the size of the result.
+        iteration_s: expected seconds of an iteration at each scale; None where no such run was timed on this machine.
         places: jobs in one evaluation; `memory` covers all of them.
     """
 
@@ -43,12 +44,26 @@ class Plan:
     memory: MemoryEstimate
     free_bytes: int | None
     scales: tuple[Scale, ...]
+    iteration_s: tuple[float | None, ...]
     places: int = 1
 
     @property
     def fits(self) -> bool | None:
         """Whether the run fits into the free memory; None if that is not known."""
         return None if self.free_bytes is None else self.memory.total <= self.free_bytes
+
+    @property
+    def expected_s(self) -> float | None:
+        """Expected seconds of all iterations of one job that runs alone; None if they are not known."""
+        total = 0.0
+        for scale, seconds in zip(self.scales, self.iteration_s, strict=True):
+            if seconds is None:
+                return None
+            total += scale.iterations * seconds
+        limit = self.settings.evaluations
+        if limit is not None and self.settings.iterations:
+            total *= min(limit / self.settings.iterations, 1.0)
+        return total if self.settings.timeout_s is None else min(total, self.settings.timeout_s)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
@@ -63,6 +78,7 @@ class Plan:
             "memory_bytes": {**asdict(self.memory), "total": self.memory.total},
             "free_bytes": self.free_bytes,
             "fits": self.fits,
+            "expected_s": self.expected_s,
             "scales": [{name: getattr(scale, name) for name in _OF_A_SCALE} for scale in self.scales],
         }
 
@@ -78,6 +94,7 @@ class Plan:
             "look": describe_look(settings),
             "run": f"{describe_optimiser(settings)}, {settings.iterations} iterations{limit}, from {settings.init}",
             **self._described_scales(),
+            "time": describe_time(self.expected_s),
             "memory": format_need(memory.total, self.free_bytes),
             "  of it": ", ".join(f"{name} {format_bytes(size)}" for name, size in asdict(memory).items() if size),
         }
@@ -96,6 +113,15 @@ class Plan:
         if isinstance(self.painting, SavedStyle):
             return f"{self.painting.name}, saved"
         return f"{self.painting.width}x{self.painting.height} px" if self.settings.active_style_taps else "none"
+
+
+def describe_time(seconds: float | None) -> str:
+    """Return an expected time, without opening sessions and reading files."""
+    if seconds is None:
+        return "not known: no such run was timed on this machine yet"
+    minutes, rest = divmod(round(seconds), 60)
+    shown = f"{seconds:.1f} s" if seconds < 10 else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"about {shown}, by the times of earlier runs on this machine"
 
 
 def describe_look(settings: Settings) -> str:
@@ -172,7 +198,7 @@ def plan_jobs(workshop: Workshop, jobs: Sequence[Job], limit: BatchLimit) -> lis
         key: _shared(workshop, *item, alike[item[1]], limit) if isinstance(item, tuple) else item
         for key, item in known.items()
     }
-    return [_with_settings(plans[key], job.settings) for key, job in zip(keys, jobs, strict=True)]
+    return [_with_settings(workshop, plans[key], job.settings) for key, job in zip(keys, jobs, strict=True)]
 
 
 def _equal_jobs(job: Job) -> Hashable:
@@ -188,12 +214,13 @@ def _equal_jobs(job: Job) -> Hashable:
     return (*map(str, sources), *settings)
 
 
-def _with_settings(plan: Plan | ImpastoError, settings: Settings) -> Plan | ImpastoError:
+def _with_settings(workshop: Workshop, plan: Plan | ImpastoError, settings: Settings) -> Plan | ImpastoError:
     if not isinstance(plan, Plan):
         return plan
     if settings == plan.settings:
         return plan
-    return replace(plan, settings=settings, scales=scales_of(settings, plan.scene.height, plan.scene.width))
+    scales = scales_of(settings, plan.scene.height, plan.scene.width)
+    return replace(plan, settings=settings, scales=scales, iteration_s=_times(workshop, settings, scales))
 
 
 def _alone(workshop: Workshop, job: Job, free: int | None) -> _Planned:
@@ -205,7 +232,14 @@ def _alone(workshop: Workshop, job: Job, free: int | None) -> _Planned:
     except ImpastoError as error:
         return error
     model, provider = workshop.network.name, workshop.provider
-    return Plan(found.scene, found.painting, model, provider, settings, needed, free, found.scales), key
+    times = _times(workshop, settings, found.scales)
+    return Plan(found.scene, found.painting, model, provider, settings, needed, free, found.scales, times), key
+
+
+def _times(workshop: Workshop, settings: Settings, scales: Sequence[Scale]) -> tuple[float | None, ...]:
+    """Return the expected seconds of an iteration at each scale."""
+    compiler = workshop.compiler
+    return tuple(compiler.times.expected_s(compiler.spec(settings, scale), settings.optimizer) for scale in scales)
 
 
 def _shared(workshop: Workshop, plan: Plan, key: BatchKey, alike: int, limit: BatchLimit) -> Plan:

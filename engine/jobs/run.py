@@ -110,6 +110,7 @@ class Run:
         self._before_s = 0.0
         self._setup_s: float | None = None if before is None else before._setup_s
         self._evaluations_s: float = 0.0 if before is None else before._evaluations_s
+        self._from = (0 if state is None else state.iteration, self._evaluations_s)
         if state is not None:
             x: Vector = state.optimiser["x"]
             self._last = Step(
@@ -186,6 +187,12 @@ class Run:
     def iterations_done(self) -> int:
         """Accepted steps so far."""
         return 0 if self._last is None else self._last.iteration
+
+    @property
+    def timed(self) -> tuple[int, float]:
+        """The iterations of this run, not those of earlier runs of its job; and the seconds of its evaluations."""
+        iterations, seconds = self._from
+        return self.iterations_done - iterations, self._evaluations_s - seconds
 
     @property
     def is_at_noise(self) -> bool:

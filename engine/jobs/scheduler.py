@@ -417,6 +417,8 @@ class Scheduler:
             active.handle.tell(run.events.popleft())
         if run.ended and active.handle.is_held_back:
             return  # it ends once the listener, who may ask for its state, has handled the last event
+        if run.ended:
+            self._keep_time(active)
         if run.goes_on:
             self._scales.add(active, self._active[active])
             self._leave(active)
@@ -433,6 +435,12 @@ class Scheduler:
             else:
                 run.advance(None)
                 self._settle(active)
+
+    def _keep_time(self, active: Active) -> None:
+        """Keep the time of a run's iterations, from which later plans predict theirs."""
+        group, compiler = self._active.get(active), self._workshop.compiler
+        if group is not None and active.run.error is None and active.provider == compiler.provider:
+            compiler.times.remember(group.spec, active.prepared.settings.optimizer, *active.run.timed)
 
     def _leave(self, active: Active) -> None:
         group = self._active.pop(active, None)

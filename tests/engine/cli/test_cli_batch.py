@@ -274,11 +274,12 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
         ended = batch(capsys, files, rows, "--dry-run", "--batch", 2)
         assert (ended.status, ended.err) == (0, "")
         assert not (files.folder / "out").exists()
-        first, second, third, counts, memory = ended.out.splitlines()
+        first, second, third, counts, time, memory = ended.out.splitlines()
         assert first == f"{files.folder / 'out' / 'content-style.png'}: to do, 48x36 px, lbfgs, 2 iterations"
         assert second.endswith("b.webp: to do, 64x48 px, lbfgs, 3 iterations")
         assert third.startswith(f"{files.folder / 'out' / 'missing-style.png'}: failed, ")
         assert counts == "2 to do, 0 skipped, 1 failed"
+        assert time == "time: not known: no such run was timed on this machine yet"
         assert memory.startswith("memory: about ")
         assert ", for 64x48 px; " in memory
     batch(capsys, files, one)
