@@ -207,7 +207,7 @@ class SingleRun:
                 options.say(f"seamless: {event.width}x{event.height} px, both sides multiples of {SEAMLESS_STEP_PX}")
                 if self.settings.padding != Settings.padding:
                     options.say(f"seamless: every padding wraps, so --padding {self.settings.padding} has no effect")
-            if self.settings.weighting != "paper" and (not options.preset or "weighting" in options.given):
+            if self.settings.weighting != "paper" and (not self.settings.preset or "weighting" in options.given):
                 options.say(f"weighting {self.settings.weighting}: {event.conversion}")
         elif isinstance(event, PrecisionChanged):
             options.say(event.message)

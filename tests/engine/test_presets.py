@@ -136,3 +136,14 @@ def test_a_dry_run_prints_the_look(files: Files, capsys: pytest.CaptureFixture[s
     out = run(capsys, *command, preset=True).out
     assert "preset painterly, moments, weighting calibrated, strength 0.5, beta 1, smoothness 1, max pooling" in out
     assert "from content" in out
+
+
+def test_the_weights_of_a_preset_are_printed_on_request_alone(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ("transfer", files.content, files.style, "-o", files.folder / "o.png", *FEW)
+    kept = files.folder / "run.safetensors"
+    said = run(capsys, *common, "--checkpoint", kept, preset=True).err
+    resumed = run(capsys, "resume", kept, "--iterations", 4, "--model", "vgg19-slim", "--provider", "cpu").err
+    assert "weighting" not in said + resumed
+    assert (
+        "weighting calibrated: alpha[relu4_2] = " in run(capsys, *common, "--weighting", "calibrated", preset=True).err
+    )
