@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from impasto.server.work.protocol import BEAT, READY, Home, Message
+from impasto.server.work.protocol import BEAT, READY, Death, Home, Message
 
 LOWEST = -8
 _OVERTAKERS = 2
@@ -73,14 +73,22 @@ class Place:
         """Whether the worker takes jobs."""
         return self._home is not None and self._is_ready
 
-    def start(self, receive: Callable[[Message], None], lost: "Callable[[Place, str], None]") -> None:
-        """Start a worker."""
+    def start(self, receive: Callable[[Message], None], lost: "Callable[[Place, Death], None]") -> None:
+        """Start a worker. After one that could not be started, the next start waits as after one that has ended.
+
+        Raises:
+            OSError: the worker could not be started.
+        """
         self.restarts += 1
         self._is_ready = False
         self._started_s = self._heard_s = time.monotonic()
         self._age_s = 0.0
         home = self._home = self._make_home()
-        home.start(receive, lambda reason: lost(self, reason))
+        try:
+            home.start(receive, lambda death: lost(self, death))
+        except BaseException:
+            self.lose()
+            raise
 
     def send(self, message: Message) -> None:
         """Send a message to the worker, if one is here."""

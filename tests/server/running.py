@@ -16,7 +16,7 @@ import httpx
 from impasto.client import Client
 from impasto.server.config import EngineChoice, Limits, ServerConfig
 from impasto.server.service import Service
-from impasto.server.work.protocol import Home, Message
+from impasto.server.work.protocol import Death, Home, Message
 from tests.conftest import REPOSITORY
 
 CONTENT, STYLE = (REPOSITORY / "examples" / name for name in ("harbour.jpg", "swirls.jpg"))
@@ -145,7 +145,7 @@ class SilentHome:
         self.received: list[Message] = []
         self.is_alive = False
 
-    def start(self, receive: Callable[[Message], None], lost: Callable[[str], None]) -> None:
+    def start(self, receive: Callable[[Message], None], lost: Callable[[Death], None]) -> None:
         self.receive, self.lost = receive, lost
         self.is_alive = True
         receive(Message("ready", {"slots": 1, "provider": "none"}))
@@ -156,7 +156,7 @@ class SilentHome:
     def kill(self) -> None:
         if self.is_alive:
             self.is_alive = False
-            self.lost("the worker was killed")
+            self.lost(Death("the worker was killed"))
 
 
 def make_service(
