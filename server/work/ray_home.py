@@ -58,7 +58,7 @@ class RayHome:
         hear.remote(packed.kind, dict(packed.body), packed.blobs, files)
 
     def kill(self) -> None:
-        """End the actor at once, if that was not done: after the last use of Ray, its functions would start a cluster."""
+        """End the actor at once, once: a function of Ray that is called after the end of Ray would start a cluster."""
         import ray
 
         if self._actor is not None and not self._is_killed:

@@ -21,7 +21,6 @@ from impasto.server.store.attempts import MOST_KILLED
 from impasto.server.work import ray_home, ray_worker
 from impasto.server.work.baggage import pack, unpack
 from impasto.server.work.protocol import CHECKPOINT, EVENT, FINISHED, INTERRUPTED, RUN, STYLE, Death, Message
-from impasto.server.work.ray_cluster import parse_resources
 from impasto.server.work.ray_home import RayHome, cause_of
 from impasto.server.work.ray_worker import RayWorker
 from tests.server.running import CONTENT, NETWORK, App, make_service, wait_for
@@ -167,19 +166,6 @@ def test_another_version_or_network_is_refused(tmp_path: Path) -> None:
     }  # fmt: skip
     with pytest.raises(ImpastoError, match="with other weights on this machine"):
         RayWorker(setup, VERSION)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("", {}), ("GPU=1", {"GPU": 1.0}), ("CPU=2, fast=0.5", {"CPU": 2.0, "fast": 0.5})]
-)
-def test_resources(text: str, expected: dict[str, float]) -> None:
-    assert parse_resources(text) == expected
-
-
-@pytest.mark.parametrize("text", ["GPU", "GPU=", "GPU=0", "GPU=-1", "=1", "GPU=nan", "GPU=x"])
-def test_wrong_resources(text: str) -> None:
-    with pytest.raises(ImpastoError, match="expected NAME=NUMBER"):
-        parse_resources(text)
 
 
 def test_why_an_actor_ended() -> None:
