@@ -114,10 +114,13 @@ class Place:
             return None
         return priorities[self.slots - 1] + 1
 
-    def hold(self, row: sqlite3.Row) -> None:
-        """Record a job that the worker is given."""
+    def hold(self, row: sqlite3.Row) -> bool:
+        """Record a job that was taken for the worker here; return False where that worker has ended meanwhile."""
         with self._lock:
+            if row["worker"] != self.name:
+                return False
             self.running[row["id"]] = Held(row["token"], row["priority"], row["killed"] > 0)
+            return True
 
     def holds(self, body: Mapping[str, Any]) -> bool:
         """Return whether the worker has the job of a message, under the message's token."""
@@ -144,7 +147,8 @@ class Place:
         """Record the end of the worker. Return the jobs that it had."""
         with self._lock:
             running, self.running = self.running, {}
-        self._home, self._is_ready, self._before = None, False, self.evaluations
+            self._home = None
+        self._is_ready, self._before = False, self.evaluations
         if time.monotonic() - self._started_s > _GOOD_LIFE_S:
             self._delay_s = _FIRST_DELAY_S
         self._start_due_s = time.monotonic() + self._delay_s

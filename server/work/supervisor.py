@@ -176,7 +176,9 @@ class Supervisor:
             row = self._journal.attempts.take(place.name, above=above, alone=not place.running)
             if row is None:
                 return
-            place.hold(row)
+            if not place.hold(row):
+                self._journal.attempts.interrupt(row["id"], row["token"])
+                return
             try:
                 place.send(Message(RUN, self._spec(row)))
             except OSError as error:

@@ -16,6 +16,7 @@ import httpx
 from impasto.client import Client
 from impasto.server.config import EngineChoice, Limits, ServerConfig
 from impasto.server.service import Service
+from impasto.server.store.records import new_id
 from impasto.server.work.protocol import Death, Home, Message
 from tests.conftest import REPOSITORY
 
@@ -141,7 +142,7 @@ class SilentHome:
     made: "list[SilentHome]"
 
     def __init__(self, setup: dict[str, Any]) -> None:
-        self.setup, self.name = setup, "silent"
+        self.setup, self.name = setup, new_id("silent")
         self.received: list[Message] = []
         self.is_alive = False
 

@@ -115,6 +115,29 @@ def test_a_job_that_kills_three_workers_is_quarantined(tmp_path: Path) -> None:
     service.close()
 
 
+def test_a_worker_that_dies_while_it_is_given_a_job_does_not_keep_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal has given the job to the worker, and the worker has not heard of it."""
+    service, homes = make_service(tmp_path / "data")
+    job = service.journal.jobs.accept(new_job(), lambda connection: None)[0]
+    take = service.journal.attempts.take
+
+    def take_and_die(worker: str, **more: Any) -> sqlite3.Row | None:
+        row = take(worker, **more)
+        if row is not None and row["token"] == 1:
+            homes[0].kill()
+        return row
+
+    monkeypatch.setattr(service.journal.attempts, "take", take_and_die)
+    service.supervisor.start()
+    wait_for(lambda: len(homes) == 2 and homes[1].received, 30, "the second worker with the job")
+    row = service.journal.jobs.find(job)
+    assert row is not None
+    assert (row["state"], row["token"], row["killed"]) == ("running", 2, 0)
+    service.close()
+
+
 def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
     made: list[SilentHome] = []
 
