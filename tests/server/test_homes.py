@@ -208,8 +208,13 @@ def test_an_actor_that_fails_gives_its_slot_back(tmp_path: Path, monkeypatch: py
 
     class Failing:
         def __init__(self) -> None:
-            self.is_dead = False
-            self.say = types.SimpleNamespace(options=lambda concurrency_group: self.say, remote=lambda: self.fail)
+            self.is_dead, self.say = False, self
+
+        def options(self, concurrency_group: str) -> "Failing":
+            return self
+
+        def remote(self) -> Callable[[], Any]:
+            return self.fail
 
         def fail(self) -> Any:
             raise RayError("ray::RayWorker.say() FileNotFoundError: x")

@@ -36,7 +36,12 @@ def test_the_images_are_looked_for_in_another_thread(app: App, monkeypatch: pyte
     first, threads = app.submit().json()["id"], list[threading.Thread]()
     files = app.service.journal.files
     pin = files.pin
-    monkeypatch.setattr(files, "pin", lambda name: (threads.append(threading.current_thread()), pin(name)))
+
+    def pin_and_tell(name: str) -> None:
+        threads.append(threading.current_thread())
+        pin(name)
+
+    monkeypatch.setattr(files, "pin", pin_and_tell)
     assert again(app, first).status_code == 202
     assert len(threads) == 2
     assert threading.current_thread() not in threads

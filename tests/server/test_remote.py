@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,7 +157,7 @@ def test_the_client_repeats_a_submission_under_one_key() -> None:
 def test_a_client_waits_for_a_job_that_waits_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server has said for hours that it is there, when the connection breaks for a moment."""
     now_s, asked = [0.0], list[str | None]()
-    monkeypatch.setattr(connection.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
     monkeypatch.setattr(connection, "PAUSE_S", 0.0)
 
     def lines() -> Iterator[bytes]:
