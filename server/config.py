@@ -167,7 +167,7 @@ class ServerConfig:
         limits, kept = self.limits, self.retention
         for name, whole, least in (
             ("workers", self.workers, 0), ("slots", self.engine.slots, 0), ("max-queue", limits.queue_jobs, 1),
-            ("max-upload", limits.upload_bytes // MIB, 1), ("max-pixels", limits.pixels, 1),
+            ("max-upload", math.ceil(limits.upload_bytes / MIB), 1), ("max-pixels", limits.pixels, 1),
             ("max-iterations", limits.iterations, 1),
         ):  # fmt: skip
             if whole < least:
