@@ -84,9 +84,9 @@ Kernel::Kernel(Operator op, const Attributes& attributes, const float* w, const 
 void Kernel::compute(const std::vector<const float*>& in, const std::vector<Shape>& shapes, float* result,
                      Tasks& tasks) const {
   const Kernels& k = *kernels_;
-  const auto extra = [&](bool wanted, std::size_t index) { return wanted ? in[index] : nullptr; };
-  const float* addend = extra(attributes.addend, 2);
-  const float* mask = extra(attributes.mask, attributes.addend ? 3 : 2);
+  // Only gradients have these attributes, and `infer` has counted the inputs.
+  const float* addend = attributes.addend ? in[2] : nullptr;
+  const float* mask = attributes.mask ? in[attributes.addend ? 3 : 2] : nullptr;
   switch (op) {
     case Operator::convolution:
     case Operator::convolution_gradient: {
@@ -94,8 +94,7 @@ void Kernel::compute(const std::vector<const float*>& in, const std::vector<Shap
       const Convolution s = forward ? forward_convolution(attributes, shapes[0], weights_shape[0])
                                     : gradient_convolution(attributes, shapes[0], weights_shape[1]);
       const float* bias = forward && in.size() > 2 ? in[2] : nullptr;
-      const ConvolutionData data{in[0], weights_.data(),     bias,          forward ? nullptr : addend,
-                                 forward ? nullptr : mask, zeros_.data(), result};
+      const ConvolutionData data{in[0], weights_.data(), bias, addend, mask, zeros_.data(), result};
       run(tasks, k.convolution_tasks(s), k.convolution_scratch(s),
           [&](std::size_t task, float* scratch) { k.convolution(s, data, task, scratch); });
       return;

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace impasto {
 
@@ -80,5 +81,8 @@ struct Kernels {
 // Return the kernels for channel counts that all are multiples of `divisor` (at least 8): the fastest of this processor,
 // or the set named in the environment variable IMPASTO_OPS_ISA where there is one of that name.
 const Kernels& kernels_for(std::int64_t divisor);
+
+// The names of the instruction sets that this processor has, best first, with spaces between them.
+std::string instruction_sets();
 
 }  // namespace impasto

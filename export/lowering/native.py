@@ -10,7 +10,7 @@ means over positions, Gram matrices, and convolutions of 1x1; every other node s
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -19,12 +19,21 @@ from onnx_ir.passes import common
 from impasto.export.lowering import recognising
 from impasto.export.lowering.recognising import Layer, sole_user
 from impasto.export.lowering.rewriting import producer, sizes_of
+from impasto.export.operator_domain import DOMAIN, VERSION
 from impasto.export.shape_inference import infer_shapes
 from impasto.export.vjp_rules.inspection import given
 from impasto.export.vjp_rules.linear import is_transpose
 
-DOMAIN, VERSION = "impasto", 1
 ELEMENTWISE = frozenset(("Add", "Div", "Greater", "Identity", "Mul", "Relu", "Sub", "Where"))
+ATTRIBUTES: Mapping[str, Sequence[str]] = {
+    "Conv3x3": ("pad", "wrap", "relu"),
+    "Conv3x3Gradient": ("pad", "wrap", "addend", "mask"),
+    "FirstConv3x3": ("pad", "relu"),
+    "FirstConv3x3Gradient": ("pad",),
+    "Pool2x2": ("maximum",),
+    "Pool2x2Gradient": ("maximum", "addend", "mask"),
+}
+"""The attributes of every operator, integers; a node has all of them."""
 _LAST = {4: (0, 2, 3, 1), 3: (0, 2, 1)}
 _FIRST = {4: (0, 3, 1, 2), 3: (0, 2, 1)}
 _SMALL = 16  # a value of at most this part of the result's elements is transposed where it is needed
@@ -126,15 +135,11 @@ class _Rewriting:
     def _layer(self, node: ir.Node, layer: Layer, addend: ir.Value | None, mask: ir.Value | None, relu: bool) -> None:
         self._made = True
         image, *rest = layer.inputs
-        attributes: dict[str, int] = dict(layer.attributes)
+        known = {**layer.attributes, "relu": relu, "addend": addend is not None, "mask": mask is not None}
+        attributes = {name: int(known.get(name, 0)) for name in ATTRIBUTES[layer.operator]}
         inputs = [image if layer.operator == "FirstConv3x3" else self._last(image)]
         inputs += [self._last(value) for value in rest] if layer.operator == "Pool2x2Gradient" else rest
-        for name, value in (("addend", addend), ("mask", mask)):
-            if value is not None:
-                inputs.append(self._last(value))
-                attributes[name] = 1
-        if relu:
-            attributes["relu"] = 1
+        inputs += [self._last(value) for value in (addend, mask) if value is not None]
         result, first = node.outputs[0], layer.operator == "FirstConv3x3Gradient"
         sizes = given(sizes_of(result))
         own = ir.node(layer.operator, inputs, attributes, domain=DOMAIN, num_outputs=1)
