@@ -14,7 +14,6 @@ from impasto.engine.jobs.engine import Engine
 from impasto.engine.result import Evaluation
 from impasto.engine.settings import Settings
 
-
 REFERENCE = "cpu,plain"
 """What counts as exact: ONNX Runtime's own kernels, so that the project's operators are not compared with themselves."""
 
