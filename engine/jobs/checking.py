@@ -15,7 +15,7 @@ from impasto.engine.result import Evaluation
 from impasto.engine.settings import Settings
 
 REFERENCE = "cpu,plain"
-"""What counts as exact: ONNX Runtime's own kernels, so that the project's operators are not compared with themselves."""
+"""What counts as exact: ONNX Runtime's own kernels, so that our operators are not compared with themselves."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@
 //   kernels sets                 prints the instruction sets of this processor
 
 #include "../kernel.h"
+#include "../shared_weights.h"
 
 #include <algorithm>
 #include <atomic>
@@ -192,6 +193,23 @@ double pooling_error(Tasks& tasks) {
   return largest(error_of(y, expected), error_of(d_x, gradient));
 }
 
+// Whether equal weights are kept once, others apart, and none after their last owner.
+bool sharing_works() {
+  const Kernels& kernels = kernels_for(16);
+  Convolution s{};
+  s.in = 16, s.out = 32;
+  auto weights = values({32, 16, 3, 3});
+  auto one = shared_weights(kernels, s, weights.data(), false);
+  const auto copy = weights;
+  const bool shared = shared_weights(kernels, s, copy.data(), false) == one;
+  const bool turned_apart = shared_weights(kernels, s, weights.data(), true) != one;
+  const std::weak_ptr<const std::vector<float>> seen = one;
+  weights[4000] += 1;
+  const bool others_apart = shared_weights(kernels, s, weights.data(), false) != one;
+  one.reset();
+  return shared && turned_apart && others_apart && seen.expired();
+}
+
 }  // namespace
 
 int main(int count, char** words) {
@@ -202,6 +220,7 @@ int main(int count, char** words) {
   for (int i = 0; i < shapes; i++)
     for (const double error : {convolution_error(tasks, false), convolution_error(tasks, true), pooling_error(tasks)})
       worst = largest(worst, error);
+  if (!sharing_works()) return std::puts("weights are not shared as they should be"), 1;
   std::printf("%s and %s: %d shapes, largest error %.1e\n", kernels_for(16).name, kernels_for(8).name, shapes, worst);
   return worst < 5e-6 ? 0 : 1;
 }

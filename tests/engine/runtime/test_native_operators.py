@@ -18,7 +18,7 @@ from impasto.export.lowering.native import ATTRIBUTES
 from impasto.export.operator_domain import DOMAIN, VERSION
 
 Array = np.ndarray
-RELATIVE = 5e-6  # of the largest value of a result
+RELATIVE, WIDE = 5e-6, 2.5e-6  # of the largest value of a result: at most 64 channels but any shape; up to 512 channels
 SHAPES = 300
 FOUND = native_operators.find()
 
@@ -141,6 +141,14 @@ def test_convolutions_and_gradients_of_random_shapes(instruction_set: str) -> No
             gradient = np.where(inputs["m"] > 0, gradient, 0)
         worst = max(worst, error(run("Conv3x3Gradient", inputs, ["w"], pad=pad, wrap=wrap, **extras), gradient))
     assert 0 < worst < RELATIVE
+
+
+@pytest.mark.parametrize("channels", [64, 256, 512])
+def test_the_error_does_not_grow_with_the_channels(instruction_set: str, channels: int) -> None:
+    rng = np.random.default_rng(7)
+    x, w = normal(rng, 1, 24, 24, channels), normal(rng, channels, channels, 3, 3)
+    assert error(run("Conv3x3", {"x": x, "w": w}, ["w"]), correlated(x, w, 1)) < WIDE
+    assert error(run("Conv3x3Gradient", {"d": x, "w": w}, ["w"]), correlated(x, turned(w), 1)) < WIDE
 
 
 def test_the_first_layer(instruction_set: str) -> None:
