@@ -96,7 +96,7 @@ IMPASTO_INLINE std::int64_t tiles_of(const Convolution& s) {
 }
 
 // Tiles of a task: so many that the weights, which every task reads, are read rarely, and so few that their transforms
-// stay in the caches of a core; and a small image still has a task for every core. Measured: bench/results/native.json.
+// stay in the caches of a core; and a small image still has a task for every core. Chosen by trial, docs/decisions.md.
 static std::int64_t tiles_of_task(const Convolution& s) {
   const std::int64_t rare = (s.in + s.out) / 8, wanted = rare < 48 ? 48 : rare > 192 ? 192 : rare;
   const std::int64_t share = (tiles_of(s) + cores() - 1) / cores();

@@ -11,6 +11,7 @@ means over positions, Gram matrices, and convolutions of 1x1; every other node s
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -18,7 +19,7 @@ from onnx_ir.passes import common
 
 from impasto.export.lowering import recognising
 from impasto.export.lowering.recognising import Layer, sole_user
-from impasto.export.lowering.rewriting import producer, sizes_of
+from impasto.export.lowering.rewriting import is_symmetric, producer, sizes_of
 from impasto.export.operator_domain import DOMAIN, VERSION
 from impasto.export.shape_inference import infer_shapes
 from impasto.export.vjp_rules.inspection import given
@@ -49,6 +50,15 @@ def lower_to_operators(model: ir.Model) -> bool:
     return made
 
 
+class _Chain(NamedTuple):
+    """A layer and the elementwise nodes that its operator takes in: a sum, then a ReLU's mask; or a ReLU."""
+
+    layer: Layer
+    addend: ir.Value | None
+    mask: ir.Value | None
+    relu: bool
+
+
 class _Rewriting:
     """One pass over a graph, in the order of evaluation."""
 
@@ -71,14 +81,14 @@ class _Rewriting:
     def run(self) -> bool:
         nodes = list(self._graph)
         layers = self._layers(nodes)
-        if not _are_most_of_the_work([layer for layer, *_ in layers.values()], nodes):
+        if not _are_most_of_the_work([chain.layer for chain in layers.values()], nodes):
             return False
         for node in nodes:
             self._before = node
             chain = layers.get(node)
             rule = None if node.domain else self._rules.get(node.op_type)
             if chain is not None:
-                self._layer(node, *chain)
+                self._layer(node, chain)
             elif rule is not None and (twin := rule(node)) is not None:
                 self._twins[node.outputs[0]] = twin
                 self._replaced.add(node)
@@ -87,12 +97,10 @@ class _Rewriting:
 
     # Layers
 
-    def _layers(
-        self, nodes: Sequence[ir.Node]
-    ) -> "dict[ir.Node, tuple[Layer, ir.Value | None, ir.Value | None, bool]]":
-        """Return every layer by the last node that it takes in, with its addend, its mask and whether it has a ReLU."""
+    def _layers(self, nodes: Sequence[ir.Node]) -> dict[ir.Node, _Chain]:
+        """Return every layer by the last node that it takes in."""
         wrapped = {found[0]: found[1:] for found in map(recognising.wrapped_gradient, nodes) if found is not None}
-        found: dict[ir.Node, tuple[Layer, ir.Value | None, ir.Value | None, bool]] = {}
+        found: dict[ir.Node, _Chain] = {}
         for node in nodes:
             layer = recognising.convolution(node) or recognising.pooling(node) or recognising.pooling_gradient(node)
             if layer is None:
@@ -112,7 +120,7 @@ class _Rewriting:
                 if mask is None:
                     continue
                 layer = Layer(layer.operator, (layer.inputs[0], mask), layer.attributes, layer.result)
-            found[last] = (layer, addend, mask, relu)
+            found[last] = _Chain(layer, addend, mask, relu)
         return found
 
     @staticmethod
@@ -132,8 +140,9 @@ class _Rewriting:
             last, mask = user, masked[1]
         return last, addend, mask
 
-    def _layer(self, node: ir.Node, layer: Layer, addend: ir.Value | None, mask: ir.Value | None, relu: bool) -> None:
+    def _layer(self, node: ir.Node, chain: _Chain) -> None:
         self._made = True
+        layer, addend, mask, relu = chain
         image, *rest = layer.inputs
         known = {**layer.attributes, "relu": relu, "addend": addend is not None, "mask": mask is not None}
         attributes = {name: int(known.get(name, 0)) for name in ATTRIBUTES[layer.operator]}
@@ -231,7 +240,7 @@ class _Rewriting:
             return None
         if right not in self._twins or (own := sizes_of(left)) is None or len(own) != 3:
             return None
-        other = left if _is_symmetric(left) else self._insert("Transpose", left, sizes=_permuted(own), perm=_LAST[3])
+        other = left if is_symmetric(left) else self._insert("Transpose", left, sizes=_permuted(own), perm=_LAST[3])
         return self._insert("MatMul", self._twins[right], other, sizes=_permuted(sizes))
 
     # Twins
@@ -314,12 +323,3 @@ def _products(weights: ir.Value | None, result: ir.Value) -> int:
 def _permuted(sizes: Sequence[int]) -> tuple[int, ...]:
     """Return the sizes of a twin."""
     return tuple(sizes[axis] for axis in _LAST[len(sizes)])
-
-
-def _is_symmetric(value: ir.Value) -> bool:
-    """Return whether a value is Add(x, Transpose(x)), or that in the other order."""
-    add = producer(value)
-    if add is None or add.op_type != "Add":
-        return False
-    a, b = map(given, add.inputs)
-    return is_transpose(a, b, 3) or is_transpose(b, a, 3)
