@@ -95,7 +95,15 @@ def test_wheel_has_the_operators_where_there_is_a_compiler(wheel: Path) -> None:
 @pytest.mark.slow
 def test_a_wheel_whose_operators_do_not_build_is_for_every_platform(tree: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "CXX": f"{shutil.which('false')} --always"}
-    command = [sys.executable, "setup.py", "bdist_wheel", "--dist-dir", tmp_path, "--bdist-dir", tmp_path / "parts"]
+    command: list[str | Path] = [
+        sys.executable,
+        "setup.py",
+        "bdist_wheel",
+        "--dist-dir",
+        tmp_path,
+        "--bdist-dir",
+        tmp_path / "parts",
+    ]
     done = subprocess.run(command, cwd=tree, env=environment, check=True, capture_output=True, text=True)
     assert f'building extension "impasto.engine.{LIBRARY.removesuffix(".so").replace("/", ".")}" failed' in done.stderr
     (made,) = tmp_path.glob("*.whl")
@@ -120,7 +128,7 @@ def test_the_compiler_is_a_command_with_flags(tree: Path, tmp_path: Path) -> Non
         "CXXFLAGS": "-O0 -DOF_CXXFLAGS='1 2'",
         "LDFLAGS": "-Wl,-z,now" if sys.platform == "linux" else "-Wl,-dead_strip",
     }
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         "setup.py",
         "build_ext",

@@ -13,8 +13,8 @@ from impasto.engine.runtime import native_operators
 from impasto.export.gradient.double_precision import in_float64
 from impasto.export.graph_memory import graph_memory
 from impasto.export.lowering import lower_to_operators
-from impasto.export.lowering.native import DOMAIN
 from impasto.export.objective import build_objective, build_targets
+from impasto.export.operator_domain import DOMAIN
 from tests.small_network import features_model
 
 WIDTHS = {"relu1_1": 16, "relu1_2": 32, "relu2_1": 24, "relu2_2": 16, "relu3_1": 16}

@@ -265,7 +265,7 @@ def test_every_attribute_must_be_given(operator: str) -> None:
     inputs, _ = accepted(np.random.default_rng(6), operator)
     inputs = {name: value for name, value in inputs.items() if name in ("x", "w", "d")}
     for missing in ATTRIBUTES[operator]:
-        attributes = {name: 1 for name in ATTRIBUTES[operator] if name != missing}
+        attributes: dict[str, Any] = {name: 1 for name in ATTRIBUTES[operator] if name != missing}
         with pytest.raises(Exception, match=f"the attribute {missing} is missing"):
             session_of(operator, inputs, ["w"] if "w" in inputs else [], **attributes)
 
@@ -273,17 +273,19 @@ def test_every_attribute_must_be_given(operator: str) -> None:
 def accepted(rng: np.random.Generator, operator: str) -> tuple[dict[str, Array], dict[str, Any]]:
     """Inputs and attributes that an operator accepts."""
     attributes: dict[str, Any] = {name: int(rng.integers(0, 2)) for name in ATTRIBUTES[operator]}
-    attributes.update(pad=1) if attributes.get("wrap") else None
+    if attributes.get("wrap"):
+        attributes["pad"] = 1
     pad, (height, width), out = attributes.get("pad", 0), (int(side) for side in rng.integers(3, 12, 2)), 16
     x, d = (2, height, width, 8), (2, height + 2 * pad - 2, width + 2 * pad - 2, out)
-    shapes = {
+    every: dict[str, dict[str, tuple[int, ...]]] = {
         "Conv3x3": {"x": x, "w": (out, 8, 3, 3)},
         "Conv3x3Gradient": {"d": d, "w": (out, 8, 3, 3)},
         "FirstConv3x3": {"x": (2, 3, height, width), "w": (out, 3, 3, 3)},
         "FirstConv3x3Gradient": {"d": d, "w": (out, 3, 3, 3)},
         "Pool2x2": {"x": x},
         "Pool2x2Gradient": {"d": (2, height // 2, width // 2, 8), "x": x},
-    }[operator]
+    }
+    shapes = every[operator]
     if operator in ("Conv3x3", "FirstConv3x3") and rng.integers(0, 2):
         shapes["b"] = (out,)
     extras = {name: x for name in ("addend", "mask") if attributes.get(name)}
