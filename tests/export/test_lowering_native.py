@@ -1,6 +1,7 @@
 """The rewrite for the project's operators: what it takes, what it leaves, and that loss and gradient stay."""
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,11 @@ def test_every_layer_is_taken(form: str) -> None:
     wrapped = [node.attributes.get_int("wrap", 0) for node in model.graph if node.op_type.startswith("Conv3x3")]
     assert all(wrapped) == any(wrapped) == (form == "seamless")
     assert all(value.shape is not None for node in model.graph for value in node.outputs)
-    assert graph_memory(model).activations > 0
+    found = graph_memory(model)
+    assert found.activations > 0
+    sizes = list(WIDTHS.values())
+    transformed = sum(36 * into * out for into, out in pairwise(sizes)) * np.dtype(np.float32).itemsize
+    assert found.transformed == 2 * transformed  # forward and backward
 
 
 def test_masks_and_what_taps_add_go_into_the_gradients() -> None:
