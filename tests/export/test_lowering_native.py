@@ -1,5 +1,6 @@
 """The rewrite for the project's operators: what it takes, what it leaves, and that loss and gradient stay."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from impasto.engine.runtime import native_operators
 from impasto.export.gradient.double_precision import in_float64
 from impasto.export.graph_memory import graph_memory
 from impasto.export.lowering import lower_to_operators
-from impasto.export.lowering.native import DOMAIN
 from impasto.export.objective import build_objective, build_targets
+from impasto.export.operator_domain import DOMAIN
 from tests.export.lowered import feeds, operators, run
 from tests.small_network import features_model
 
@@ -79,7 +80,11 @@ def test_every_layer_is_taken(form: str) -> None:
     wrapped = [node.attributes.get_int("wrap", 0) for node in model.graph if node.op_type.startswith("Conv3x3")]
     assert all(wrapped) == any(wrapped) == (form == "seamless")
     assert all(value.shape is not None for node in model.graph for value in node.outputs)
-    assert graph_memory(model).activations > 0
+    found = graph_memory(model)
+    assert found.activations > 0
+    sizes = list(WIDTHS.values())
+    transformed = sum(36 * into * out for into, out in pairwise(sizes)) * np.dtype(np.float32).itemsize
+    assert found.transformed == 2 * transformed  # forward and backward
 
 
 def test_masks_and_what_taps_add_go_into_the_gradients() -> None:
