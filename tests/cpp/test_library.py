@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto.engine import Engine, Settings
+from impasto.engine import Engine, Settings, preset
 from impasto.engine.bundle import Order, write_bundle
 from impasto.engine.compile.network import load_network
 from impasto.engine.events import Iteration
@@ -46,31 +46,35 @@ def in_python(model: Path | str, content: Path, style: Path, settings: Settings,
     return losses, result
 
 
-@pytest.mark.parametrize(
-    ("changes", "size", "evaluations"),
-    [
-        ({}, (64, 48), 12),
-        ({"style_loss": "moments", "weighting": "calibrated", "strength": 0.5, "padding": "replicate"}, (64, 48), 10),
-        ({"optimizer": "adam", "learning_rate": 7.0, "average": 0.9}, (64, 48), 12),
-        ({"seamless": True, "weighting": "johnson", "tv_weight": 1e-3}, (64, 48), 10),
-        ({"scales": 0, "weighting": "calibrated"}, (184, 138), 12),
-        ({"scales": 0, "optimizer": "adam", "weighting": "calibrated", "tv_weight": 3.0}, (184, 138), 12),
-    ],
-    ids=["paper", "moments", "adam", "seamless", "scales", "adam-scales"],
-)
-def test_follows_python(
-    built: Built, network: Path, tmp_path: Path, changes: dict[str, Any], size: tuple[int, int], evaluations: int
-) -> None:
-    settings = Settings(size=size[0], evaluations=evaluations, iterations=1000, **TAPS, **changes)  # type: ignore[arg-type]
+SMALL, LARGE = (64, 48), (184, 138)  # one scale, and two where a run has several
+OF_SMALL: dict[str, Any] = {"size": SMALL[0], "evaluations": 12, "iterations": 1000, **TAPS}
+OF_LARGE: dict[str, Any] = {**OF_SMALL, "size": LARGE[0]}
+RUNS = {
+    "paper": Settings(**OF_SMALL),
+    "moments": Settings(**OF_SMALL, style_loss="moments", weighting="calibrated", strength=0.5, padding="replicate"),
+    "adam": Settings(**OF_SMALL, optimizer="adam", learning_rate=7.0, average=0.9),
+    "seamless": Settings(**OF_SMALL, seamless=True, weighting="johnson", tv_weight=1e-3),
+    "scales": Settings(**OF_LARGE, scales=0, weighting="calibrated"),
+    "adam-scales": Settings(**OF_LARGE, scales=0, optimizer="adam", weighting="calibrated", tv_weight=3.0),
+    "painterly": preset("painterly", **OF_LARGE),
+    "fast": preset("fast", **OF_LARGE),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_follows_python(built: Built, network: Path, tmp_path: Path, name: str) -> None:
+    settings = RUNS[name]
+    size = SMALL if settings.size == SMALL[0] else LARGE
     write_bundle(load_network(network), tmp_path / "bundle", Order(settings, (size,)))
     content, style = (
-        raw_image(path, sides, tmp_path / name)
-        for path, sides, name in ((HARBOUR, (200, 150), "content"), (SWIRLS, (150, 190), "style"))
+        raw_image(path, sides, tmp_path / file)
+        for path, sides, file in ((HARBOUR, (200, 150), "content"), (SWIRLS, (150, 190), "style"))
     )
     loop = "host" if settings.optimizer == "adam" else "device"
     expected, result = in_python(network, content[3], style[3], settings, loop)
     out = tmp_path / "out"
-    lines = built.lines("impasto-probe", "losses", tmp_path / "bundle", *content[:3], *style[:3], evaluations, 1, out)
+    words = (*content[:3], *style[:3], settings.evaluations, 1, out)
+    lines = built.lines("impasto-probe", "losses", tmp_path / "bundle", *words)
     found = losses_of(lines)
     several = len(result.scales or ()) > 1
     numbers = sorted(found)[

@@ -23,18 +23,22 @@ from tests.engine.conftest import Files
 
 TAPS: dict[str, Any] = {"content_taps": ("relu2_1",), "style_taps": ("relu1_1", "relu3_1")}
 SIZE = (64, 48)
-LOOKS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "plain": {"optimizer": "plain-lbfgs", "weighting": "johnson", "pool": "max", "tv_weight": 1e-3, "bounded": False},
-    "moments": {"style_loss": "moments", "weighting": "calibrated", "strength": 0.5, "padding": "replicate"},
-    "gram-mean": {"style_loss": "gram-mean", "weighting": "calibrated", "content_weight": 1e-2, "padding": "reflect"},
-    "seamless": {"seamless": True, "tv_weight": 1.0, "tv_norm": "l2"},
-    "adam": {"optimizer": "adam", "average": 0.9, "learning_rate": 7.0, "weighting": "calibrated"},
+OF_RUNS: dict[str, Any] = {"size": SIZE[0], **TAPS}
+LOOKS: dict[str, Settings] = {
+    "paper": Settings(**OF_RUNS),
+    "plain": Settings(
+        **OF_RUNS, optimizer="plain-lbfgs", weighting="johnson", pool="max", tv_weight=1e-3, bounded=False
+    ),
+    "moments": Settings(**OF_RUNS, style_loss="moments", weighting="calibrated", strength=0.5, padding="replicate"),
+    "gram-mean": Settings(
+        **OF_RUNS, style_loss="gram-mean", weighting="calibrated", content_weight=1e-2, padding="reflect"
+    ),
+    "seamless": Settings(**OF_RUNS, seamless=True, tv_weight=1.0, tv_norm="l2"),
+    "adam": Settings(**OF_RUNS, optimizer="adam", average=0.9, learning_rate=7.0, weighting="calibrated"),
+    "painterly": preset("painterly", **OF_RUNS),
+    "fast": preset("fast", **OF_RUNS),
+    "smooth": Settings(**OF_RUNS, weighting="calibrated", smoothness=3.0, tv_norm="l1"),
 }
-
-
-def look(name: str) -> Settings:
-    return Settings(size=64, **TAPS, **LOOKS[name])
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -44,14 +48,14 @@ def pixels(path: Path) -> np.ndarray:
 
 @pytest.fixture
 def bundle(files: Files, tmp_path: Path) -> Path:
-    write_bundle(load_network(files.model), tmp_path / "bundle", Order(look("paper"), (SIZE,)))
+    write_bundle(load_network(files.model), tmp_path / "bundle", Order(LOOKS["paper"], (SIZE,)))
     return tmp_path / "bundle"
 
 
 @pytest.mark.parametrize("name", LOOKS)
 def test_follows_the_engine(files: Files, tmp_path: Path, name: str) -> None:
     """Loss for loss: the engine's loop on the device where it has one, else the optimiser in NumPy."""
-    settings = look(name)
+    settings = LOOKS[name]
     write_bundle(load_network(files.model), tmp_path / "bundle", Order(settings, (SIZE,)))
     record = read_manifest(tmp_path / "bundle")
     jsonschema_rs.validate(json.loads(SCHEMA.read_text()), record)
@@ -67,7 +71,7 @@ def test_follows_the_engine(files: Files, tmp_path: Path, name: str) -> None:
         if isinstance(event, Iteration):
             losses.append(event.loss)
 
-    with Engine(files.model, provider="cpu", threads=1, loop=loop) as engine:
+    with Engine(files.model, provider="cpu,plain", threads=1, loop=loop) as engine:
         settings_now = Settings.from_dict({**own_size.as_dict(), "evaluations": 12})
         result = engine.transfer(files.content, files.style, settings_now, on_event=listen)
         losses.insert(0, sum(result.initial_terms.values()))
@@ -172,6 +176,7 @@ def test_commands(files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[st
         (("--provider", "openvino"), "no bundle for --provider openvino: allowed are any, cpu, cuda"),
         (("--precision", "fp16"), "no bundle for --provider cpu in --precision fp16: allowed are fp32"),
         (("--weighting", "johnson", "--strength", 0.5), "a bundle has no strength with --weighting johnson"),
+        (("--smoothness", 2), "a bundle has no smoothness with --weighting paper: give --tv-weight instead"),
         (("--init", "style"), "bad init 'style' of a bundle: allowed are content and noise"),
     ],
 )
