@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -14,6 +15,7 @@ from impasto.engine import Engine, Settings, preset
 from impasto.engine.bundle import Order, write_bundle
 from impasto.engine.compile.network import load_network
 from impasto.engine.events import Iteration
+from impasto.models.checksum import sha256_of
 from tests.conftest import REPOSITORY
 from tests.cpp.conftest import TAPS, Built, raw_image
 
@@ -184,6 +186,72 @@ def test_foreign_manifests_are_refused(
     ended = built.run("impasto-probe", "errors", tmp_path / "b", status=1)
     assert ended.stdout.startswith(b"error: 3 ")
     assert said in ended.stdout.decode()
+
+
+def rewired(folder: Path, file: str, output: str, *nodes: onnx.NodeProto, **dtypes: int) -> None:
+    """Put nodes from `given` to `output` behind an output of a graph, and give the manifest the file's new hash."""
+    model = onnx.load(folder / file, load_external_data=False)
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                if name == output:
+                    names[place] = "given"
+    model.graph.node.extend(nodes)
+    for value in model.graph.output:
+        value.type.tensor_type.elem_type = dtypes.get(value.name, value.type.tensor_type.elem_type)
+        if value.name == output:
+            value.type.tensor_type.ClearField("shape")
+    onnx.save(model, folder / file)
+    record = json.loads((folder / "manifest.json").read_text())
+    record["files"][file] = {"bytes": (folder / file).stat().st_size, "sha256": sha256_of(folder / file)}
+    (folder / "manifest.json").write_text(json.dumps(record))
+
+
+NAN = onnx.helper.make_tensor("nan", onnx.TensorProto.FLOAT, [], [float("nan")])
+REWIRED = {
+    "targets.onnx": (
+        "gram_relu1_1",
+        [onnx.helper.make_node("Cast", ["given"], ["gram_relu1_1"], to=onnx.TensorProto.DOUBLE)],
+        {"gram_relu1_1": onnx.TensorProto.DOUBLE},
+        ("targets.onnx gives gram_relu1_1 in another type than float32",),
+    ),
+    "step.onnx": (
+        "log.next",
+        [
+            onnx.helper.make_node("Constant", [], ["nan"], value=NAN),
+            onnx.helper.make_node("Mul", ["given", "nan"], ["log.next"]),
+        ],
+        {},
+        ("step.onnx logged the iteration nan, which is no count",),
+    ),
+    "objective.onnx": (
+        "terms",
+        [onnx.helper.make_node("Concat", ["given", "given"], ["terms"], axis=1)],
+        {},
+        ("objective.onnx", "terms"),
+    ),
+}
+
+
+@pytest.mark.parametrize("file", REWIRED)
+def test_graphs_that_differ_from_the_manifest_are_refused(
+    built: Built, bundle: Path, tmp_path: Path, file: str
+) -> None:
+    output, nodes, dtypes, said = REWIRED[file]
+    shutil.copytree(bundle, tmp_path / "b")
+    rewired(tmp_path / "b", file, output, *nodes, **dtypes)
+    ended = built.run("impasto-c99", tmp_path / "b", 2, status=None)
+    assert ended.returncode == 2
+    assert all(part in ended.stderr.decode() for part in said)
+
+
+def test_a_covariance_that_is_no_square_matrix_is_refused(built: Built, network: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    write_bundle(load_network(network), folder, Order(RUNS["moments"], (SMALL,)))
+    twofold = onnx.helper.make_node("Concat", ["given", "given"], ["covariance_relu1_1"], axis=1)
+    rewired(folder, "targets.onnx", "covariance_relu1_1", twofold)
+    ended = built.run("impasto-c99", folder, 2, status=2)
+    assert b"covariance_relu1_1 of targets.onnx is no square matrix" in ended.stderr
 
 
 OLD = """
