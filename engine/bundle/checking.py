@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from impasto.engine.bundle.manifest import NAME, check_files, read_manifest
+from impasto.engine.bundle.files import check_files
+from impasto.engine.bundle.manifest import NAME, read_manifest
 from impasto.engine.bundle.running import BundleRun
 from impasto.models.errors import ImpastoError
 

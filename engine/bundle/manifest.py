@@ -102,6 +102,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         ImpastoError: there is none, it is damaged, or it is of another format or version.
     """
+    record = read_any_version(folder)
+    if record.get("format_version") != FORMAT_VERSION:
+        raise ImpastoError(
+            f"{folder / NAME} has format version {record.get('format_version')}, and this program reads "
+            f"{FORMAT_VERSION}: make the bundle again"
+        )
+    return record
+
+
+def read_any_version(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a bundle, which may be of another version.
+
+    Raises:
+        ImpastoError: there is none, it is damaged, or it is of another format.
+    """
     path = folder / NAME
     try:
         record = parse_object(path.read_text(encoding="utf-8"))
@@ -111,31 +126,4 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ImpastoError(f"damaged bundle: {path} ({error}); make it again") from error
     if record.get("format") != FORMAT:
         raise ImpastoError(f"not a bundle: {path} is of another format; make one with `impasto bundle -o DIR`")
-    if record.get("format_version") != FORMAT_VERSION:
-        raise ImpastoError(
-            f"{path} has format version {record.get('format_version')}, and this program reads {FORMAT_VERSION}: "
-            "make the bundle again"
-        )
     return record
-
-
-def check_files(folder: Path, record: dict[str, Any]) -> None:
-    """Check that every file of a bundle is there and is the one that was written.
-
-    Raises:
-        ImpastoError: a file is missing or changed; the message has its name.
-    """
-    try:
-        expected = {name: (entry["bytes"], entry["sha256"]) for name, entry in record["files"].items()}
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ImpastoError(f"damaged bundle: {folder / NAME} lists no files ({error!r}); make it again") from error
-    for name, (size, digest) in expected.items():
-        path = folder / name
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ImpastoError(
-                f"damaged bundle: {folder / NAME} names a file outside the folder, {name}; make it again"
-            )
-        if not path.is_file():
-            raise ImpastoError(f"incomplete bundle: {path} is missing; make it again")
-        if path.stat().st_size != size or sha256_of(path) != digest:
-            raise ImpastoError(f"damaged bundle: {path} is not the file that was written; make it again")

@@ -1,7 +1,5 @@
 """Writing a bundle: all graphs, their weights in one file, the styles, and the manifest."""
 
-import os
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 import onnx_ir as ir
 
 from impasto.engine.bundle import manifest
+from impasto.engine.bundle.folder import check_folder, put
 from impasto.engine.bundle.graphs import describe_state, graphs_of, ports, provider_for, targets_of
 from impasto.engine.bundle.sizes import ResultPlan, plan_results
 from impasto.engine.bundle.styles import FOLDER, describe_style, read_styles
@@ -61,7 +60,7 @@ def write_bundle(network: Network, folder: Path, order: Order, *, replace: bool 
         ImpastoError: the order is contradictory, the folder exists, or it cannot be written.
     """
     check_weights(order.settings)
-    _check_folder(folder, replace=replace)
+    check_folder(folder, replace=replace)
     provider = provider_for(order.provider, order.precision)
     results = plan_results(order.sizes, order.settings)
     compiler = Compiler(network, provider, 1, checks_memory=False)
@@ -103,7 +102,7 @@ def write_bundle(network: Network, folder: Path, order: Order, *, replace: bool 
                 styles=described,
             )
             manifest.write(part, record)
-            _put(part, folder)
+            put(part, folder)
     except OSError as error:
         raise ImpastoError(f"cannot write {folder}: {reason(error)}; give another folder") from error
     return record
@@ -161,36 +160,3 @@ def _result(
         "style_long_side": result.style_long_side,
         "scales": scales,
     }
-
-
-def _check_folder(folder: Path, *, replace: bool) -> None:
-    if not os.path.lexists(folder):
-        return
-    if not folder.is_dir():
-        raise ImpastoError(f"cannot write {folder}: it is a file; give a folder that does not exist")
-    if not any(folder.iterdir()):
-        return
-    if not (folder / manifest.NAME).is_file():
-        raise ImpastoError(f"cannot write {folder}: it contains other files; give a folder that does not exist")
-    if not replace:
-        raise ImpastoError(
-            f"cannot write {folder}: it is a bundle already; give another folder, or --force to replace it"
-        )
-
-
-def _put(part: Path, folder: Path) -> None:
-    """Rename a complete folder, in place of an older one."""
-    part.chmod(0o777 & ~_umask())
-    if folder.is_dir():
-        old = part.with_name("old")
-        folder.rename(old)
-        part.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        part.rename(folder)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -18,10 +18,10 @@ from impasto.engine.bundle.running import BundleRun
 from impasto.engine.compile.network import load_network
 from impasto.engine.events import Iteration
 from impasto.models.errors import ImpastoError
+from tests.engine.bundle.conftest import TAPS
 from tests.engine.command_line import run
 from tests.engine.conftest import Files
 
-TAPS: dict[str, Any] = {"content_taps": ("relu2_1",), "style_taps": ("relu1_1", "relu3_1")}
 SIZE = (64, 48)
 OF_RUNS: dict[str, Any] = {"size": SIZE[0], **TAPS}
 LOOKS: dict[str, Settings] = {
@@ -44,12 +44,6 @@ LOOKS: dict[str, Settings] = {
 def pixels(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.array(image.convert("RGB"))
-
-
-@pytest.fixture
-def bundle(files: Files, tmp_path: Path) -> Path:
-    write_bundle(load_network(files.model), tmp_path / "bundle", Order(LOOKS["paper"], (SIZE,)))
-    return tmp_path / "bundle"
 
 
 @pytest.mark.parametrize("name", LOOKS)
@@ -186,47 +180,6 @@ def test_mistakes(files: Files, capsys: pytest.CaptureFixture[str], arguments: t
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert said in ended.err
     assert not (files.folder / "made").exists()
-
-
-def test_a_folder_of_other_files_is_left_alone(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
-    ended = run(capsys, "bundle", "-o", files.folder, "--model", files.model, "--preset", "paper", "--force")
-    assert (ended.status, "it contains other files" in ended.err) == (2, True)
-    assert files.content.is_file()
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def tamper(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-@pytest.mark.parametrize("name", ["objective.onnx", "step.onnx", "targets.onnx", "pixels.onnx", "weights.bin"])
-@pytest.mark.parametrize("damage", [truncate, tamper, Path.unlink])
-def test_damage_is_found_by_name(bundle: Path, name: str, damage: Any) -> None:
-    damage(bundle / name)
-    with pytest.raises(ImpastoError, match=rf"{name} is (missing|not the file that was written)"):
-        check_bundle(bundle)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"format": "other"}, "not a bundle"),
-        ({"format_version": 2}, "format version 2, and this program reads 1"),
-        ({"files": 3}, "lists no files"),
-        ({"files": {"../weights.bin": {"bytes": 1, "sha256": ""}}}, "a file outside the folder"),
-        ({"sizes": []}, "damaged bundle"),
-    ],
-)
-def test_foreign_manifests_are_refused(bundle: Path, change: dict[str, Any], said: str) -> None:
-    path = bundle / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    with pytest.raises(ImpastoError, match=said):
-        check_bundle(bundle)
 
 
 def test_the_check_can_fail(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
