@@ -142,7 +142,7 @@ def test_address_and_undefined_sanitizers(built: Built, bundle: Path, tmp_path: 
         ("callback", bundle),
         ("cancels", bundle, 30, 10),
         ("layouts", bundle),
-        ("old", bundle),
+        ("structs", bundle),
     )
     for words in commands:
         ended = checked.run("impasto-probe", *words, **environment)
