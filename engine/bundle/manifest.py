@@ -4,8 +4,11 @@
 """
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+import onnx_ir as ir
 
 from impasto.engine.compile.network import Network
 from impasto.engine.inputs.scales import COARSER_SHARE
@@ -21,11 +24,17 @@ from impasto.models.version import VERSION
 NAME, SCHEMA = "manifest.json", Path(__file__).with_name("manifest.schema.json")
 FORMAT, FORMAT_VERSION = "impasto-bundle", 1
 MINIMUM_ONNXRUNTIME = "1.21"
-OPSET, IR_VERSION = 20, 10
 
 
 def compose(
-    network: Network, settings: Settings, provider: Provider, *, files: Path, graphs: dict[str, Any], **lists: Any
+    network: Network,
+    settings: Settings,
+    provider: Provider,
+    *,
+    files: Path,
+    models: Collection[ir.Model],
+    graphs: dict[str, Any],
+    **lists: Any,
 ) -> dict[str, Any]:
     """Return the manifest of the files in a folder.
 
@@ -34,6 +43,7 @@ def compose(
         settings: of the runs.
         provider: that the graphs are rewritten for.
         files: the folder.
+        models: all graphs; the latest opset and version of the format are those of the bundle.
         graphs: the graphs for all sizes, by name.
         lists: `sizes`, `results` and `styles`.
     """
@@ -43,8 +53,8 @@ def compose(
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "created_by": f"impasto {VERSION}",
-        "opset": OPSET,
-        "ir_version": IR_VERSION,
+        "opset": max(model.opset_imports[""] for model in models),
+        "ir_version": max(model.ir_version for model in models),
         "minimum_onnxruntime": MINIMUM_ONNXRUNTIME,
         "provider": provider.name,
         "precision": provider.precision,

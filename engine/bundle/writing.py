@@ -93,6 +93,7 @@ def write_bundle(network: Network, folder: Path, order: Order, *, replace: bool 
                 order.settings,
                 provider,
                 files=part,
+                models=models.values(),
                 graphs={
                     PIXELS: _graph(f"{PIXELS}.onnx", models[f"{PIXELS}.onnx"]),
                     TARGETS: _graph(f"{TARGETS}.onnx", models[f"{TARGETS}.onnx"]),

@@ -1,5 +1,6 @@
 """A bundle against the engine: the same losses from the files alone, and no other file taken for a bundle."""
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -108,19 +109,32 @@ def test_targets_of_any_size_are_those_of_the_size(files: Files, bundle: Path, o
 def test_weights_are_in_one_file_once(bundle: Path) -> None:
     record = read_manifest(bundle)
     assert set(record["files"]) == {"objective.onnx", "step.onnx", "targets.onnx", "pixels.onnx", "weights.bin"}
-    places = set()
+    weights = (bundle / "weights.bin").read_bytes()
+    ranges: dict[str, set[tuple[int, int]]] = {}
     for name in record["files"]:
         if name.endswith(".onnx"):
             for tensor in onnx.load(bundle / name, load_external_data=False).graph.initializer:
-                entries = {entry.key: entry.value for entry in tensor.external_data}
-                assert not entries or entries["location"] == "weights.bin"
                 assert len(tensor.raw_data) < 1024
+                entries = {entry.key: entry.value for entry in tensor.external_data}
                 if entries:
-                    places.add((name, entries["offset"]))
-    shared = {offset for name, offset in places if name == "objective.onnx"} & {
-        offset for name, offset in places if name == "targets.onnx"
-    }
-    assert not shared or len(places) > len({offset for _, offset in places})
+                    assert entries["location"] == "weights.bin"
+                    ranges.setdefault(name, set()).add((int(entries["offset"]), int(entries["length"])))
+    assert ranges["objective.onnx"] & ranges["targets.onnx"], "the network's weights, which both take"
+    every = sorted(set().union(*ranges.values()))
+    contents = {weights[offset : offset + length] for offset, length in every}
+    assert len(contents) == len(every)
+    assert all(offset + length <= following for (offset, length), (following, _) in itertools.pairwise(every))
+
+
+@pytest.mark.parametrize(("provider", "precision", "opset"), [("any", "fp32", 20), ("cuda", "bf16", 22)])
+def test_the_opset_is_that_of_the_graphs(
+    files: Files, tmp_path: Path, provider: str, precision: str, opset: int
+) -> None:
+    order = Order(LOOKS["paper"], (SIZE,), (), provider, precision)
+    record = write_bundle(load_network(files.model), tmp_path / "bundle", order)
+    found = [onnx.load(path, load_external_data=False) for path in (tmp_path / "bundle").glob("*.onnx")]
+    assert record["opset"] == opset == max(one.version for model in found for one in model.opset_import)
+    assert record["ir_version"] == max(model.ir_version for model in found)
 
 
 def test_scales_of_a_preset_are_sizes_of_the_bundle(files: Files, tmp_path: Path) -> None:
