@@ -118,14 +118,41 @@ def test_layouts_of_the_same_pixels_give_the_same_run(built: Built, bundle: Path
     assert (len(lines), len(set(lines))) == (4, 1)
 
 
+MISTAKES = [
+    "3 not a bundle: /nowhere has no manifest.json; make one with `impasto bundle`",
+    "2 no folder: it is NULL",
+    "2 no bundle: it is NULL",
+    "2 no result 9: the bundle has 1",
+    "2 bad evaluations 1: allowed are 2 to 1000000",
+    "2 unknown provider abacus: allowed are cpu, cuda and tensorrt",
+    "2 bad impasto_render_options: its struct_size is 3; set it to sizeof(impasto_render_options)",
+    "2 no bundle: it is NULL",
+    "0 ",
+    "2 no content image: set it before the run",
+    "2 no image yet: set the content image first",
+    "2 no impasto_image: it is NULL",
+    "2 bad impasto_image: its struct_size is 4; set it to sizeof(impasto_image)",
+    "2 bad image: a side is 0 px; allowed are 1 to 65536",
+    "2 bad image: a side is 70000 px; allowed are 1 to 65536",
+    "2 bad image: it has 2 channels; allowed are 3 and 4",
+    "2 bad image: its format is 5; allowed are IMPASTO_U8 and IMPASTO_F32",
+    "2 bad image: its data is NULL",
+    "2 bad image: its row_stride is 23 bytes, and a row has 24",
+    "2 bad image: it contains NaN",
+    "2 style image too small: 64x8 px once scaled; both sides need 32 px",
+    "2 unknown style nobody: the bundle has none",
+    "2 no name of a style: it is NULL",
+    "2 bad impasto_progress: its struct_size is 0; set it to sizeof(impasto_progress)",
+    "2 no render: it is NULL",
+    "2 no render: it is NULL",
+    "2 ",
+    "version 0.2.0, interface 1, style 99 none",
+]
+"""What `impasto-probe errors` prints; the last mistake has no place for its sentence."""
+
+
 def test_mistakes_are_told(built: Built, bundle: Path) -> None:
-    lines = built.lines("impasto-probe", "errors", bundle)
-    codes = [line.split(" ", 1) for line in lines[:-1]]
-    assert all(code == "2" and text for code, text in codes[1:8])
-    assert codes[0] == ["3", "not a bundle: /nowhere has no manifest.json; make one with `impasto bundle`"]
-    assert codes[8] == ["0", ""]
-    assert lines[-1].startswith("version 0.2.0, interface 1")
-    assert len(lines) == 28
+    assert built.lines("impasto-probe", "errors", bundle) == MISTAKES
 
 
 def test_callbacks_stop_throw_and_may_not_run(built: Built, bundle: Path) -> None:

@@ -313,9 +313,16 @@ void structs(const Words& words) {
     impasto_render_free(render);
 }
 
+// leak DIR: an error that is never freed, which shows that the search for leaks finds one.
+void leak(const Words& words) {
+    impasto_bundle* opened = nullptr;
+    impasto_error* error = nullptr;
+    std::printf("%d\n", static_cast<int>(impasto_bundle_open((words[0] + "/none").c_str(), nullptr, &opened, &error)));
+}
+
 const std::map<std::string, void (*)(const Words&)> commands = {
     {"losses", losses}, {"chunks", chunks},   {"cancels", cancels}, {"many", many}, {"layouts", layouts},
-    {"errors", errors}, {"callback", callback}, {"structs", structs}};
+    {"errors", errors}, {"callback", callback}, {"structs", structs}, {"leak", leak}};
 
 }  // namespace
 
