@@ -1,6 +1,7 @@
 """Parts of the library alone: resampling against Pillow, the root of a covariance against NumPy, and the manifest."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def twice(values: list[Any], name: str, **changes: Any) -> None:
 
 
 HUGE = 2**34
-MANIFESTS = {
+MANIFESTS: dict[str, tuple[Callable[[Any], object], str]] = {
     "weights_dtype": (
         lambda m: port(m, "objective", "inputs", "weights").update(dtype="int64"),
         "weights of objective.onnx has another form",

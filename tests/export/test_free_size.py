@@ -11,8 +11,15 @@ from tests.small_network import features_model
 
 
 def targets(style_loss: str) -> ir.Model:
-    taps = {"content_taps": ("relu2_1",), "style_taps": ("relu1_1", "relu3_1")}
-    return build_targets(features_model(), height=48, width=64, pool="avg", style_loss=style_loss, **taps)
+    return build_targets(
+        features_model(),
+        content_taps=("relu2_1",),
+        style_taps=("relu1_1", "relu3_1"),
+        height=48,
+        width=64,
+        pool="avg",
+        style_loss=style_loss,
+    )
 
 
 @pytest.mark.parametrize("style_loss", ["gram", "gram-mean", "moments"])
