@@ -118,24 +118,28 @@ class BundleRun:
             total = sum(float(np.square(value).sum()) for value in values)
         return float(term["factor"]) / ((total / power["divisor"]) or 1.0) ** int(power["exponent"])
 
-    def _advance(self) -> dict[str, float]:
-        given = {"image": self._image, "weights": self._weights, **self._targets}
-        wanted = {port["name"] for port in self._size["objective"]["inputs"]}
-        loss, terms, gradient = self._objective.run(
-            ["loss", "terms", "d_image"], {name: value for name, value in given.items() if name in wanted}
-        )
-        inputs = {
-            "loss": loss,
-            "terms": terms,
-            "d_image": gradient,
+    def inputs(self) -> Arrays:
+        """Return what the graphs take at the next evaluation, by name, except what one gives to the other."""
+        return {
+            "image": self._image,
+            "weights": self._weights,
+            **self._targets,
             "limit": np.full((1, 1), 1e300),
             "coefficients": self._weights,
             **self._state,
         }
+
+    def _advance(self) -> dict[str, float]:
+        given = self.inputs()
+        wanted = {port["name"] for port in self._size["objective"]["inputs"]}
+        loss, terms, gradient = self._objective.run(
+            ["loss", "terms", "d_image"], {name: value for name, value in given.items() if name in wanted}
+        )
+        given |= {"loss": loss, "terms": terms, "d_image": gradient}
         wanted = {port["name"] for port in self._size["step"]["inputs"]}
         names = [port["name"] for port in self._size["step"]["outputs"]]
         outputs = dict(
-            zip(names, self._step.run(names, {key: inputs[key] for key in inputs if key in wanted}), strict=True)
+            zip(names, self._step.run(names, {key: given[key] for key in given if key in wanted}), strict=True)
         )
         self._state = {part["name"]: outputs[part["next"]] for part in self._size["step"]["state"]}
         self._image, self._picture = outputs["image"], outputs["picture"]

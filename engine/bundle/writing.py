@@ -19,10 +19,10 @@ from impasto.engine.compile.network import Network
 from impasto.engine.inputs.sizes import Outline
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.settings import Settings
-from impasto.export.bundle import pixels_model, write_with_shared_weights
+from impasto.export.bundle import pixels_model, render_loop, write_with_shared_weights
 from impasto.models.errors import ImpastoError, reason
 
-OBJECTIVE, STEP, TARGETS, PIXELS = "objective", "step", "targets", "pixels"
+OBJECTIVE, STEP, RENDER, TARGETS, PIXELS = "objective", "step", "render", "targets", "pixels"
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,11 @@ def _graphs(
                 continue
             suffix = "" if len(specs) == 1 else f"-{size[0]}x{size[1]}"
             made = graphs_of(network, specs[size], plan, provider)
-            names = {kind: f"{kind}{suffix}.onnx" for kind in (OBJECTIVE, STEP)}
+            names = {kind: f"{kind}{suffix}.onnx" for kind in (OBJECTIVE, STEP, RENDER)}
             models[names[OBJECTIVE]], models[names[STEP]] = made.objective, made.step.model
+            models[names[RENDER]] = render_loop(
+                made.objective, made.step.model, [part.name for part in made.step.state]
+            )
             step = _graph(names[STEP], made.step.model)
             step["state"] = describe_state(made.step)
             entries[size] = {
@@ -132,6 +135,7 @@ def _graphs(
                 "height": size[1],
                 OBJECTIVE: _graph(names[OBJECTIVE], made.objective),
                 STEP: step,
+                RENDER: _graph(names[RENDER], models[names[RENDER]]),
             }
             terms[size] = made.terms
     return models, entries, terms

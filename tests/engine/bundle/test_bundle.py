@@ -108,7 +108,8 @@ def test_targets_of_any_size_are_those_of_the_size(files: Files, bundle: Path, o
 
 def test_weights_are_in_one_file_once(bundle: Path) -> None:
     record = read_manifest(bundle)
-    assert set(record["files"]) == {"objective.onnx", "step.onnx", "targets.onnx", "pixels.onnx", "weights.bin"}
+    graphs = {"objective.onnx", "step.onnx", "render.onnx", "targets.onnx", "pixels.onnx"}
+    assert set(record["files"]) == {*graphs, "weights.bin"}
     weights = (bundle / "weights.bin").read_bytes()
     ranges: dict[str, set[tuple[int, int]]] = {}
     for name in record["files"]:
@@ -155,7 +156,7 @@ def test_commands(files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[st
     words = ("bundle", "-o", folder, "--size", "48x40", "--style", saved, "--content-tap", "relu2_1", *options)
     ended = run(capsys, *words)
     assert (ended.status, ended.err) == (0, "")
-    assert "48x40 px, lbfgs, 1 styles, 6 files" in ended.out
+    assert "48x40 px, lbfgs, 1 styles, 7 files" in ended.out
     record = read_manifest(folder)
     jsonschema_rs.validate(json.loads(SCHEMA.read_text()), record)
     (style,) = record["styles"]
