@@ -4,7 +4,7 @@ The weights are in the Loop's body. ONNX Runtime copies what a Loop carries at e
 their memory are faster.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import onnx_ir as ir
@@ -32,15 +32,14 @@ def render_loop(objective: ir.Model, step: ir.Model, state: Collection[str]) -> 
     """
     first, second = objective.clone().graph, _without_picture(step).graph
     shape = static_shape(next(value for value in first.inputs if value.name == IMAGE))
-    given = {value.name: value for value in first.outputs}
-    results = {value.name: value for value in second.outputs}
+    given, results = _by_name(first.outputs), _by_name(second.outputs)
     carried = [name for name in (IMAGE, WEIGHTS) if name in results] + list(state)
-    inputs = {value.name: value for value in (*first.inputs, *second.inputs) if value.name not in given}
+    inputs = {name: one for name, one in _by_name([*first.inputs, *second.inputs]).items() if name not in given}
     outer = {name: ir.Value(name=name, type=one.type, shape=one.shape) for name, one in inputs.items()}
     inner = {name: ir.Value(name=f"turn.{name}", type=inputs[name].type, shape=inputs[name].shape) for name in carried}
     for graph in (first, second):
-        for value in graph.inputs:
-            value.replace_all_uses_with(given.get(value.name) or inner.get(value.name) or outer[value.name])
+        for name, value in _by_name(graph.inputs).items():
+            value.replace_all_uses_with(given.get(name) or inner.get(name) or outer[name])
     nodes = [*first, *second]
     initializers = [*first.initializers.values(), *second.initializers.values()]
     for graph, prefix in ((first, "objective."), (second, "step.")):
@@ -90,6 +89,10 @@ def _without_picture(step: ir.Model) -> ir.Model:
     copy.graph.outputs.extend(outputs)
     common.RemoveUnusedNodesPass()(copy)
     return copy
+
+
+def _by_name(values: Iterable[ir.Value]) -> dict[str, ir.Value]:
+    return {value.name: value for value in values if value.name is not None}
 
 
 def _rename(graph: ir.Graph, prefix: str) -> None:

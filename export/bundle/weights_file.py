@@ -47,7 +47,7 @@ def write_with_shared_weights(models: Mapping[str, ir.Model], folder: Path) -> N
                         len(content),
                         tensor.dtype,
                         shape=ir.Shape(tensor.shape.numpy()),
-                        name=value.name,
+                        name=value.name or "",
                     )
                 (folder / name).write_bytes(whole(model))
             finally:

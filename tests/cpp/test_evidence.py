@@ -211,6 +211,23 @@ def test_address_and_undefined_sanitizers(built: Built, bundle: Path, tmp_path: 
     record("sanitizers", kinds="address, undefined", commands=[words[0] for words in commands])
 
 
+def test_cancels_under_the_thread_sanitizer(built: Built, bundle: Path, tmp_path: Path) -> None:
+    """Accesses of ONNX Runtime's own do not count: it was not built with the sanitizer, which misses its locks."""
+    folder = REPOSITORY / "build-cpp" / "threads"
+    build(folder, ("-DIMPASTO_SANITIZE=thread", "-DIMPASTO_EXAMPLES=OFF"))
+    checked = Built(folder, built.runtime)
+    suppressions = tmp_path / "suppressions"
+    suppressions.write_text("race:libonnxruntime.so\n")
+    environment: dict[str, Any] = {"TSAN_OPTIONS": f"suppressions={suppressions} exitcode=66"}
+    found = checked.run("impasto-probe", "race", status=66, **environment)
+    assert b"ThreadSanitizer: data race" in found.stderr
+    ended = checked.run("impasto-probe", "cancels", bundle, 3000, 1000, **environment)
+    said = ended.stdout.decode().strip()
+    record("thread_sanitizer", cancels=1000, said=said)
+    assert b"ThreadSanitizer" not in ended.stderr
+    assert said.startswith("same")
+
+
 def test_speed_and_memory_against_python(built: Built, tmp_path: Path) -> None:
     """One evaluation with its step, interleaved; the start to the first evaluation; and the peak of the memory."""
     content, style = pictures(tmp_path, 512)

@@ -320,9 +320,18 @@ void leak(const Words& words) {
     std::printf("%d\n", static_cast<int>(impasto_bundle_open((words[0] + "/none").c_str(), nullptr, &opened, &error)));
 }
 
+// race: two threads that change a number, which shows that the search for races finds one.
+void race(const Words&) {
+    int number = 0;
+    std::thread other([&] { for (int i = 0; i < 1000; ++i) ++number; });
+    for (int i = 0; i < 1000; ++i) ++number;
+    other.join();
+    std::printf("%d\n", number);
+}
+
 const std::map<std::string, void (*)(const Words&)> commands = {
     {"losses", losses}, {"chunks", chunks},   {"cancels", cancels}, {"many", many}, {"layouts", layouts},
-    {"errors", errors}, {"callback", callback}, {"structs", structs}, {"leak", leak}};
+    {"errors", errors}, {"callback", callback}, {"structs", structs}, {"leak", leak}, {"race", race}};
 
 }  // namespace
 
