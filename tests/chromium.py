@@ -24,6 +24,9 @@ for end, number in zip(ends, (3, 4)):
 os.execv(sys.argv[3], sys.argv[3:])
 """
 PATIENCE_S, POLL_S = 90.0, 10.0
+STEADY = ("--disable-features=RenderDocument", "--disable-back-forward-cache")
+"""Pages keep their renderer. With a new one for each page, a busy browser now and then loses a script in the change."""
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
@@ -260,6 +263,7 @@ def browser(profile: Path) -> Iterator[Browser]:
         "--disable-gpu",
         "--hide-scrollbars",
         "--remote-debugging-pipe",
+        *STEADY,
         f"--user-data-dir={profile}",
     )
     process = subprocess.Popen(
