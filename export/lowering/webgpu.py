@@ -4,6 +4,7 @@ import onnx_ir as ir
 
 from impasto.export.lowering.rewriting import Inserter
 from impasto.export.shape_inference import infer_shapes
+from impasto.export.vjp_rules.inspection import given
 
 
 def lower_for_webgpu(model: ir.Model) -> None:
@@ -14,7 +15,7 @@ def lower_for_webgpu(model: ir.Model) -> None:
             x, sign, emit = node.inputs[0], node.outputs[0], Inserter(model.graph, node)
             negative = emit("Neg", x, like=x)
             above, below = (
-                emit("Cast", emit(test, x, negative, like=x, dtype=ir.DataType.BOOL), like=sign, to=sign.dtype)
+                emit("Cast", emit(test, x, negative, like=x, dtype=ir.DataType.BOOL), like=sign, to=given(sign.dtype))
                 for test in ("Greater", "Less")
             )
             emit.take_over(emit("Sub", above, below, like=sign))

@@ -73,9 +73,10 @@ def painterly(model: str) -> dict[str, Any]:
     return errors(model, {"painterly": (48, preset("painterly", size=0, scales=1))})
 
 
-def losses(model: str, iterations: str, side_px: str) -> dict[str, Any]:
+def losses(model: str, optimizer: str, iterations: str, side_px: str) -> dict[str, Any]:
     """Return the loss at the end of a run on both providers."""
-    settings = Settings(size=0, iterations=int(iterations))
+    small = SMALL if model.endswith(".onnx") else {"size": 0}
+    settings = Settings(**{**small, "iterations": int(iterations), "optimizer": optimizer})
     found: dict[str, Any] = {}
     for name in (PROVIDER, REFERENCE):
         with Engine(model, provider=name) as engine:
