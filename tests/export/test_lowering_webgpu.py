@@ -20,6 +20,7 @@ def test_a_sign_becomes_comparisons_of_the_same_values(dtype: ir.DataType) -> No
     model = ir.Model(graph, ir_version=10)
     lower_for_webgpu(model)
     assert [node.op_type for node in graph if node.op_type == "Sign"] == []
-    (found,) = ReferenceEvaluator(ir.to_proto(model)).run(None, {"x": VALUES.astype(dtype.numpy())})
+    outputs = ReferenceEvaluator(ir.to_proto(model)).run(None, {"x": VALUES.astype(dtype.numpy())})
+    found = np.asarray(outputs[0])
     np.testing.assert_array_equal(found, np.sign(VALUES))
     assert found.dtype == dtype.numpy()

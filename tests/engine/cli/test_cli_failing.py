@@ -44,7 +44,7 @@ def test_the_last_good_image_is_written_and_the_error_is_one_line(
     monkeypatch.undo()
     wanted = tmp_path / f"wanted-{name}"
     assert run(capsys, *_words(files, wanted, iteration)).status == 0
-    np.testing.assert_array_equal(*(np.asarray(Image.open(path)) for path in (output, wanted)))
+    np.testing.assert_array_equal(np.asarray(Image.open(output)), np.asarray(Image.open(wanted)))
 
 
 def test_nothing_is_written_where_there_is_no_image_yet(

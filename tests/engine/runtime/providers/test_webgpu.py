@@ -90,7 +90,7 @@ def test_a_process_has_one_adapter(machine: Pretend, monkeypatch: pytest.MonkeyP
 
 def test_what_is_missing_is_said_with_what_to_do(machine: Pretend, monkeypatch: pytest.MonkeyPatch) -> None:
     end = "; use --provider auto or see `impasto doctor`"
-    reasons = {
+    reasons: dict[str, Callable[[], None]] = {
         "its plugin is not installed; pip install 'impasto[webgpu]'": lambda: machine(DISCRETE, installed=False),
         "no adapter found; install the GPU's Vulkan driver": lambda: machine(),
         "its only adapter is software (SwiftShader); --provider webgpu,software takes it": lambda: machine(SWIFTSHADER),
