@@ -1,5 +1,6 @@
 """`impasto serve` as a process, for benchmarks and studies."""
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -60,6 +61,21 @@ class ServeProcess:
         self.stop()
         said = self._log.read_text().strip().splitlines() or ["it said nothing"]
         raise ImpastoError(f"the server did not start: {said[-1].removeprefix('error: ')}")
+
+    @property
+    def workers(self) -> list[int]:
+        """The numbers of the processes that the server has started."""
+        found = set[int]()
+        for task in Path(f"/proc/{self.pid}/task").iterdir():  # each thread lists the children that it made
+            with contextlib.suppress(OSError):  # it has ended
+                found.update(map(int, (task / "children").read_text().split()))
+        return sorted(found)
+
+    def kill(self) -> None:
+        """End the server at once, without its workers."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def stop(self) -> None:
         """Stop, and wait for the end."""

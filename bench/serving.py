@@ -38,7 +38,7 @@ KEY_VARIABLE = "IMPASTO_API_KEY"
 _PICTURES = 8
 _CALIBRATIONS = 3
 _SENDERS = 32
-_POLL_S = 0.05
+_POLL_S, _PATIENCE_S = 0.05, 300.0
 _NO_LIMIT = "1000000/minute"
 
 
@@ -77,19 +77,53 @@ class Offer:
 
 @dataclass
 class _Seen:
-    """When the server told of the events of jobs, by this program's clock."""
+    """When the server told of the events of jobs, by this program's clock.
+
+    Attributes:
+        times: by the kind of the event and the job.
+        states: of the jobs that have ended.
+        latest_s: when the latest event of any kind came, or the wait for one began.
+        failure: why no more events come; None while they do.
+    """
 
     times: dict[tuple[str, str], float] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
+    latest_s: float = field(default_factory=WALL_CLOCK.now)
+    failure: Exception | None = None
 
     def follow(self, client: "Client") -> None:
         """Follow the server until the connection is closed."""
-        with contextlib.suppress(Exception):
+        try:
             for event in client.all_events():
+                self.latest_s = WALL_CLOCK.now()
                 if event.kind in ("started", "ended"):
-                    self.times.setdefault((event.kind, event.data["render"]), WALL_CLOCK.now())
+                    self.times.setdefault((event.kind, event.data["render"]), self.latest_s)
                     if event.kind == "ended":
                         self.states[event.data["render"]] = event.data["state"]
+        except Exception as error:
+            self.failure = error
+
+    def wait_for(self, jobs: Sequence[str], on_wait: Callable[[], None] = lambda: None) -> None:
+        """Wait until the server has told of the ends of jobs.
+
+        Args:
+            jobs: their ids.
+            on_wait: called again and again meanwhile.
+
+        Raises:
+            ImpastoError: the events broke off, or none came for some minutes.
+        """
+        self.latest_s = WALL_CLOCK.now()
+        while left := [job for job in jobs if job not in self.states]:
+            on_wait()
+            if self.failure is not None:
+                raise ImpastoError(f"the events of the server broke off: {self.failure}") from self.failure
+            if WALL_CLOCK.now() - self.latest_s > _PATIENCE_S:
+                raise ImpastoError(
+                    f"the server has told nothing for {_PATIENCE_S:g} s; jobs that have not ended: {len(left)}; "
+                    "look at its log"
+                )
+            time.sleep(_POLL_S)
 
 
 @dataclass
@@ -132,7 +166,7 @@ def _measure_size(
     settings = limited(subject.settings, offer.evaluations).as_dict()
     job: dict[str, Any] = {"style": encode(style, ".png"), "settings": settings, "start": None}
     seen, key = _Seen(), os.environ.get(KEY_VARIABLE)
-    with Client(url, key) as client, Client(url, key, patience_s=0) as follower:
+    with Client(url, key) as client, Client(url, key) as follower:
         threading.Thread(target=seen.follow, args=(follower,), daemon=True).start()
         watch.stage(f"{size} px, warming up", 1)
         for _ in range(effort.warm_up):
@@ -140,8 +174,7 @@ def _measure_size(
         if watch.stopped():
             return
         alone = [client.submit(contents[0], **job).wait().id for _ in range(_CALIBRATIONS)]
-        while not all(found in seen.states for found in alone):
-            time.sleep(_POLL_S)
+        seen.wait_for(alone)
         capacity = offer.workers / statistics.median(seen.times["ended", found] - seen.times["started", found]
                                                      for found in alone)  # fmt: skip
         asked = [(f"{load:g} load", load * capacity) for load in offer.loads]
@@ -188,14 +221,15 @@ def _send(submit: Callable[[int], str], arrivals_s: Sequence[float], start_s: fl
 
 def _wait(seen: _Seen, sent: Sequence[_Sent], watch: Watch, client: "Client") -> None:
     """Wait until all jobs have ended; a Ctrl-C cancels those that have not."""
-    jobs, is_cancelled = [item.job for item in sent if item.job is not None], False
-    while not all(job in seen.states for job in jobs):
-        if watch.stopped() and not is_cancelled:
-            is_cancelled = True
-            for job in jobs:
-                if job not in seen.states:
-                    client.job(job).cancel()
-        time.sleep(_POLL_S)
+    jobs, cancelled = [item.job for item in sent if item.job is not None], set[str]()
+
+    def cancel_when_stopped() -> None:
+        if watch.stopped():
+            for job in {*jobs} - {*seen.states} - cancelled:
+                cancelled.add(job)
+                client.job(job).cancel()
+
+    seen.wait_for(jobs, cancel_when_stopped)
     failed = [job for job in jobs if seen.states[job] not in ("done", "cancelled")]
     if failed:
         raise ImpastoError(f"a job {seen.states[failed[0]]}: {client.job(failed[0]).values['message']}")

@@ -28,7 +28,7 @@ def take_in_weights(model: ir.Model, source: Path) -> tuple[Path, ...]:
         OSError: a file cannot be read.
         ValueError: a file is too short.
     """
-    places = tuple(dict.fromkeys(str(tensor.location) for tensor in _tensors(model)))
+    places = external_places(model)
     for place in places:
         names = (PurePosixPath(place), PureWindowsPath(place))
         if any(name.is_absolute() or name.drive or ".." in name.parts for name in names):
@@ -46,13 +46,21 @@ def take_in_weights(model: ir.Model, source: Path) -> tuple[Path, ...]:
     return tuple(source.parent / place for place in places)
 
 
-def _tensors(model: ir.Model) -> Iterator[ir.ExternalTensor]:
-    """Yield the tensors of a model that are in other files."""
-    for graph in (model.graph, *model.graph.subgraphs()):
+def external_places(model: ir.Model) -> tuple[str, ...]:
+    """Return the places of the weights that are in other files, as the model names them, each once."""
+    places = (str(one.location) for one in _tensors(model) if isinstance(one, ir.ExternalTensor))
+    return tuple(dict.fromkeys(places))
+
+
+def _tensors(model: ir.Model) -> Iterator[object]:
+    """Yield the tensors of a model: initializers and attributes, also those of subgraphs and functions."""
+    functions = [one for function in model.functions.values() for one in (function.graph, *function.subgraphs())]
+    for graph in (model.graph, *model.graph.subgraphs(), *functions):
         for value in graph.initializers.values():
-            if isinstance(value.const_value, ir.ExternalTensor):
-                yield value.const_value
+            yield value.const_value
         for node in graph:
             for attribute in node.attributes.values():
-                if attribute.type is ir.AttributeType.TENSOR and isinstance(attribute.value, ir.ExternalTensor):
+                if attribute.type is ir.AttributeType.TENSOR:
                     yield attribute.value
+                elif attribute.type is ir.AttributeType.TENSORS:
+                    yield from attribute.value

@@ -8,7 +8,7 @@ import json
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,6 @@ from impasto.server.store.records import CANCEL, CANCELLED, ENDED, NewJob
 from impasto.server.store.styles import NewStyle
 from impasto.server.work.homes import Homes
 from impasto.server.work.predictor import Predictor
-from impasto.server.work.ray_cluster import parse_resources
 from impasto.server.work.supervisor import Supervisor
 
 _OWNER = "batch"
@@ -43,24 +42,28 @@ class ClusterBatch:
 
     Args:
         address: of the cluster: HOST:PORT, or "auto".
-        resources: that a worker takes, as GPU=1,CPU=2; "" is what suits the cluster.
+        resources: that a worker takes, by Ray's names; none is what suits the cluster.
         network: name and hash of the network.
         engine: of the workers, with one model.
 
     Raises:
-        ImpastoError: the cluster cannot be used.
+        ImpastoError: the cluster cannot be used, or no machine of it has room for a worker.
     """
 
-    def __init__(self, address: str, resources: str, network: tuple[str, str], engine: EngineChoice) -> None:
+    def __init__(
+        self, address: str, resources: Mapping[str, float], network: tuple[str, str], engine: EngineChoice
+    ) -> None:
         name, digest = network
         self._stack = ExitStack()
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="impasto-batch-")))
-        choice = RayChoice(address, parse_resources(resources))
+        choice = RayChoice(address, resources)
         config = ServerConfig(folder, engine=engine, ray=choice)
         kept = Retention(age_s=_LONG, total_bytes=_LONG, states_bytes=_LONG)
         try:
             homes = Homes(config)
             self._stack.callback(homes.close)
+            assert homes.cluster is not None  # noqa: S101 - the configuration names one
+            homes.cluster.check_room()
             self._journal = Journal(folder / "data", kept)
             self._stack.callback(self._journal.close)
         except BaseException:
@@ -80,7 +83,6 @@ class ClusterBatch:
             config, self._journal, lambda: homes.make(setup), Predictor(), lambda: homes.count
         )
         self._stack.callback(self._supervisor.close)
-        assert homes.cluster is not None  # noqa: S101 - the configuration names one
         self.description = homes.cluster.describe()
 
     def transfer_many(
@@ -195,7 +197,7 @@ class ClusterBatch:
 
 
 def on_cluster(
-    address: str, resources: str, network: tuple[str, str], *, model: str, slots: int, **engine: Any
+    address: str, resources: Mapping[str, float], network: tuple[str, str], *, model: str, slots: int, **engine: Any
 ) -> ClusterBatch:
     """Return what runs transfers on a cluster; see `ClusterBatch`.
 

@@ -1,5 +1,6 @@
 """The configuration of a server."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +58,7 @@ class Retention:
     """
 
     age_s: float = 7 * DAY_S
-    total_bytes: int = 20 * GIB
+    total_bytes: float = 20 * GIB
     states_bytes: int = 2 * GIB
     idempotency_s: float = DAY_S
 
@@ -163,8 +164,19 @@ class ServerConfig:
             )
         if not 0 <= self.port <= 65535:
             raise ImpastoError(f"bad port {self.port}: allowed are 1 to 65535, and 0 for any free one")
-        for name, value, least in (("workers", self.workers, 0), ("max-queue", self.limits.queue_jobs, 1)):
-            if value < least:
-                raise ImpastoError(f"bad {name} {value}: allowed are whole numbers of {least} or more")
+        limits, kept = self.limits, self.retention
+        for name, whole, least in (
+            ("workers", self.workers, 0), ("slots", self.engine.slots, 0), ("max-queue", limits.queue_jobs, 1),
+            ("max-upload", math.ceil(limits.upload_bytes / MIB), 1), ("max-pixels", limits.pixels, 1),
+            ("max-iterations", limits.iterations, 1),
+        ):  # fmt: skip
+            if whole < least:
+                raise ImpastoError(f"bad --{name} {whole}: allowed are whole numbers of {least} or more")
+        checkpoint_s = 0.0 if self.ray is None else self.ray.checkpoint_s
+        for name, value in (
+            ("keep-days", kept.age_s / DAY_S), ("keep-gib", kept.total_bytes / GIB), ("checkpoint-s", checkpoint_s)
+        ):  # fmt: skip
+            if not (math.isfinite(value) and value >= 0):
+                raise ImpastoError(f"bad --{name} {value:g}: allowed are numbers of 0 or more")
         if self.webhooks.hosts and len(self.webhooks.secret) < 16:
             raise ImpastoError("webhooks are signed: give --webhook-secret FILE with 16 bytes or more")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,7 @@ class Browser:
     def __init__(self, commands: IO[bytes], answers: IO[bytes]) -> None:
         self._commands, self._answers = commands, answers
         self._number, self._received = 0, b""
+        self._latest: deque[str] = deque(maxlen=20)
         self.tabs: dict[str, Page] = {}
 
     def tab(self) -> "Page":
@@ -57,34 +59,50 @@ class Browser:
         tab = self.tabs[session] = Page(self, session, target)
         for domain in ("Page", "Network", "Runtime", "Log"):
             tab.call(f"{domain}.enable")
+        tab.call("Page.setLifecycleEventsEnabled", enabled=True)
         return tab
 
     def call(
         self, method: str, session: str | None = None, patience_s: float = PATIENCE_S, **parameters: Any
     ) -> dict[str, Any]:
         """Send a command and wait for its answer; what else comes in is kept by its tab."""
+        number, end_s = self.send(method, session, **parameters), time.monotonic() + patience_s
+        while True:
+            answer = self.read(end_s)
+            if answer.get("id") == number:
+                assert "error" not in answer, f"{method}: {answer['error']}"
+                result: dict[str, Any] = answer["result"]
+                return result
+
+    def send(self, method: str, session: str | None = None, **parameters: Any) -> int:
+        """Send a command; return its number, which its answer has."""
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
         if session:
             message["sessionId"] = session
         self._commands.write(json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._read(patience_s)
-            if answer.get("id") == self._number:
-                assert "error" not in answer, f"{method}: {answer['error']}"
-                result: dict[str, Any] = answer["result"]
-                return result
+        self._latest.append(f"> {self._number} {method}")
+        return self._number
 
-    def _read(self, patience_s: float) -> dict[str, Any]:
+    def read(self, end_s: float) -> dict[str, Any]:
+        """Return what the browser says next, an answer or an event.
+
+        Args:
+            end_s: of `time.monotonic`: when to give up.
+
+        Raises:
+            SilenceError: it says nothing until then.
+        """
         while b"\0" not in self._received:
-            ready, _, _ = select.select([self._answers], [], [], patience_s)
+            ready, _, _ = select.select([self._answers], [], [], max(0.0, end_s - time.monotonic()))
             if not ready:
-                raise SilenceError(f"the browser has said nothing for {patience_s:g} s")
+                raise SilenceError(f"the browser does not answer; the latest messages: {', '.join(self._latest)}")
             data = os.read(self._answers.fileno(), 1 << 16)
             assert data, "the browser ended"
             self._received += data
         text, _, self._received = self._received.partition(b"\0")
         message: dict[str, Any] = json.loads(text)
+        self._latest.append(f"< {message.get('id', '')} {message.get('method', '')}")
         tab = self.tabs.get(message.get("sessionId", ""))
         if tab is not None and "method" in message:
             tab.take(message["method"], message["params"])
@@ -97,6 +115,7 @@ class Page:
     def __init__(self, browser: Browser, session: str, target: str) -> None:
         self._browser, self._session, self._target = browser, session, target
         self._choosers: list[int] = []
+        self._loaded: set[str] = set()
         self.requests: list[str] = []
         self.complaints: list[str] = []
 
@@ -114,25 +133,45 @@ class Page:
             self.complaints.append(str(parameters["exceptionDetails"]))
         elif method == "Page.fileChooserOpened":
             self._choosers.append(parameters["backendNodeId"])
+        elif method == "Page.lifecycleEvent" and parameters["name"] == "load":
+            self._loaded.add(parameters["loaderId"])
+        elif method == "Page.javascriptDialogOpening":  # the page stands still until it is answered
+            self.complaints.append(f"a dialog: {parameters['type']} {parameters['message']}")
+            self._browser.send("Page.handleJavaScriptDialog", self._session, accept=True)
 
     def visit(self, url: str) -> None:
-        """Go to an address and wait until it is loaded."""
-        self.call("Page.navigate", url=url)
-        self.wait(f"document.readyState === 'complete' && location.href.startsWith({json.dumps(url)})")
+        """Go to an address and wait until it is loaded.
+
+        An event tells of the end: a script that is sent meanwhile may be lost with the page that is left.
+        """
+        answer = self.call("Page.navigate", url=url)
+        assert "errorText" not in answer, f"{url} was not opened: {answer['errorText']}"
+        loader, end_s = answer.get("loaderId"), time.monotonic() + PATIENCE_S
+        while loader is not None and loader not in self._loaded:  # None: the page stays, only the fragment changes
+            self._browser.read(end_s)
 
     def wait(self, condition: str, timeout_s: float = 60.0) -> Any:
-        """Return the first true value of an expression."""
-        end_s = time.monotonic() + timeout_s
+        """Return the first true value of an expression.
+
+        Raises:
+            SilenceError: the page did not answer at the end.
+            AssertionError: no value was true.
+        """
+        end_s, silence = time.monotonic() + timeout_s, None
         while time.monotonic() < end_s:
             try:
                 if value := self.evaluate(condition, POLL_S):
                     return value
-            except SilenceError:  # ask again
+                silence = None
+            except SilenceError as error:  # ask again
+                silence = error
                 continue
             except AssertionError as error:
                 if not any(text in str(error) for text in ("navigated", "context")):  # of a page that is being left
                     raise
             time.sleep(0.05)
+        if silence is not None:
+            raise silence
         raise AssertionError(f"waited in vain for {condition}; complaints: {self.complaints}")
 
     def catch_choosers(self) -> None:
@@ -158,8 +197,7 @@ class Page:
 
     def open(self, path: Path) -> None:
         """Go to a file and wait until it is loaded."""
-        self.call("Page.navigate", url=path.as_uri())
-        self.wait("document.readyState + location.protocol === 'completefile:'")
+        self.visit(path.as_uri())
 
     def evaluate(self, script: str, patience_s: float = PATIENCE_S) -> Any:
         """Return the value of an expression."""
@@ -177,13 +215,16 @@ class Page:
             code: its Windows virtual key code.
             text: what it types, such as "\r" for Enter.
             shift: whether the shift key is down.
-            leaves: whether the page is left at once. The key is not released then, because nobody would answer.
+            leaves: whether the page is left at once. Then no answer is waited for, because it may be lost with the
+                page, and the key is not released.
         """
         more: dict[str, Any] = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
         down = {"type": "keyDown", "text": text} if text else {"type": "rawKeyDown"}
+        if leaves:
+            self._browser.send("Input.dispatchKeyEvent", self._session, **down, **more)
+            return
         self.call("Input.dispatchKeyEvent", **down, **more)
-        if not leaves:
-            self.call("Input.dispatchKeyEvent", type="keyUp", **more)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **more)
 
     def click(self, x: float, y: float) -> None:
         for kind in ("mousePressed", "mouseReleased"):

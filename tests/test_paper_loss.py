@@ -15,7 +15,7 @@ from impasto.engine import Engine, Settings
 
 SIZES = [(64, 96), (150, 113), (256, 256)]  # height, width
 ALPHA = 1e-3
-WORST_TERM, MEDIAN_GRADIENT, WORST_GRADIENT = 1e-5, 2e-5, 2e-3
+WORST_TERM, MEDIAN_GRADIENT, WORST_GRADIENT = 1e-5, 5e-6, 2e-3
 
 
 @pytest.fixture(scope="module")

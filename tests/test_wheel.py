@@ -1,5 +1,6 @@
 """The wheel, built and installed in a clean environment, beside folders that have the names of its packages."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -22,9 +23,9 @@ SITE = next(Path(entry) for entry in sys.path if entry.endswith("site-packages")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    tree = folder / "tree"
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository, as it would be committed."""
+    tree = tmp_path_factory.mktemp("tree")
     files = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=REPOSITORY,
@@ -36,9 +37,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (REPOSITORY / name).is_file():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).write_bytes((REPOSITORY / name).read_bytes())
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", folder, tree], check=True, capture_output=True
-    )
+    return tree
+
+
+@pytest.fixture(scope="module")
+def wheel(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that is built from the source distribution."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run([sys.executable, "-m", "build", "--outdir", folder, tree], check=True, capture_output=True)
     return next(folder.glob("*.whl"))
 
 
@@ -84,6 +90,62 @@ def test_wheel_has_the_operators_where_there_is_a_compiler(wheel: Path) -> None:
     python, abi, platform = wheel.stem.split("-")[2:]
     assert (python, abi) == ("py3", "none")  # whatever the version of Python
     assert (platform == "any") != built
+
+
+@pytest.mark.slow
+def test_a_wheel_whose_operators_do_not_build_is_for_every_platform(tree: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "CXX": f"{shutil.which('false')} --always"}
+    command: list[str | Path] = [
+        sys.executable,
+        "setup.py",
+        "bdist_wheel",
+        "--dist-dir",
+        tmp_path,
+        "--bdist-dir",
+        tmp_path / "parts",
+    ]
+    done = subprocess.run(command, cwd=tree, env=environment, check=True, capture_output=True, text=True)
+    assert f'building extension "impasto.engine.{LIBRARY.removesuffix(".so").replace("/", ".")}" failed' in done.stderr
+    (made,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(made).namelist()
+    assert made.name == f"impasto-{VERSION}-py3-none-any.whl"
+    assert f"impasto/engine/{LIBRARY}" not in names
+    metadata = zipfile.ZipFile(made).read(f"impasto-{VERSION}.dist-info/WHEEL").decode()
+    assert "Root-Is-Purelib: true\n" in metadata
+    assert "impasto/engine/settings.py" in names
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler (c++)")
+def test_the_compiler_is_a_command_with_flags(tree: Path, tmp_path: Path) -> None:
+    wrapper, log = tmp_path / "compiler.py", tmp_path / "log"
+    wrapper.write_text(
+        f"import os, sys\nopen({str(log)!r}, 'a').write(' '.join(sys.argv) + '\\n')\nos.execvp('c++', sys.argv[1:])\n"
+    )
+    environment = {
+        **os.environ,
+        "CXX": f"{sys.executable} {wrapper} c++ -DOF_CXX",
+        "CXXFLAGS": "-O0 -DOF_CXXFLAGS='1 2'",
+        "LDFLAGS": "-Wl,-z,now" if sys.platform == "linux" else "-Wl,-dead_strip",
+    }
+    command: list[str | Path] = [
+        sys.executable,
+        "setup.py",
+        "build_ext",
+        "--build-lib",
+        tmp_path / "lib",
+        "--build-temp",
+        tmp_path / "temp",
+    ]
+    subprocess.run(command, cwd=tree, env=environment, check=True, capture_output=True)
+    *compiled, linked = log.read_text().splitlines()
+    assert len(compiled) == len(list((tree / "cpp" / "ops").glob("*.cpp")))
+    for line in compiled:
+        assert line.endswith("-O0 -DOF_CXXFLAGS=1 2")
+        assert "c++ -DOF_CXX -fPIC" in line
+    assert "c++ -DOF_CXX -shared" in linked
+    assert environment["LDFLAGS"] in linked
+    assert (tmp_path / "lib" / "impasto" / "engine" / LIBRARY).is_file()
 
 
 @pytest.mark.slow

@@ -96,6 +96,7 @@ def main() -> None:
     arguments = parser.parse_args()
     record = begin(__doc__, arguments)
     provider = providers.choose(arguments.provider, arguments.precision)
+    record["instruction_set"] = provider.operators[0] if provider.operators else None  # of the operators
     record |= {"model": arguments.model, "provider": provider.name, "precision": provider.precision, "sizes": []}
     for size in arguments.size or (256, 512):
         row = measure(arguments.model, size, provider, arguments.threads, arguments.rounds)

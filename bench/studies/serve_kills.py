@@ -7,20 +7,18 @@ server, its worker or both are killed (SIGKILL). Each kill aims at a phase: this
 shows that an upload, a commit, the saving of a state or a publication is under way, and kills within 3 ms; or it kills
 at a random moment. A killed server is started again. In the end all jobs that were answered with 202 must have ended as
 done, with one event of their end and the picture of a run that was never stopped, and each new attempt at a job may
-repeat at most 10 evaluations. A job whose worker was killed three times is quarantined, as the server promises; this
-program spares a job the third kill where it knows of the second in time.
+repeat at most 10 evaluations. A job during which three workers end is quarantined, as the server promises; so while a
+job that two workers died with waits or runs, the server is killed and not the worker.
 """
 
 import argparse
+import contextlib
 import io
 import json
 import os
 import random
-import re
 import signal
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -34,67 +32,55 @@ import numpy as np
 
 from impasto.bench.conditions import conditions
 from impasto.bench.record import check_place, write
+from impasto.bench.serve_process import ServeProcess
 from impasto.bench.studies.checkout import ROOT
 from impasto.bench.studies.study import as_script, require_positive
 from impasto.client import Client
 from impasto.engine import Engine, Settings
 from impasto.models.errors import ImpastoError
+from impasto.server.store.attempts import MOST_KILLED
 
 NETWORK = "vgg19-slim"
-COMMAND = "from impasto.engine.cli import main; main()"
 CONTENT, STYLE = (ROOT / "examples" / name for name in ("harbour.jpg", "swirls.jpg"))
 CASES: tuple[dict[str, Any], ...] = (
     {"size": 48, "iterations": 40, "preset": ""},
     {"size": 48, "iterations": 30, "init": "noise", "seed": 1, "preset": ""},
     {"size": 64, "iterations": 60, "optimizer": "adam", "preset": ""},
 )
-KINDS = ("server", "worker", "both")
+KINDS = SERVER, WORKER, BOTH = ("server", "worker", "both")
 UPLOAD, COMMIT, CHECKPOINT, PUBLISH, ANY = PHASES = ("upload", "commit", "checkpoint", "publish", "any")
-MOST_REPEATED, MOST_KILLED = 10, 2
-START_S, END_S, REQUEST_S = 60.0, 300.0, 20.0
+MOST_REPEATED, LARGEST_DIFFERENCE = 10, 1e-6
+END_S, REQUEST_S = 300.0, 20.0
 PHASE_S, NEAR_S = 8.0, 0.003
 TEMPORARY = ".impasto-"
 """Names of states that are not complete begin so; see `impasto.models.temporary`."""
-_POLL_S, _WATCH_S = 0.01, 0.0002
+_WATCH_S = 0.0002
 
 
-class Server:
-    """`impasto serve` in one folder."""
+class Server(ServeProcess):
+    """`impasto serve` in one folder, whose processes are killed."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._log = folder / "data", folder / "server.log"
-        self._process: subprocess.Popen[bytes] | None = None
-        self.url = ""
+        super().__init__(folder, "--model", NETWORK, "--rate", "100000/minute")
 
-    def start(self) -> None:
-        """Start, and wait until requests are taken.
+    def kill_one(self, kind: str) -> str:
+        """Kill the server, its worker or both; return which.
 
-        Raises:
-            ImpastoError: it does not start.
+        All of them stand still while the journal is read, so that no worker is given another job between the look and
+        the kill. A job that two workers died with is spared a third, which would quarantine it: the server is killed.
         """
-        options = ("serve", "--port", "0", "--data", str(self._folder), "--model", NETWORK, "--rate", "100000/minute")
-        with self._log.open("wb") as log:
-            process = self._process = subprocess.Popen([sys.executable, "-c", COMMAND, *options], stderr=log)  # noqa: S603
-        end_s = time.monotonic() + START_S
-        while time.monotonic() < end_s and process.poll() is None:
-            if found := re.search(r"serving on (\S+);", self._log.read_text()):
-                self.url = found[1]
-                return
-            time.sleep(_POLL_S)
-        raise ImpastoError(f"the server did not start: {self._log.read_text()[-500:]}")
-
-    def kill(self, kind: str) -> None:
-        """Kill the server, its worker or both."""
-        if self._process is None:
-            return
-        for pid in self._workers(self._process.pid) if kind != "server" else ():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        if kind != "worker":
-            self._process.kill()
-            self._process.wait()
+        workers = self.workers
+        _signal([self.pid, *workers], signal.SIGSTOP)
+        kind = victim(kind, self._most_killed()) if workers else SERVER  # none, while one is started again
+        if kind == SERVER:
+            self.kill()
+            _signal(workers, signal.SIGCONT)  # they end by themselves, without a server
+            return kind
+        _signal(workers, signal.SIGKILL)
+        _signal([self.pid], signal.SIGCONT)
+        if kind == BOTH:
+            self.kill()
+        return kind
 
     def wait_for(self, phase: str) -> bool:
         """Wait until a phase is under way; return False if none was within some seconds.
@@ -103,7 +89,7 @@ class Server:
         the job's row is written (commit). A state has a temporary name until it is complete (checkpoint). A result lies
         in `work` until it is in the store (publish).
         """
-        incoming, work = self._folder / "files" / "incoming", self._folder / "work"
+        incoming, work = self.data / "files" / "incoming", self.data / "work"
         was_arriving, end_s = False, time.monotonic() + PHASE_S
         while time.monotonic() < end_s:
             arriving = bool(os.listdir(incoming))  # noqa: PTH208 - the fastest
@@ -117,24 +103,30 @@ class Server:
             time.sleep(_WATCH_S)
         return False
 
-    def stop(self) -> None:
-        """Stop."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
-
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Read the journal."""
-        with sqlite3.connect(f"file:{self._folder / 'journal.sqlite'}?mode=ro", uri=True, timeout=30) as connection:
+        with sqlite3.connect(f"file:{self.data / 'journal.sqlite'}?mode=ro", uri=True, timeout=10) as connection:
             return connection.execute(query).fetchall()
 
-    @staticmethod
-    def _workers(parent: int) -> list[int]:
-        children = Path(f"/proc/{parent}/task/{parent}/children")
-        found = [int(pid) for pid in children.read_text().split()] if children.exists() else []
-        for task in Path(f"/proc/{parent}/task").iterdir():  # each thread lists the children that it made
-            found += [int(pid) for pid in (task / "children").read_text().split()]
-        return sorted(set(found))
+    def _most_killed(self) -> int:
+        """Return how many workers one job has died with that a worker has, or may be given now."""
+        try:
+            return int(
+                self.rows("SELECT coalesce(max(killed), 0) FROM jobs WHERE state IN ('queued', 'running')")[0][0]
+            )
+        except sqlite3.OperationalError:  # the server stands still while it holds the journal
+            return MOST_KILLED
+
+
+def victim(kind: str, killed: int) -> str:
+    """Return what is killed in place of what was chosen, where one job has died with so many workers."""
+    return SERVER if killed >= MOST_KILLED - 1 else kind
+
+
+def _signal(processes: list[int], number: signal.Signals) -> None:
+    for pid in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 @dataclass
@@ -178,10 +170,7 @@ class Clients:
 
 
 def kill_often(server: Server, count: int, longest_s: float, rng: random.Random) -> Counter[tuple[str, str]]:
-    """Kill so many times; return how often, by what was killed and in which phase.
-
-    A job that two workers died with is spared a third, which would quarantine it.
-    """
+    """Kill so many times; return how often, by what was killed and in which phase."""
     kinds: Counter[tuple[str, str]] = Counter()
     while sum(kinds.values()) < count:
         time.sleep(rng.uniform(0, longest_s))
@@ -189,13 +178,9 @@ def kill_often(server: Server, count: int, longest_s: float, rng: random.Random)
         if phase != ANY and not server.wait_for(phase):
             phase = ANY
         time.sleep(rng.uniform(0, NEAR_S))
-        if kind != "server" and server.rows(
-            f"SELECT 1 FROM jobs WHERE state = 'running' AND killed >= {MOST_KILLED}"  # noqa: S608 - a number
-        ):
-            kind = "server"
-        server.kill(kind)
+        kind = server.kill_one(kind)
         kinds[kind, phase] += 1
-        if kind != "worker":
+        if kind != WORKER:
             server.start()
         if sum(kinds.values()) % 10 == 0:
             print(f"{sum(kinds.values())} of {count} kills", flush=True)
@@ -225,7 +210,7 @@ def judge(server: Server, accepted: Mapping[str, tuple[int, str]], references: l
         "accepted": len(jobs),
         "lost": sum(job not in states for job in jobs),
         "done": sum(states.get(job) == "done" for job in jobs),
-        "quarantined": sum(state == "quarantined" for state in states.values()),
+        "states": dict(Counter(states.values())),
         "published_twice": sum(number > 1 for number in ends.values()),
         "attempts": len(runs),
         "attempts_from_a_state": sum(run["evaluations"] > 0 for run in runs),
@@ -233,6 +218,26 @@ def judge(server: Server, accepted: Mapping[str, tuple[int, str]], references: l
         "repeated_evaluations": sorted(repeated, reverse=True)[:50],
         "largest_difference": largest,
     }
+
+
+def broken(found: Mapping[str, Any]) -> list[str]:
+    """Return the promises that a summary shows as broken."""
+    return [
+        text
+        for text, is_broken in {
+            f"{found['lost']} accepted jobs are lost": found["lost"] > 0,
+            f"{found['done']} of {found['accepted']} accepted jobs are done": found["done"] < found["accepted"],
+            f"{found['published_twice']} results were published twice": found["published_twice"] > 0,
+            f"{found['keys_with_two_jobs']} keys have two jobs": found["keys_with_two_jobs"] > 0,
+            f"an attempt repeated {found['most_repeated_evaluations']} evaluations": (
+                found["most_repeated_evaluations"] > MOST_REPEATED
+            ),
+            f"a picture differs by {found['largest_difference']:.3g}": (
+                not found["largest_difference"] <= LARGEST_DIFFERENCE
+            ),
+        }.items()
+        if is_broken
+    ]
 
 
 def main() -> None:
@@ -266,6 +271,8 @@ def main() -> None:
             kills = kill_often(server, arguments.count, arguments.longest_s, random.Random(arguments.seed))  # noqa: S311
             clients.stopped = True
             thread.join(REQUEST_S)
+            if thread.is_alive():
+                raise ImpastoError(f"the server has not answered a submission for {REQUEST_S:g} s; try again")
             found = judge(server, clients.accepted, references)
         finally:
             clients.stopped = True
@@ -277,14 +284,8 @@ def main() -> None:
     }
     write(arguments.json, {**record, "asked": asked, "summary": found})
     print({name: value for name, value in found.items() if name != "repeated_evaluations"})
-    if (
-        found["lost"]
-        or found["done"] + found["quarantined"] < found["accepted"]
-        or found["published_twice"]
-        or found["keys_with_two_jobs"]
-        or found["most_repeated_evaluations"] > MOST_REPEATED
-    ):
-        raise ImpastoError(f"a promise was broken: see {arguments.json}")
+    if said := broken(found):
+        raise ImpastoError(f"{'; '.join(said)}: see {arguments.json}")
 
 
 if __name__ == "__main__":

@@ -3,26 +3,28 @@
     python -m impasto.bench.studies.serve_load --json bench/results/serve-load.json [--only latency --only queue ...]
 
 - `latency`: while the worker renders, jobs are submitted at 5 a second for 60 seconds, and their status is asked for as
-  often. Afterwards `impasto batch` makes the pictures of the same list, and the pictures an hour are compared.
+  often. Each request is sent at its time, whatever became of those before it, and is timed from then on. Afterwards
+  `impasto batch` makes the pictures of the same list, and the pictures an hour are compared.
 - `queue`: 1,000 jobs are queued. How much does the server's memory grow, and how fast is the 1,001st refused?
 - `disk`: the server's data is on a small tmpfs (which needs the right to mount one) that is filled and emptied again.
-- `slow`: slowhttptest, or this program where that is missing, holds 200 connections whose headers, and then bodies,
-  arrive slowly. How long do the requests of others take?
+- `slow`: slowhttptest holds 200 connections whose headers, and then whose images in a multipart form, arrive slowly.
+  The server closes each after some seconds, so new ones are opened as fast. How long do the requests of others take?
 
-`limits` in the record are what should hold on two idle cores; `broken` names those that did not.
+`limits` in the record are what should hold on two idle cores; `broken` names those that did not. The record is written
+after each part.
 """
 
 import argparse
 import contextlib
 import json
+import math
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,8 @@ from impasto.bench.series import summarise
 from impasto.bench.serve_process import COMMAND, ServeProcess
 from impasto.bench.studies.checkout import ROOT
 from impasto.bench.studies.study import as_script, require_positive
+from impasto.models.errors import ImpastoError
+from impasto.server.config import Limits
 
 NETWORK = "vgg19-slim"
 CONTENT, STYLE = (ROOT / "examples" / name for name in ("harbour.jpg", "swirls.jpg"))
@@ -49,6 +53,17 @@ LIMITS = {
     "others_p99_s": 0.5,
 }
 RATE_PER_S, QUEUE, CONNECTIONS = 5.0, 1000, 200
+_FORM = '*/*\r\n\r\n--b\r\nContent-Disposition: form-data; name="content"; filename="x.jpg"\r\nContent-Type: image/jpeg'
+"""What slowhttptest sends as `Accept`, its last header. The end of this text is the beginning of a form, so that
+what follows slowly is an image."""
+
+SLOW: dict[str, tuple[tuple[str, ...], float]] = {
+    "headers": (("-H",), Limits.header_s),
+    "body": (("-B", "-f", "multipart/form-data; boundary=b", "-m", _FORM), Limits.upload_s),
+}
+"""Kinds of slow clients: arguments of slowhttptest, and the seconds after which the server closes a connection."""
+
+_ESTABLISHED = "01"
 _OPTIONS = ("--model", NETWORK, "--rate", "1000000/minute")
 _MIB = 1 << 20
 _DISK_MIB = 24
@@ -56,15 +71,23 @@ _DISK_MIB = 24
 
 def latency(folder: Path, seconds: float) -> dict[str, Any]:
     """Submit and ask while the worker renders; then make the same pictures with `impasto batch`."""
-    count, submits, statuses = int(RATE_PER_S * seconds), list[float](), list[float]()
-    with ServeProcess(folder, *_OPTIONS) as server, httpx.Client(base_url=server.url, timeout=60) as http:
-        first = post(http, QUICK).json()
-        wait(http, [first["id"]])
-        jobs, begin_s = list[str](), time.monotonic()
-        for number in range(count):
-            time.sleep(max(0.0, begin_s + number / RATE_PER_S - time.monotonic()))
-            submits.append(timed(lambda: jobs.append(post(http, QUICK).json()["id"])))
-            statuses.append(timed(lambda: http.get(f"/v1/renders/{jobs[len(jobs) // 2]}").raise_for_status()))
+    count, jobs = int(RATE_PER_S * seconds), list[str]()
+    no_limits = httpx.Limits(max_connections=None)
+    with (
+        ServeProcess(folder, *_OPTIONS) as server,
+        httpx.Client(base_url=server.url, timeout=60, limits=no_limits) as http,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        first = post(http, QUICK).json()["id"]
+        wait(http, [first])
+
+        def ask() -> None:
+            job = jobs[len(jobs) // 2] if jobs else first
+            http.get(f"/v1/renders/{job}").raise_for_status()
+
+        submitted = pool.submit(offer, lambda: jobs.append(post(http, QUICK).json()["id"]), count, RATE_PER_S)
+        asked = pool.submit(offer, ask, count, RATE_PER_S)
+        submits, statuses = submitted.result(), asked.result()
         shown = wait(http, jobs)
     span_s = moment(shown[-1]["ended_at"]) - moment(shown[0]["started_at"])
     batch_s = list_seconds(folder, count)
@@ -82,6 +105,26 @@ def latency(folder: Path, seconds: float) -> dict[str, Any]:
             "of_batch": batch_s / span_s,
         },
     }
+
+
+def offer(call: Callable[[], object], count: int, rate_per_s: float) -> list[float]:
+    """Call a function so often, each time at its time, whatever became of the calls before it.
+
+    Return the seconds from each call's time to its end.
+    """
+    begin_s = time.perf_counter()
+
+    def one(due_s: float) -> float:
+        call()
+        return time.perf_counter() - due_s
+
+    with ThreadPoolExecutor(count) as pool:
+        futures = []
+        for number in range(count):
+            due_s = begin_s + number / rate_per_s
+            time.sleep(max(0.0, due_s - time.perf_counter()))
+            futures.append(pool.submit(one, due_s))
+    return [future.result() for future in futures]
 
 
 def list_seconds(folder: Path, count: int) -> float:
@@ -107,17 +150,16 @@ def queue(folder: Path, _: float) -> dict[str, Any]:
             post(http, LONG).raise_for_status()
         http.get("/v1/renders", params={"limit": 200}).raise_for_status()
         after = server.resident_bytes
-        refusals, statuses = list[float](), set[int]()
-        for _ in range(20):
-            refusals.append(timed(lambda: statuses.add(post(http, LONG).status_code)))
-        retry_after = post(http, LONG).headers.get("retry-after")
+        answers = list[httpx.Response]()
+        refusals = [timed(lambda: answers.append(post(http, LONG))) for _ in range(20)]
+    statuses, retry_after = {answer.status_code for answer in answers}, answers[0].headers.get("retry-after")
     return {
         "before_mib": before / _MIB,
         "after_mib": after / _MIB,
         "refused_with": sorted(statuses),
         "retry_after": retry_after,
         "refusals_s": refusals,
-        "found": {"growth_mib": (after - before) / _MIB, "refusal_s": summarise(refusals)["median"]},
+        "found": {"growth_mib": (after - before) / _MIB, "refusal_s": refusals[0]},
         "broken": [] if statuses == {429} and retry_after is not None else ["the refusals are not 429 with a time"],
     }
 
@@ -128,7 +170,7 @@ def disk(folder: Path, _: float) -> dict[str, Any]:
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_MIB}m", "none", str(place)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:  # noqa: S603
-        return {"not_run": "this user may not mount a tmpfs"}
+        raise ImpastoError("disk needs the right to mount a tmpfs: run as root, or choose other parts with --only")
     broken, filler = [], place / "filler"
     try:
         with ServeProcess(place, *_OPTIONS) as server, httpx.Client(base_url=server.url, timeout=60) as http:
@@ -161,58 +203,70 @@ def disk(folder: Path, _: float) -> dict[str, Any]:
 
 def slow(folder: Path, seconds: float) -> dict[str, Any]:
     """Hold slow connections, and measure the requests of others meanwhile."""
-    found: dict[str, Any] = {"with": "slowhttptest" if shutil.which("slowhttptest") else "sockets of this program"}
+    found: dict[str, Any] = {}
     with ServeProcess(folder, *_OPTIONS) as server:
-        for name, option in (("headers", "-H"), ("body", "-B")):
-            with slow_clients(server.url, option, seconds), httpx.Client(base_url=server.url, timeout=60) as http:
-                samples, end_s = list[float](), time.monotonic() + seconds
-                time.sleep(2)  # until they are connected
+        for name, (words, lasts_s) in SLOW.items():
+            with (
+                slow_clients(server.url, words, lasts_s, seconds),
+                httpx.Client(base_url=server.url, timeout=60) as http,
+            ):
+                until(lambda: connections(server.url) >= CONNECTIONS, 3 * lasts_s, f"{CONNECTIONS} slow connections")
+                samples, held, end_s = list[float](), list[int](), time.monotonic() + seconds
                 while time.monotonic() < end_s:
                     samples.append(timed(lambda: http.get("/v1/renders").raise_for_status()))
                     samples.append(timed(lambda: post(http, QUICK).raise_for_status()))
+                    held.append(connections(server.url))
                     time.sleep(0.1)
-            found[f"{name}_s"], found[f"{name}_summary_s"] = samples, summarise(samples)
-    worst = max(found[f"{name}_summary_s"]["p99"] for name in ("headers", "body"))
-    return {**found, "found": {"others_p99_s": worst}}
+            found |= {f"{name}_s": samples, f"{name}_summary_s": summarise(samples), f"{name}_held": held}
+            until(lambda: connections(server.url) == 0, 3 * lasts_s, "the end of the slow connections")
+    few = [f"{name}: only {least} connections" for name in SLOW if (least := min(found[f"{name}_held"])) < CONNECTIONS]
+    worst = max(found[f"{name}_summary_s"]["p99"] for name in SLOW)
+    return {**found, "found": {"others_p99_s": worst}, "broken": few}
 
 
 @contextlib.contextmanager
-def slow_clients(url: str, option: str, seconds: float) -> Iterator[None]:
-    """Hold 200 slow connections: with -H their headers, with -B their bodies arrive slowly."""
+def slow_clients(url: str, words: Sequence[str], lasts_s: float, seconds: float) -> Iterator[None]:
+    """Hold slow connections: slowhttptest opens as many in a second as the server closes.
+
+    Args:
+        url: of the server.
+        words: the arguments for the kind of slowness.
+        lasts_s: seconds after which the server closes a connection.
+        seconds: of the measurement, after all connections are there.
+    """
     program = shutil.which("slowhttptest")
-    if program is not None:
-        words = [program, option, "-c", str(CONNECTIONS), "-r", str(CONNECTIONS), "-i", "1", "-l", str(int(seconds)),
-                 "-u", f"{url}/v1/renders", "-t", "POST", "-s", "1000000", "-x", "8", "-p", "30"]  # fmt: skip
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait()
-        return
-    stopped = threading.Event()
-    thread = threading.Thread(target=_hold, args=(url, option, stopped), daemon=True)
-    thread.start()
+    if program is None:
+        raise ImpastoError("slow needs slowhttptest: install it, or choose other parts with --only")
+    rate, all_s = math.ceil(1.2 * CONNECTIONS / lasts_s), math.ceil(4 * lasts_s + 2 * seconds)
+    command = [program, *words, "-c", str(rate * all_s), "-r", str(rate), "-i", "1", "-l", str(all_s), "-x", "8",
+               "-u", f"{url}/v1/renders", "-t", "POST", "-s", "1000000", "-p", "30"]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
     try:
         yield
+        if process.poll() is not None:
+            raise ImpastoError(f"slowhttptest ended with status {process.returncode} before the measurement")
     finally:
-        stopped.set()
-        thread.join()
+        process.terminate()
+        process.wait()
 
 
-def _hold(url: str, option: str, stopped: threading.Event) -> None:
-    host, _, port = url.removeprefix("http://").rpartition(":")
-    head = f"POST /v1/renders HTTP/1.1\r\nHost: {host}:{port}\r\n"
-    body = "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n"
-    links = [socket.create_connection((host, int(port))) for _ in range(CONNECTIONS)]
-    for link in links:
-        link.sendall((head + (body if option == "-B" else "")).encode())
-    while not stopped.wait(1.0):
-        for link in links:
-            with contextlib.suppress(OSError):
-                link.sendall(b"x" if option == "-B" else b"X-a: b\r\n")
-    for link in links:
-        link.close()
+def connections(url: str) -> int:
+    """Return how many connections the server has, as the system lists them."""
+    port, lines = int(url.rpartition(":")[2]), Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return sum(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == _ESTABLISHED for line in lines)
+
+
+def until(condition: Callable[[], bool], patience_s: float, what: str) -> None:
+    """Wait for a condition.
+
+    Raises:
+        ImpastoError: it does not come true in time.
+    """
+    end_s = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > end_s:
+            raise ImpastoError(f"waited {patience_s:g} s in vain for {what}")
+        time.sleep(0.1)
 
 
 PARTS: dict[str, Callable[[Path, float], dict[str, Any]]] = {
@@ -266,7 +320,7 @@ def main() -> None:
     """Measure, write the record, and say what did not hold.
 
     Raises:
-        ImpastoError: a file cannot be written, or the server does not start.
+        ImpastoError: a limit did not hold, a part cannot be run, or the record cannot be written.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True, help="the record")
@@ -277,15 +331,16 @@ def main() -> None:
     require_positive(arguments, "seconds")
     check_place(arguments.json)
     record = {"what": (__doc__ or "").strip(), "conditions": conditions(0), "remark": arguments.remark}
-    parts = {}
+    parts = dict[str, dict[str, Any]]()
     for name in arguments.only or PARTS:
         with tempfile.TemporaryDirectory() as folder:
             parts[name] = PARTS[name](Path(folder), arguments.seconds)
-        print(name, {key: value for key, value in parts[name].items() if not key.endswith("_s")}, flush=True)
-    said = broken(parts)
-    write(arguments.json, {**record, "seconds": arguments.seconds, "limits": LIMITS, "parts": parts, "broken": said})
-    for line in said:
-        print(f"did not hold: {line}")
+        print(name, {key: value for key, value in parts[name].items() if not isinstance(value, list)}, flush=True)
+        said = broken(parts)
+        asked = {"seconds": arguments.seconds, "limits": LIMITS}
+        write(arguments.json, {**record, **asked, "parts": parts, "broken": said})
+    if said:
+        raise ImpastoError(f"did not hold: {'; '.join(said)}; see {arguments.json}")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def main() -> None:
 def kept(judge: Engine, picture: Path, pair: Pair, size_px: int) -> float:
     """Return the share of the content that a picture has, 1 for the content itself, brought to a long side in px."""
     image = read_image(picture)
-    height, width = fit_long_side(*image.pixels.shape[:2], size_px)
+    height, width = fit_long_side(image.height, image.width, size_px)
     settings = Settings(size=size_px, weighting="calibrated", content_weight=1.0, style_weight=0.0)
     score = judge.evaluate(resize(image.pixels, height, width), pair.content, None, settings)
     return 1 - score.loss

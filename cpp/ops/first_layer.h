@@ -98,7 +98,7 @@ static void first_gradient(const FirstConvolution& s, const float* d, const floa
   const std::int64_t high = end + s.pad < height ? end + s.pad : height;
   if (high > low)
     product(d + (n * height + low) * width * s.out, s.out, weights, scratch, TAPS_PADDED, (high - low) * width, s.out,
-            TAPS_PADDED);
+            TAPS_PADDED, s.out);
   for (std::int64_t y = begin; y < end; y++)
     for (int c = 0; c < COLOURS; c++) {
       float* row = d_x + ((n * COLOURS + c) * s.height + y) * s.width;

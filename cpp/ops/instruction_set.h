@@ -18,7 +18,7 @@ namespace {
 extern const Kernels kernels;
 const Kernels kernels = {
     IMPASTO_TEXT(IMPASTO_SET), LANES,
-    weight_floats, transform_weights, convolution_tasks, convolution_scratch, convolution,
+    weight_floats, transform_weights, are_transformed, convolution_tasks, convolution_scratch, convolution,
     first_tasks, first_scratch, first,
     first_gradient_weight_floats, transform_first_gradient_weights,
     first_gradient_tasks, first_gradient_scratch, first_gradient,

@@ -3,6 +3,9 @@
 #include <atomic>
 #include <memory>
 #include <new>
+#include <utility>
+
+#include "shared_weights.h"
 
 namespace impasto {
 
@@ -41,13 +44,17 @@ void run(Tasks& tasks, std::size_t count, std::size_t floats, const Task& task) 
   if (job.failed) throw std::bad_alloc();
 }
 
+// Rounding of the forward pass decides which units a ReLU or a maximum takes where two values are almost equal, and each
+// that is taken wrongly is a far larger error of the gradient than the rounding of the backward pass.
+constexpr std::int64_t FORWARD_RUN = 16, BACKWARD_RUN = 64;
+
 Convolution forward_convolution(const Attributes& a, const Shape& x, std::int64_t out) {
-  return {x[0], x[1], x[2], x[3], out, a.pad, a.wrap != 0, a.relu != 0};
+  return {x[0], x[1], x[2], x[3], out, a.pad, a.wrap != 0, a.relu != 0, FORWARD_RUN};
 }
 
 // The data gradient is a convolution of the cotangents with the weights turned by 180 degrees.
 Convolution gradient_convolution(const Attributes& a, const Shape& d, std::int64_t in) {
-  return {d[0], d[1], d[2], d[3], in, 2 - a.pad, a.wrap != 0, false};
+  return {d[0], d[1], d[2], d[3], in, 2 - a.pad, a.wrap != 0, false, BACKWARD_RUN};
 }
 
 FirstConvolution first_convolution(const Attributes& a, const Shape& image, std::int64_t out) {
@@ -64,29 +71,29 @@ Kernel::Kernel(Operator op, const Attributes& attributes, const float* w, const 
     const bool forward = op == Operator::convolution;
     const std::int64_t in = shape[forward ? 1 : 0], out = shape[forward ? 0 : 1];
     kernels_ = &kernels_for(divisor(shape));
-    const Convolution s{1, 1, 1, in, out, 1, false, false};
-    weights_.resize(kernels_->weight_floats(s));
-    kernels_->transform_weights(s, w, !forward, weights_.data());
+    weights_ = shared_weights(*kernels_, {1, 1, 1, in, out, 1, false, false, FORWARD_RUN}, w, !forward);
     zeros_.assign(static_cast<std::size_t>(in), 0.f);
   } else if (op == Operator::first) {
     const std::int64_t out = shape[0];
     kernels_ = &kernels_for(out % 16 ? 8 : 16);
-    weights_.resize(static_cast<std::size_t>(27 * out));
+    std::vector<float> weights(static_cast<std::size_t>(27 * out));
     for (std::int64_t k = 0; k < out; k++)
-      for (std::int64_t tap = 0; tap < 27; tap++) weights_[static_cast<std::size_t>(tap * out + k)] = w[k * 27 + tap];
+      for (std::int64_t tap = 0; tap < 27; tap++) weights[static_cast<std::size_t>(tap * out + k)] = w[k * 27 + tap];
+    weights_ = std::make_shared<const std::vector<float>>(std::move(weights));
   } else if (op == Operator::first_gradient) {
     kernels_ = &kernels_for(16);
-    weights_.resize(kernels_->first_gradient_weight_floats(shape[0]));
-    kernels_->transform_first_gradient_weights(shape[0], w, weights_.data());
+    std::vector<float> weights(kernels_->first_gradient_weight_floats(shape[0]));
+    kernels_->transform_first_gradient_weights(shape[0], w, weights.data());
+    weights_ = std::make_shared<const std::vector<float>>(std::move(weights));
   }
 }
 
 void Kernel::compute(const std::vector<const float*>& in, const std::vector<Shape>& shapes, float* result,
                      Tasks& tasks) const {
   const Kernels& k = *kernels_;
-  const auto extra = [&](bool wanted, std::size_t index) { return wanted ? in[index] : nullptr; };
-  const float* addend = extra(attributes.addend, 2);
-  const float* mask = extra(attributes.mask, attributes.addend ? 3 : 2);
+  // Only gradients have these attributes, and `infer` has counted the inputs.
+  const float* addend = attributes.addend ? in[2] : nullptr;
+  const float* mask = attributes.mask ? in[attributes.addend ? 3 : 2] : nullptr;
   switch (op) {
     case Operator::convolution:
     case Operator::convolution_gradient: {
@@ -94,8 +101,7 @@ void Kernel::compute(const std::vector<const float*>& in, const std::vector<Shap
       const Convolution s = forward ? forward_convolution(attributes, shapes[0], weights_shape[0])
                                     : gradient_convolution(attributes, shapes[0], weights_shape[1]);
       const float* bias = forward && in.size() > 2 ? in[2] : nullptr;
-      const ConvolutionData data{in[0], weights_.data(),     bias,          forward ? nullptr : addend,
-                                 forward ? nullptr : mask, zeros_.data(), result};
+      const ConvolutionData data{in[0], weights_->data(), bias, addend, mask, zeros_.data(), result};
       run(tasks, k.convolution_tasks(s), k.convolution_scratch(s),
           [&](std::size_t task, float* scratch) { k.convolution(s, data, task, scratch); });
       return;
@@ -104,7 +110,7 @@ void Kernel::compute(const std::vector<const float*>& in, const std::vector<Shap
       const FirstConvolution s = first_convolution(attributes, shapes[0], weights_shape[0]);
       const float* bias = in.size() > 2 ? in[2] : nullptr;
       run(tasks, k.first_tasks(s), k.first_scratch(s), [&](std::size_t task, float* scratch) {
-        k.first(s, in[0], weights_.data(), bias, result, task, scratch);
+        k.first(s, in[0], weights_->data(), bias, result, task, scratch);
       });
       return;
     }
@@ -113,7 +119,7 @@ void Kernel::compute(const std::vector<const float*>& in, const std::vector<Shap
       const Shape image{d[0], 3, d[1] + 2 - 2 * attributes.pad, d[2] + 2 - 2 * attributes.pad};
       const FirstConvolution s = first_convolution(attributes, image, weights_shape[0]);
       run(tasks, k.first_gradient_tasks(s), k.first_gradient_scratch(s), [&](std::size_t task, float* scratch) {
-        k.first_gradient(s, in[0], weights_.data(), result, task, scratch);
+        k.first_gradient(s, in[0], weights_->data(), result, task, scratch);
       });
       return;
     }

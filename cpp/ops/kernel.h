@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "kernels.h"
@@ -35,7 +36,8 @@ class Kernel {
 
  private:
   const Kernels* kernels_;
-  std::vector<float> weights_, zeros_;
+  std::shared_ptr<const std::vector<float>> weights_;  // null for a pooling
+  std::vector<float> zeros_;
 };
 
 }  // namespace impasto

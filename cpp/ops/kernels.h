@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace impasto {
 
@@ -16,6 +17,7 @@ struct Convolution {
   std::int64_t in, out;               // channels, multiples of 8
   std::int64_t pad;                   // 0 to 2 on every side: zeros, or the opposite edge
   bool wrap, relu;
+  std::int64_t run;                   // products that are added up before their sum joins the total
   std::int64_t out_height() const { return height + 2 * pad - 2; }
   std::int64_t out_width() const { return width + 2 * pad - 2; }
 };
@@ -53,6 +55,7 @@ struct Kernels {
   std::size_t (*weight_floats)(const Convolution&);
   // w is [out, in, 3, 3], or [in, out, 3, 3] turned by 180 degrees: the data gradient of that convolution
   void (*transform_weights)(const Convolution&, const float* w, bool turned, float* weights);
+  bool (*are_transformed)(const Convolution&, const float* w, bool turned, const float* weights);  // whether w gives these
   std::size_t (*convolution_tasks)(const Convolution&);
   std::size_t (*convolution_scratch)(const Convolution&);
   void (*convolution)(const Convolution&, const ConvolutionData&, std::size_t task, float* scratch);
@@ -80,5 +83,8 @@ struct Kernels {
 // Return the kernels for channel counts that all are multiples of `divisor` (at least 8): the fastest of this processor,
 // or the set named in the environment variable IMPASTO_OPS_ISA where there is one of that name.
 const Kernels& kernels_for(std::int64_t divisor);
+
+// The names of the instruction sets that this processor has, best first, with spaces between them.
+std::string instruction_sets();
 
 }  // namespace impasto

@@ -1,10 +1,12 @@
-// The operators as ONNX Runtime sees them: domain `impasto`, version 1. No exception leaves this file.
+// The operators as ONNX Runtime sees them, in the domain `impasto`. No exception leaves this file.
 
 #include <array>
 #include <exception>
 #include <memory>
 #include <new>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernel.h"
@@ -22,6 +24,7 @@ namespace impasto {
 namespace {
 
 constexpr const char* DOMAIN_NAME = "impasto";
+constexpr int VERSION = 2;  // of the domain: what export/operator_domain.py writes
 
 const ort::Api* api = nullptr;  // the same table for every session of a process
 
@@ -32,6 +35,12 @@ struct Definition : ort::CustomOp {
 // A call of ONNX Runtime's that failed.
 struct Failed {
   ort::Status* status;
+};
+
+// A model that the operators do not accept.
+struct Refused : std::runtime_error {
+  Refused(Operator op, const std::string& error)
+      : std::runtime_error(std::string("impasto.") + name_of(op) + ": " + error) {}
 };
 
 void check(ort::Status* status) {
@@ -47,6 +56,8 @@ ort::Status* guarded(const Body& body) {
     return body();
   } catch (const Failed& failed) {
     return failed.status;
+  } catch (const Refused& error) {
+    return status_of(ort::INVALID_ARGUMENT, error.what());
   } catch (const std::bad_alloc&) {
     return status_of(ort::FAIL, "out of memory");
   } catch (const std::exception& error) {
@@ -70,41 +81,60 @@ bool is_known(const Shape& shape) {
   return true;
 }
 
-constexpr struct {
-  const char* name;
-  std::int64_t Attributes::* place;
-} ATTRIBUTES[] = {{"pad", &Attributes::pad},         {"wrap", &Attributes::wrap},     {"relu", &Attributes::relu},
-                  {"maximum", &Attributes::maximum}, {"addend", &Attributes::addend}, {"mask", &Attributes::mask}};
+// Whether a call succeeded; the runtime's account of a failure is not needed.
+bool succeeded(ort::Status* status) {
+  if (status) ort::ReleaseStatus(api)(status);
+  return !status;
+}
 
-Attributes attributes_of(const ort::KernelInfo* info) {
+// What a node's attribute is: an integer, something else, or not there.
+struct Given {
+  bool present, integer;
+  std::int64_t value;
+};
+
+Given given(const ort::KernelInfo* info, const char* name) {
+  std::int64_t value = 0;
+  if (succeeded(ort::KernelInfoGetAttribute_int64(api)(info, name, &value))) return {true, true, value};
+  float number = 0;
+  std::size_t length = 0;
+  const bool other = succeeded(ort::KernelInfoGetAttribute_float(api)(info, name, &number)) ||
+                     succeeded(ort::KernelInfoGetAttribute_string(api)(info, name, nullptr, &length)) ||
+                     succeeded(ort::KernelInfoGetAttributeArray_int64(api)(info, name, nullptr, &length)) ||
+                     succeeded(ort::KernelInfoGetAttributeArray_float(api)(info, name, nullptr, &length));
+  return {other, false, 0};
+}
+
+Given given(const ort::ShapeInferContext* context, const char* name) {
+  const ort::OpAttr* held = nullptr;
+  if (!succeeded(ort::ShapeInferContext_GetAttribute(api)(context, name, &held)) || !held) return {false, false, 0};
+  std::int64_t value = 0;
+  std::size_t size = 0;
+  return {true, succeeded(ort::ReadOpAttr(api)(held, ort::ATTRIBUTE_INT, &value, sizeof value, &size)), value};
+}
+
+// Read the attributes of a node: all that its operator has, and no other. Throws Refused.
+template <typename Source>
+Attributes read_attributes(Operator op, const Source* source) {
   Attributes found;
-  for (const auto& attribute : ATTRIBUTES) {
-    std::int64_t value = 0;
-    ort::Status* missing = ort::KernelInfoGetAttribute_int64(api)(info, attribute.name, &value);
-    if (missing) ort::ReleaseStatus(api)(missing);
-    else found.*attribute.place = value;
+  for (const Attribute& attribute : ATTRIBUTES) {
+    const Given is = given(source, attribute.name);
+    if (is.present && !has(op, attribute))
+      throw Refused(op, std::string("it has no attribute ") + attribute.name + "; allowed are " + attributes_of(op));
+    if (!has(op, attribute)) continue;
+    if (!is.integer)
+      throw Refused(op, std::string("the attribute ") + attribute.name + (is.present ? " is no integer" : " is missing") +
+                            "; integers are needed for " + attributes_of(op));
+    found.*attribute.place = is.value;
   }
   return found;
 }
 
-Attributes attributes_of(const ort::ShapeInferContext* context) {
-  Attributes found;
-  for (const auto& attribute : ATTRIBUTES) {
-    const ort::OpAttr* held = nullptr;
-    ort::Status* missing = ort::ShapeInferContext_GetAttribute(api)(context, attribute.name, &held);
-    if (!missing && held) {
-      std::int64_t value = 0;
-      std::size_t size = 0;
-      check(ort::ReadOpAttr(api)(held, ort::ATTRIBUTE_INT, &value, sizeof value, &size));
-      found.*attribute.place = value;
-    }
-    if (missing) ort::ReleaseStatus(api)(missing);
-  }
-  return found;
-}
-
-ort::Status* refused(Operator op, const std::string& error) {
-  return status_of(ort::INVALID_ARGUMENT, std::string("impasto.") + name_of(op) + ": " + error);
+// The shape of the result. Throws Refused.
+Shape inferred(Operator op, const Attributes& attributes, const std::vector<Shape>& shapes) {
+  Inferred found = infer(op, attributes, shapes);
+  if (!found.error.empty()) throw Refused(op, found.error);
+  return std::move(found.shape);
 }
 
 // The static shape of a node's input; empty where it is not known.
@@ -135,7 +165,7 @@ Tensor tensor_of(const ort::Value* value) {
 ort::Status* create(const ort::CustomOp* self, const ort::Api*, const ort::KernelInfo* info, void** kernel) {
   return guarded([&]() -> ort::Status* {
     const Operator op = static_cast<const Definition*>(self)->op;
-    const Attributes attributes = attributes_of(info);
+    const Attributes attributes = read_attributes(op, info);
     std::size_t count = 0;
     check(ort::KernelInfo_GetInputCount(api)(info, &count));
     std::vector<Shape> shapes(count);
@@ -150,18 +180,12 @@ ort::Status* create(const ort::CustomOp* self, const ort::Api*, const ort::Kerne
       int constant = 0;
       const ort::Value* value = nullptr;
       check(ort::KernelInfoGetConstantInput_tensor(api)(info, 1, &constant, &value));
-      if (!constant || !value) return refused(op, "the weights, input 1, must be a constant");
+      if (!constant || !value) throw Refused(op, "the weights, input 1, must be a constant");
       weights = tensor_of(value);
-      if (weights.shape.size() != 4 || weights.shape[2] != 3 || weights.shape[3] != 3)
-        return refused(op, "the weights must be [out, in, 3, 3]");
       shapes[1] = weights.shape;
     }
-    if (known) {
-      const Inferred inferred = infer(op, attributes, shapes);
-      if (!inferred.error.empty()) return refused(op, inferred.error);
-    } else {
-      return refused(op, "the shapes of its inputs must be static");
-    }
+    if (!known) throw Refused(op, "the shapes of its inputs must be static");
+    inferred(op, attributes, shapes);
     *kernel = new Kernel(op, attributes, weights.data, weights.shape);
     return nullptr;
   });
@@ -189,15 +213,14 @@ ort::Status* compute(void* self, ort::KernelContext* context) {
     for (std::size_t i = 0; i < count; i++) {
       const ort::Value* value = nullptr;
       check(ort::KernelContext_GetInput(api)(context, i, &value));
-      if (!value) return refused(kernel.op, "input " + std::to_string(i) + " is missing");
+      if (!value) throw Refused(kernel.op, "input " + std::to_string(i) + " is missing");
       Tensor tensor = tensor_of(value);
       data[i] = tensor.data;
       shapes[i] = std::move(tensor.shape);
     }
-    const Inferred inferred = infer(kernel.op, kernel.attributes, shapes);
-    if (!inferred.error.empty()) return refused(kernel.op, inferred.error);
+    const Shape shape = inferred(kernel.op, kernel.attributes, shapes);
     ort::Value* result = nullptr;
-    check(ort::KernelContext_GetOutput(api)(context, 0, inferred.shape.data(), inferred.shape.size(), &result));
+    check(ort::KernelContext_GetOutput(api)(context, 0, shape.data(), shape.size(), &result));
     void* to = nullptr;
     check(ort::GetTensorMutableData(api)(result, &to));
     RuntimeTasks tasks(context);
@@ -209,6 +232,7 @@ ort::Status* compute(void* self, ort::KernelContext* context) {
 ort::Status* infer_shape(const ort::CustomOp* self, ort::ShapeInferContext* context) {
   return guarded([&]() -> ort::Status* {
     const Operator op = static_cast<const Definition*>(self)->op;
+    const Attributes attributes = read_attributes(op, context);
     std::size_t count = 0;
     check(ort::ShapeInferContext_GetInputCount(api)(context, &count));
     std::vector<Shape> shapes(count);
@@ -218,14 +242,13 @@ ort::Status* infer_shape(const ort::CustomOp* self, ort::ShapeInferContext* cont
       shapes[i] = shape_of(info);
       if (shapes[i].empty() || !is_known(shapes[i])) return nullptr;  // `create` refuses what stays unknown
     }
-    const Inferred inferred = infer(op, attributes_of(context), shapes);
-    if (!inferred.error.empty()) return refused(op, inferred.error);
+    const Shape shape = inferred(op, attributes, shapes);
     ort::TensorInfo* result = nullptr;
     check(ort::CreateTensorTypeAndShapeInfo(api)(&result));
     const std::unique_ptr<ort::TensorInfo, ort::ReleaseTensorTypeAndShapeInfoFunction> owner(
         result, ort::ReleaseTensorTypeAndShapeInfo(api));
     check(ort::SetTensorElementType(api)(result, ort::FLOAT));
-    check(ort::SetDimensions(api)(result, inferred.shape.data(), inferred.shape.size()));
+    check(ort::SetDimensions(api)(result, shape.data(), shape.size()));
     check(ort::ShapeInferContext_SetOutputTypeShape(api)(context, 0, result));
     return nullptr;
   });
@@ -252,8 +275,8 @@ Definition define(Operator op) {
   made.GetVariadicInputHomogeneity = [](const ort::CustomOp*) { return 1; };
   made.GetVariadicOutputMinArity = [](const ort::CustomOp*) { return 1; };
   made.GetVariadicOutputHomogeneity = [](const ort::CustomOp*) { return 1; };
-  made.GetStartVersion = [](const ort::CustomOp*) { return 1; };
-  made.GetEndVersion = [](const ort::CustomOp*) { return 1; };
+  made.GetStartVersion = [](const ort::CustomOp*) { return VERSION; };
+  made.GetEndVersion = [](const ort::CustomOp*) { return VERSION; };
   made.CreateKernelV2 = create;
   made.KernelComputeV2 = compute;
   made.KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
@@ -281,16 +304,24 @@ extern "C" IMPASTO_EXPORT impasto::ort::Status* RegisterCustomOps(impasto::ort::
     static ort::CustomOpDomain* const domain = [] {
       ort::CustomOpDomain* made = nullptr;
       check(ort::CreateCustomOpDomain(api)(DOMAIN_NAME, &made));
-      const std::unique_ptr<ort::CustomOpDomain, ort::ReleaseCustomOpDomainFunction> owner(
-          made, ort::ReleaseCustomOpDomain(api));
+      std::unique_ptr<ort::CustomOpDomain, ort::ReleaseCustomOpDomainFunction> owner(made, ort::ReleaseCustomOpDomain(api));
       for (const Definition& definition : definitions) check(ort::CustomOpDomain_Add(api)(made, &definition));
-      return const_cast<std::unique_ptr<ort::CustomOpDomain, ort::ReleaseCustomOpDomainFunction>&>(owner).release();
+      return owner.release();
     }();
     return ort::AddCustomOpDomain(api)(options, domain);
   });
 }
 
-// The instruction set that an operator of so many channels would use, for reports.
+// The version of the domain, so that graphs of another one are not given to this library.
+extern "C" IMPASTO_EXPORT std::int64_t impasto_ops_version() { return impasto::VERSION; }
+
+// The instruction sets that this processor has, best first: "avx512 avx2 portable".
+extern "C" IMPASTO_EXPORT const char* impasto_ops_instruction_sets() {
+  static const std::string names = impasto::instruction_sets();
+  return names.c_str();
+}
+
+// The instruction set that an operator of so many channels uses, for reports.
 extern "C" IMPASTO_EXPORT const char* impasto_ops_instruction_set(std::int64_t channels) {
   return impasto::kernels_for(channels % 16 ? 8 : 16).name;
 }

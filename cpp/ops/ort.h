@@ -79,7 +79,9 @@ struct CustomOp {
   SLOT(GetDimensionsCount, 61, Status*, (const TensorInfo*, std::size_t*))                                             \
   SLOT(GetDimensions, 62, Status*, (const TensorInfo*, std::int64_t*, std::size_t))                                    \
   SLOT(GetTensorTypeAndShape, 65, Status*, (const Value*, TensorInfo**))                                               \
+  SLOT(KernelInfoGetAttribute_float, 85, Status*, (const KernelInfo*, const char*, float*))                             \
   SLOT(KernelInfoGetAttribute_int64, 86, Status*, (const KernelInfo*, const char*, std::int64_t*))                     \
+  SLOT(KernelInfoGetAttribute_string, 87, Status*, (const KernelInfo*, const char*, char*, std::size_t*))               \
   SLOT(KernelContext_GetInputCount, 88, Status*, (const KernelContext*, std::size_t*))                                 \
   SLOT(KernelContext_GetInput, 90, Status*, (const KernelContext*, std::size_t, const Value**))                        \
   SLOT(KernelContext_GetOutput, 91, Status*,                                                                           \
@@ -88,6 +90,8 @@ struct CustomOp {
   SLOT(ReleaseTypeInfo, 98, void, (TypeInfo*))                                                                         \
   SLOT(ReleaseTensorTypeAndShapeInfo, 99, void, (TensorInfo*))                                                         \
   SLOT(ReleaseCustomOpDomain, 101, void, (CustomOpDomain*))                                                            \
+  SLOT(KernelInfoGetAttributeArray_float, 162, Status*, (const KernelInfo*, const char*, float*, std::size_t*))         \
+  SLOT(KernelInfoGetAttributeArray_int64, 163, Status*, (const KernelInfo*, const char*, std::int64_t*, std::size_t*))  \
   SLOT(KernelInfo_GetInputCount, 230, Status*, (const KernelInfo*, std::size_t*))                                      \
   SLOT(KernelInfo_GetInputTypeInfo, 234, Status*, (const KernelInfo*, std::size_t, TypeInfo**))                        \
   SLOT(KernelInfoGetConstantInput_tensor, 249, Status*, (const KernelInfo*, std::size_t, int*, const Value**))         \

@@ -2,7 +2,6 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <initializer_list>
 #include <thread>
 
 #include "kernels.h"
@@ -35,18 +34,27 @@ bool works(const Kernels& kernels) {
   return true;
 }
 
+const Kernels* const SETS[] = {  // best first
+#if defined(__x86_64__)
+    &avx512::kernels, &avx2::kernels,
+#elif defined(__aarch64__)
+    &neon::kernels,
+#endif
+    &portable::kernels};
+
 }  // namespace
+
+std::string instruction_sets() {
+  std::string names;
+  for (const Kernels* kernels : SETS)
+    if (works(*kernels)) names += (names.empty() ? "" : " ") + std::string(kernels->name);
+  return names;
+}
 
 const Kernels& kernels_for(std::int64_t divisor) {
   const char* asked = std::getenv("IMPASTO_OPS_ISA");
   const Kernels* best = nullptr;
-  for (const Kernels* kernels : {
-#if defined(__x86_64__)
-           &avx512::kernels, &avx2::kernels,
-#elif defined(__aarch64__)
-           &neon::kernels,
-#endif
-           &portable::kernels}) {
+  for (const Kernels* kernels : SETS) {
     if (!works(*kernels) || divisor % kernels->lanes != 0) continue;
     if (asked && std::strcmp(asked, kernels->name) == 0) return *kernels;
     if (!best) best = kernels;

@@ -1,5 +1,8 @@
 #include "shapes.h"
 
+#include <algorithm>
+#include <initializer_list>
+
 namespace impasto {
 
 namespace {
@@ -13,8 +16,12 @@ std::string text(const Shape& shape) {
   return made + "]";
 }
 
-std::string flag_error(const char* name, std::int64_t value) {
-  return value == 0 || value == 1 ? "" : std::string(name) + " is " + std::to_string(value) + "; allowed are 0 and 1";
+// An attribute that the operator lacks must be 0, as one that is not given; all but pad are flags.
+std::string attribute_error(Operator op, const Attribute& attribute, std::int64_t value) {
+  const std::string said = std::string(attribute.name) + " is " + std::to_string(value);
+  if (!has(op, attribute)) return value == 0 ? "" : said + "; the attributes allowed are " + attributes_of(op);
+  if (attribute.place == &Attributes::pad || value == 0 || value == 1) return "";
+  return said + "; allowed are 0 and 1";
 }
 
 std::string image_error(const char* name, const Shape& shape, bool channels_last) {
@@ -154,10 +161,33 @@ std::size_t most_inputs(Operator op) {
   }
 }
 
+bool has(Operator op, const Attribute& attribute) {
+  const auto is_one_of = [&](std::initializer_list<std::int64_t Attributes::*> places) {
+    return std::find(places.begin(), places.end(), attribute.place) != places.end();
+  };
+  switch (op) {
+    case Operator::convolution: return is_one_of({&Attributes::pad, &Attributes::wrap, &Attributes::relu});
+    case Operator::convolution_gradient:
+      return is_one_of({&Attributes::pad, &Attributes::wrap, &Attributes::addend, &Attributes::mask});
+    case Operator::first: return is_one_of({&Attributes::pad, &Attributes::relu});
+    case Operator::first_gradient: return is_one_of({&Attributes::pad});
+    case Operator::pooling: return is_one_of({&Attributes::maximum});
+    default: return is_one_of({&Attributes::maximum, &Attributes::addend, &Attributes::mask});
+  }
+}
+
+std::string attributes_of(Operator op) {
+  std::string names;
+  for (const Attribute& attribute : ATTRIBUTES)
+    if (has(op, attribute)) names += (names.empty() ? "" : ", ") + std::string(attribute.name);
+  return names;
+}
+
 Inferred infer(Operator op, const Attributes& a, const std::vector<Shape>& inputs) {
-  const std::string error = first_of(flag_error("wrap", a.wrap), flag_error("relu", a.relu), flag_error("maximum", a.maximum),
-                                     flag_error("addend", a.addend), flag_error("mask", a.mask));
-  if (!error.empty()) return {error, {}};
+  for (const Attribute& attribute : ATTRIBUTES) {
+    const std::string error = attribute_error(op, attribute, a.*attribute.place);
+    if (!error.empty()) return {error, {}};
+  }
   if (inputs.size() < least_inputs(op) || inputs.size() > most_inputs(op))
     return {"it has " + std::to_string(inputs.size()) + " inputs; allowed are " + std::to_string(least_inputs(op)) +
                 " to " + std::to_string(most_inputs(op)),

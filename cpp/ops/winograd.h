@@ -1,5 +1,6 @@
-// Winograd F(4x4,3x3) as in Lavin and Gray (2015), section 4.1, but by the points 0, +-sqrt(1/2), +-sqrt(2) and infinity:
-// their largest error is about half that of 0, +-1, +-2 and infinity.
+// Winograd F(4x4,3x3) as in Lavin and Gray (2015), section 4.1, but by the points 0, +-5/8, +-3/2 and infinity: their
+// rounding is less than half that of 0, +-1, +-2 and infinity. All constants but those of G are exact in binary, so that
+// the transforms agree with each other.
 //
 //   Y = A^T [ (G g G^T) * (B^T d B) ] A
 //
@@ -8,51 +9,57 @@
 
 constexpr int TILE = 4, PATCH = 6, PLACES = 36;
 
-constexpr float A = 0.70710678118654752f, B = 1.41421356237309505f;  // the points; A B = 1
+constexpr float P = 0.625f, Q = 1.5f;  // the points
+constexpr float P2 = P * P, P3 = P2 * P, Q2 = Q * Q, Q3 = Q2 * Q;
 
 // B^T d for one row or column of six.
 IMPASTO_INLINE void to_products(const V* d, V* v) {
-  const V even_a = d[4] - 2.f * d[2], odd_a = d[3] - 2.f * d[1];
-  const V even_b = d[4] - 0.5f * d[2], odd_b = d[3] - 0.5f * d[1];
-  v[0] = (d[4] + d[0]) - 2.5f * d[2];
-  v[1] = even_a + A * odd_a;
-  v[2] = even_a - A * odd_a;
-  v[3] = even_b + B * odd_b;
-  v[4] = even_b - B * odd_b;
-  v[5] = (d[5] + d[1]) - 2.5f * d[3];
+  const V even_p = d[4] - Q2 * d[2], odd_p = d[3] - Q2 * d[1];
+  const V even_q = d[4] - P2 * d[2], odd_q = d[3] - P2 * d[1];
+  v[0] = (d[4] + (P2 * Q2) * d[0]) - (P2 + Q2) * d[2];
+  v[1] = even_p + P * odd_p;
+  v[2] = even_p - P * odd_p;
+  v[3] = even_q + Q * odd_q;
+  v[4] = even_q - Q * odd_q;
+  v[5] = (d[5] + (P2 * Q2) * d[1]) - (P2 + Q2) * d[3];
 }
 
 // A^T m for one row or column of six.
 IMPASTO_INLINE void from_products(const V* m, V* y) {
-  const V sum_a = m[1] + m[2], difference_a = m[1] - m[2], sum_b = m[3] + m[4], difference_b = m[3] - m[4];
-  y[0] = m[0] + (sum_a + sum_b);
-  y[1] = A * difference_a + B * difference_b;
-  y[2] = 0.5f * sum_a + 2.f * sum_b;
-  y[3] = (0.5f * A) * difference_a + ((2.f * B) * difference_b + m[5]);
+  const V sum_p = m[1] + m[2], difference_p = m[1] - m[2], sum_q = m[3] + m[4], difference_q = m[3] - m[4];
+  y[0] = m[0] + (sum_p + sum_q);
+  y[1] = P * difference_p + Q * difference_q;
+  y[2] = P2 * sum_p + Q2 * sum_q;
+  y[3] = P3 * difference_p + (Q3 * difference_q + m[5]);
 }
 
-static void transform_filter(const float* g, bool turned, float* u) {
-  constexpr float G[PATCH][3] = {{1, 0, 0},
-                                 {-2.f / 3, -2.f / 3 * A, -1.f / 3},
-                                 {-2.f / 3, 2.f / 3 * A, -1.f / 3},
-                                 {1.f / 6, 1.f / 6 * B, 1.f / 3},
-                                 {1.f / 6, -1.f / 6 * B, 1.f / 3},
-                                 {0, 0, 1}};
-  float half[PATCH][3];
+// G g G^T of one filter. Not inlined: equal filters have equal values, to the bit, wherever it is called.
+__attribute__((noinline)) static void transform_filter(const float* g, bool turned, float* u) {
+  constexpr double p = P, q = Q, of_0 = 1 / (p * p * q * q);
+  constexpr double of_p = 1 / (2 * p * p * (p * p - q * q)), of_q = 1 / (2 * q * q * (q * q - p * p));
+  constexpr double G[PATCH][3] = {{of_0, 0, 0},
+                                  {of_p, of_p * p, of_p * p * p},
+                                  {of_p, -of_p * p, of_p * p * p},
+                                  {of_q, of_q * q, of_q * q * q},
+                                  {of_q, -of_q * q, of_q * q * q},
+                                  {0, 0, 1}};
+  double half[PATCH][3];
   for (int i = 0; i < PATCH; i++)
     for (int j = 0; j < 3; j++) {
-      float sum = 0;
+      double sum = 0;
       for (int r = 0; r < 3; r++) sum += G[i][r] * (turned ? g[8 - (r * 3 + j)] : g[r * 3 + j]);
       half[i][j] = sum;
     }
   for (int i = 0; i < PATCH; i++)
-    for (int j = 0; j < PATCH; j++) u[i * PATCH + j] = half[i][0] * G[j][0] + half[i][1] * G[j][1] + half[i][2] * G[j][2];
+    for (int j = 0; j < PATCH; j++) u[i * PATCH + j] = static_cast<float>(half[i][0] * G[j][0] + half[i][1] * G[j][1] + half[i][2] * G[j][2]);
 }
 
 static std::size_t weight_floats(const Convolution& s) { return static_cast<std::size_t>(PLACES * s.in * s.out); }
 
-static void transform_weights(const Convolution& s, const float* w, bool turned, float* weights) {
-  const std::int64_t matrix = s.in * s.out;
+// Transform w to 36 matrices [in, out] in panels. `use` is called with a place in them and the LANES values from there
+// on, until it returns false; return whether it never did.
+template <typename Use>
+static bool each_transformed(const Convolution& s, const float* w, bool turned, const Use& use) {
   for (std::int64_t k0 = 0; k0 < s.out; k0 += LANES)
     for (std::int64_t c = 0; c < s.in; c++) {
       float u[LANES][PLACES];
@@ -60,10 +67,27 @@ static void transform_weights(const Convolution& s, const float* w, bool turned,
         const std::int64_t k = k0 + lane;
         transform_filter(w + (turned ? c * s.out + k : k * s.in + c) * 9, turned, u[lane]);
       }
-      float* place = weights + panel_place(c, k0, s.in, s.out);
-      for (int e = 0; e < PLACES; e++)
-        for (int lane = 0; lane < LANES; lane++) place[e * matrix + lane] = u[lane][e];
+      const std::int64_t place = panel_place(c, k0, s.in, s.out);
+      for (int e = 0; e < PLACES; e++) {
+        float values[LANES];
+        for (int lane = 0; lane < LANES; lane++) values[lane] = u[lane][e];
+        if (!use(e * s.in * s.out + place, values)) return false;
+      }
     }
+  return true;
+}
+
+static void transform_weights(const Convolution& s, const float* w, bool turned, float* weights) {
+  each_transformed(s, w, turned, [&](std::int64_t place, const float* values) {
+    __builtin_memcpy(weights + place, values, LANES * sizeof(float));
+    return true;
+  });
+}
+
+static bool are_transformed(const Convolution& s, const float* w, bool turned, const float* weights) {
+  return each_transformed(s, w, turned, [&](std::int64_t place, const float* values) {
+    return __builtin_memcmp(weights + place, values, LANES * sizeof(float)) == 0;
+  });
 }
 
 IMPASTO_INLINE std::int64_t tiles_in(std::int64_t side) { return (side + TILE - 1) / TILE; }
@@ -72,7 +96,7 @@ IMPASTO_INLINE std::int64_t tiles_of(const Convolution& s) {
 }
 
 // Tiles of a task: so many that the weights, which every task reads, are read rarely, and so few that their transforms
-// stay in the caches of a core; and a small image still has a task for every core. Measured: bench/results/native.json.
+// stay in the caches of a core; and a small image still has a task for every core. Chosen by trial, docs/decisions.md.
 static std::int64_t tiles_of_task(const Convolution& s) {
   const std::int64_t rare = (s.in + s.out) / 8, wanted = rare < 48 ? 48 : rare > 192 ? 192 : rare;
   const std::int64_t share = (tiles_of(s) + cores() - 1) / cores();
@@ -169,6 +193,7 @@ static void convolution(const Convolution& s, const ConvolutionData& data, std::
   float *v = scratch, *m = scratch + PLACES * in_stride;
   for (std::int64_t t = 0; t < tiles; t++) transform_input(s, data, tile_of(s, begin + t), v + t * s.in, in_stride);
   for (int e = 0; e < PLACES; e++)
-    product(v + e * in_stride, s.in, data.weights + e * s.in * s.out, m + e * out_stride, s.out, tiles, s.in, s.out);
+    product(v + e * in_stride, s.in, data.weights + e * s.in * s.out, m + e * out_stride, s.out, tiles, s.in, s.out,
+            s.run);
   for (std::int64_t t = 0; t < tiles; t++) transform_output(s, data, tile_of(s, begin + t), m + t * s.out, out_stride);
 }

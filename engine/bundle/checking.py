@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from impasto.engine.bundle.manifest import NAME, check_files, read_manifest
+from impasto.engine.bundle.files import check_files, graph_file
+from impasto.engine.bundle.manifest import NAME, read_manifest
 from impasto.engine.bundle.running import BundleRun
 from impasto.models.errors import ImpastoError
 
@@ -44,6 +45,8 @@ def check_bundle(folder: Path, threads: int = 0) -> list[Rendered]:
     check_files(folder, record)
     found = []
     try:
+        for size in record["sizes"]:
+            graph_file(folder, record, size["render"]["file"])
         for number, result in enumerate(record["results"]):
             for scale in range(len(result["scales"])):
                 run = BundleRun(folder, record, result=number, scale=scale, threads=threads)

@@ -16,7 +16,7 @@ from impasto.engine.device.step_form import adam_form, lbfgs_form
 from impasto.engine.runtime.lowering import lower
 from impasto.engine.runtime.precision import PRECISIONS
 from impasto.engine.runtime.providers.provider import CPU_ORT_NAME, Provider
-from impasto.export.bundle import PICTURE, free_size, with_picture
+from impasto.export.bundle import EVALUATIONS, PICTURE, free_size, with_picture
 from impasto.export.optimiser import NEXT, StepGraph, build_adam_step, build_step
 from impasto.export.terms import GRADIENT, IMAGE, LOSS, TERMS, WEIGHTS, Term
 from impasto.models.errors import ImpastoError
@@ -39,6 +39,7 @@ _MEANINGS: dict[str, tuple[str, list[float] | None]] = {
     LOSS: ("weighted sum of the terms, no unit", None),
     TERMS: ("weighted terms, no unit", None),
     GRADIENT: ("derivative of the loss by `image`, 1", None),
+    EVALUATIONS: ("number of evaluations in this run", None),
     "limit": ("maximum number of iterations", [0.0, 1e300]),
     "coefficients": ("weight of each term, without the factor that float16 needs", None),
     "content": ("activations of the tap, of the content image", None),

@@ -4,8 +4,11 @@
 """
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+import onnx_ir as ir
 
 from impasto.engine.compile.network import Network
 from impasto.engine.inputs.scales import COARSER_SHARE
@@ -21,11 +24,17 @@ from impasto.models.version import VERSION
 NAME, SCHEMA = "manifest.json", Path(__file__).with_name("manifest.schema.json")
 FORMAT, FORMAT_VERSION = "impasto-bundle", 1
 MINIMUM_ONNXRUNTIME = "1.21"
-OPSET, IR_VERSION = 20, 10
 
 
 def compose(
-    network: Network, settings: Settings, provider: Provider, *, files: Path, graphs: dict[str, Any], **lists: Any
+    network: Network,
+    settings: Settings,
+    provider: Provider,
+    *,
+    files: Path,
+    models: Collection[ir.Model],
+    graphs: dict[str, Any],
+    **lists: Any,
 ) -> dict[str, Any]:
     """Return the manifest of the files in a folder.
 
@@ -34,6 +43,7 @@ def compose(
         settings: of the runs.
         provider: that the graphs are rewritten for.
         files: the folder.
+        models: all graphs; the latest opset and version of the format are those of the bundle.
         graphs: the graphs for all sizes, by name.
         lists: `sizes`, `results` and `styles`.
     """
@@ -43,8 +53,8 @@ def compose(
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "created_by": f"impasto {VERSION}",
-        "opset": OPSET,
-        "ir_version": IR_VERSION,
+        "opset": max(model.opset_imports[""] for model in models),
+        "ir_version": max(model.ir_version for model in models),
         "minimum_onnxruntime": MINIMUM_ONNXRUNTIME,
         "provider": provider.name,
         "precision": provider.precision,
@@ -102,6 +112,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         ImpastoError: there is none, it is damaged, or it is of another format or version.
     """
+    record = read_any_version(folder)
+    if record.get("format_version") != FORMAT_VERSION:
+        raise ImpastoError(
+            f"{folder / NAME} has format version {record.get('format_version')}, and this program reads "
+            f"{FORMAT_VERSION}: make the bundle again"
+        )
+    return record
+
+
+def read_any_version(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a bundle, which may be of another version.
+
+    Raises:
+        ImpastoError: there is none, it is damaged, or it is of another format.
+    """
     path = folder / NAME
     try:
         record = parse_object(path.read_text(encoding="utf-8"))
@@ -111,31 +136,4 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ImpastoError(f"damaged bundle: {path} ({error}); make it again") from error
     if record.get("format") != FORMAT:
         raise ImpastoError(f"not a bundle: {path} is of another format; make one with `impasto bundle -o DIR`")
-    if record.get("format_version") != FORMAT_VERSION:
-        raise ImpastoError(
-            f"{path} has format version {record.get('format_version')}, and this program reads {FORMAT_VERSION}: "
-            "make the bundle again"
-        )
     return record
-
-
-def check_files(folder: Path, record: dict[str, Any]) -> None:
-    """Check that every file of a bundle is there and is the one that was written.
-
-    Raises:
-        ImpastoError: a file is missing or changed; the message has its name.
-    """
-    try:
-        expected = {name: (entry["bytes"], entry["sha256"]) for name, entry in record["files"].items()}
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ImpastoError(f"damaged bundle: {folder / NAME} lists no files ({error!r}); make it again") from error
-    for name, (size, digest) in expected.items():
-        path = folder / name
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ImpastoError(
-                f"damaged bundle: {folder / NAME} names a file outside the folder, {name}; make it again"
-            )
-        if not path.is_file():
-            raise ImpastoError(f"incomplete bundle: {path} is missing; make it again")
-        if path.stat().st_size != size or sha256_of(path) != digest:
-            raise ImpastoError(f"damaged bundle: {path} is not the file that was written; make it again")

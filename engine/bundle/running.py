@@ -1,6 +1,6 @@
 """A bundle run from its files and manifest alone, as a program in another language runs it: the reference for those.
 
-This module uses ONNX Runtime and NumPy, and nothing else of impasto's that computes. It runs one scale on the CPU.
+This module computes with ONNX Runtime and NumPy alone. It runs one scale on the CPU.
 """
 
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from impasto.engine.bundle.files import graph_file
 from impasto.engine.runtime.ort import onnxruntime as ort
 from impasto.engine.runtime.providers.failure import failures
 from impasto.engine.runtime.session import quiet_options
@@ -32,7 +33,7 @@ class BundleRun:
         height: of the image, px.
 
     Raises:
-        ImpastoError: ONNX Runtime does not open a file; the message has its name.
+        ImpastoError: ONNX Runtime does not open a file, or it would open others for it; the message has its name.
     """
 
     def __init__(self, folder: Path, manifest: dict[str, Any], *, result: int = 0, scale: int = -1, threads: int = 1):
@@ -82,12 +83,13 @@ class BundleRun:
         return np.asarray(self._picture[0])
 
     def _open(self, name: str) -> Any:
+        path = graph_file(self._folder, self._manifest, name)
         options = quiet_options()
         options.intra_op_num_threads = self._threads
         try:
-            return ort.InferenceSession(str(self._folder / name), options, providers=["CPUExecutionProvider"])
+            return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except failures() as error:
-            raise ImpastoError(f"ONNX Runtime does not open {self._folder / name}: {one_line(error, 200)}") from error
+            raise ImpastoError(f"ONNX Runtime does not open {path}: {one_line(error, 200)}") from error
 
     def _begin(self, image: np.ndarray, targets: Arrays) -> None:
         optimiser = self._manifest["optimiser"]
@@ -116,24 +118,28 @@ class BundleRun:
             total = sum(float(np.square(value).sum()) for value in values)
         return float(term["factor"]) / ((total / power["divisor"]) or 1.0) ** int(power["exponent"])
 
-    def _advance(self) -> dict[str, float]:
-        given = {"image": self._image, "weights": self._weights, **self._targets}
-        wanted = {port["name"] for port in self._size["objective"]["inputs"]}
-        loss, terms, gradient = self._objective.run(
-            ["loss", "terms", "d_image"], {name: value for name, value in given.items() if name in wanted}
-        )
-        inputs = {
-            "loss": loss,
-            "terms": terms,
-            "d_image": gradient,
+    def inputs(self) -> Arrays:
+        """Return what the graphs take at the next evaluation, by name, except what one gives to the other."""
+        return {
+            "image": self._image,
+            "weights": self._weights,
+            **self._targets,
             "limit": np.full((1, 1), 1e300),
             "coefficients": self._weights,
             **self._state,
         }
+
+    def _advance(self) -> dict[str, float]:
+        given = self.inputs()
+        wanted = {port["name"] for port in self._size["objective"]["inputs"]}
+        loss, terms, gradient = self._objective.run(
+            ["loss", "terms", "d_image"], {name: value for name, value in given.items() if name in wanted}
+        )
+        given |= {"loss": loss, "terms": terms, "d_image": gradient}
         wanted = {port["name"] for port in self._size["step"]["inputs"]}
         names = [port["name"] for port in self._size["step"]["outputs"]]
         outputs = dict(
-            zip(names, self._step.run(names, {key: inputs[key] for key in inputs if key in wanted}), strict=True)
+            zip(names, self._step.run(names, {key: given[key] for key in given if key in wanted}), strict=True)
         )
         self._state = {part["name"]: outputs[part["next"]] for part in self._size["step"]["state"]}
         self._image, self._picture = outputs["image"], outputs["picture"]

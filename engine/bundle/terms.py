@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from impasto.engine.compile.network import Network
+from impasto.engine.compile.term_factors import term_factors
 from impasto.engine.settings import Settings
 from impasto.export.terms import MOMENTS, Term
-from impasto.export.weightings import coefficients
 from impasto.models.errors import ImpastoError
 
 CALIBRATED = "calibrated"
@@ -20,27 +20,25 @@ def check_weights(settings: Settings) -> None:
     """Check that the weights of a bundle do not depend on each other's targets.
 
     Raises:
-        ImpastoError: a strength outside the weighting `CALIBRATED`, which weighs content against the style's targets.
+        ImpastoError: a strength or a smoothness outside the weighting `CALIBRATED`; it weighs content or total
+            variation against the style's targets.
     """
-    if settings.strength is not None and settings.weighting != CALIBRATED:
-        raise ImpastoError(
-            f"a bundle has no strength with --weighting {settings.weighting}: give --content-weight instead, or "
-            f"--weighting {CALIBRATED}"
-        )
+    if settings.weighting == CALIBRATED:
+        return
+    for name, instead, depends in (
+        ("strength", "content-weight", settings.strength is not None),
+        ("smoothness", "tv-weight", bool(settings.smoothness)),
+    ):
+        if depends:
+            raise ImpastoError(
+                f"a bundle has no {name} with --weighting {settings.weighting}: give --{instead} instead, or "
+                f"--weighting {CALIBRATED}"
+            )
 
 
 def describe_terms(terms: Sequence[Term], settings: Settings, network: Network) -> list[dict[str, Any]]:
     """Return the terms of an objective for the manifest, in the order of the columns of `weights`."""
-    taps = {"content": settings.active_content_taps, "style": settings.active_style_taps}
-    factors = coefficients(
-        terms,
-        settings.weighting,
-        content_weight=settings.content_weight or 0.0,
-        strength=settings.strength,
-        style_weight=settings.style_weight or 0.0,
-        tv_weight=settings.tv_weight or 0.0,
-        layer_weights={f"{kind}_{network.find_tap(tap.name)}": tap.weight for kind in taps for tap in taps[kind]},
-    )
+    factors = term_factors(terms, settings, network)
     return [_described(term, factor, settings) for term, factor in zip(terms, factors, strict=True)]
 
 

@@ -1,7 +1,5 @@
 """Writing a bundle: all graphs, their weights in one file, the styles, and the manifest."""
 
-import os
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 import onnx_ir as ir
 
 from impasto.engine.bundle import manifest
+from impasto.engine.bundle.folder import check_folder, put
 from impasto.engine.bundle.graphs import describe_state, graphs_of, ports, provider_for, targets_of
 from impasto.engine.bundle.sizes import ResultPlan, plan_results
 from impasto.engine.bundle.styles import FOLDER, describe_style, read_styles
@@ -20,10 +19,10 @@ from impasto.engine.compile.network import Network
 from impasto.engine.inputs.sizes import Outline
 from impasto.engine.runtime.providers import Provider
 from impasto.engine.settings import Settings
-from impasto.export.bundle import pixels_model, write_with_shared_weights
+from impasto.export.bundle import pixels_model, render_loop, write_with_shared_weights
 from impasto.models.errors import ImpastoError, reason
 
-OBJECTIVE, STEP, TARGETS, PIXELS = "objective", "step", "targets", "pixels"
+OBJECTIVE, STEP, RENDER, TARGETS, PIXELS = "objective", "step", "render", "targets", "pixels"
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def write_bundle(network: Network, folder: Path, order: Order, *, replace: bool 
         ImpastoError: the order is contradictory, the folder exists, or it cannot be written.
     """
     check_weights(order.settings)
-    _check_folder(folder, replace=replace)
+    check_folder(folder, replace=replace)
     provider = provider_for(order.provider, order.precision)
     results = plan_results(order.sizes, order.settings)
     compiler = Compiler(network, provider, 1, checks_memory=False)
@@ -94,6 +93,7 @@ def write_bundle(network: Network, folder: Path, order: Order, *, replace: bool 
                 order.settings,
                 provider,
                 files=part,
+                models=models.values(),
                 graphs={
                     PIXELS: _graph(f"{PIXELS}.onnx", models[f"{PIXELS}.onnx"]),
                     TARGETS: _graph(f"{TARGETS}.onnx", models[f"{TARGETS}.onnx"]),
@@ -103,7 +103,7 @@ def write_bundle(network: Network, folder: Path, order: Order, *, replace: bool 
                 styles=described,
             )
             manifest.write(part, record)
-            _put(part, folder)
+            put(part, folder)
     except OSError as error:
         raise ImpastoError(f"cannot write {folder}: {reason(error)}; give another folder") from error
     return record
@@ -123,8 +123,11 @@ def _graphs(
                 continue
             suffix = "" if len(specs) == 1 else f"-{size[0]}x{size[1]}"
             made = graphs_of(network, specs[size], plan, provider)
-            names = {kind: f"{kind}{suffix}.onnx" for kind in (OBJECTIVE, STEP)}
+            names = {kind: f"{kind}{suffix}.onnx" for kind in (OBJECTIVE, STEP, RENDER)}
             models[names[OBJECTIVE]], models[names[STEP]] = made.objective, made.step.model
+            models[names[RENDER]] = render_loop(
+                made.objective, made.step.model, [part.name for part in made.step.state]
+            )
             step = _graph(names[STEP], made.step.model)
             step["state"] = describe_state(made.step)
             entries[size] = {
@@ -132,6 +135,7 @@ def _graphs(
                 "height": size[1],
                 OBJECTIVE: _graph(names[OBJECTIVE], made.objective),
                 STEP: step,
+                RENDER: _graph(names[RENDER], models[names[RENDER]]),
             }
             terms[size] = made.terms
     return models, entries, terms
@@ -161,36 +165,3 @@ def _result(
         "style_long_side": result.style_long_side,
         "scales": scales,
     }
-
-
-def _check_folder(folder: Path, *, replace: bool) -> None:
-    if not os.path.lexists(folder):
-        return
-    if not folder.is_dir():
-        raise ImpastoError(f"cannot write {folder}: it is a file; give a folder that does not exist")
-    if not any(folder.iterdir()):
-        return
-    if not (folder / manifest.NAME).is_file():
-        raise ImpastoError(f"cannot write {folder}: it contains other files; give a folder that does not exist")
-    if not replace:
-        raise ImpastoError(
-            f"cannot write {folder}: it is a bundle already; give another folder, or --force to replace it"
-        )
-
-
-def _put(part: Path, folder: Path) -> None:
-    """Rename a complete folder, in place of an older one."""
-    part.chmod(0o777 & ~_umask())
-    if folder.is_dir():
-        old = part.with_name("old")
-        folder.rename(old)
-        part.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        part.rename(folder)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from impasto.engine.cli.cluster_options import check_needs_ray, ray_option, read_resources, resources_option
 from impasto.engine.cli.declare import MACHINE, takes
 from impasto.engine.cli.options import ENGINE, Batch, Options, json_option
 from impasto.engine.cli.terminal import interruptible, print_json, print_lines, say, status_of
-from impasto.models.errors import ImpastoError
+from impasto.engine.setting_checks import between
 
 if TYPE_CHECKING:
     from impasto.engine.inputs.manifest import Row
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from impasto.engine.jobs.manifest_run import Ended
 
 SOME_FAILED = 1
+
+_PLANS_ONLY: dict[str, Any] = {
+    "provider": "cpu", "precision": "auto", "threads": 0, "build_engines": False, "loop": "auto",
+    "checks_memory": False,
+}  # fmt: skip
+"""Arguments of the engine of this machine where others compute: what they have is not known here."""
 
 
 @takes(
@@ -41,21 +48,8 @@ def batch(
     ] = None,
     batch: Batch = None,
     force: Annotated[bool, typer.Option("--force", help="Render finished results again.", metavar="")] = False,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            help="Run the rows on the machines of a Ray cluster: HOST:PORT of its head, or auto.",
-            rich_help_panel=MACHINE,
-        ),
-    ] = None,
-    resources: Annotated[
-        str,
-        typer.Option(
-            help="What a worker takes of a machine of the cluster, as GPU=1,CPU=2. (default: a GPU where there are "
-            "any, else the cores of the smallest machine)",
-            rich_help_panel=MACHINE,
-        ),
-    ] = "",
+    ray: Annotated[str | None, ray_option("Run the rows on the machines of a Ray cluster", MACHINE)] = None,
+    resources: Annotated[str, resources_option(MACHINE)] = "",
 ) -> None:
     """Run the transfers of MANIFEST. A row that fails does not stop the others; the status is 1 if any did.
 
@@ -68,15 +62,18 @@ def batch(
     from impasto.engine.jobs import manifest_run as runs
 
     start_s = time.perf_counter()
+    check_needs_ray(ray, resources=resources)
+    worker = read_resources(resources)
     hidden = options.quiet or options.as_json
     rows = read_manifest(manifest, folder, common or ())
     runs.prepare_outputs(manifest, rows, bits=options.bits, make=not options.dry_run)
-    if resources and ray is None:
-        raise ImpastoError("--resources is what a worker takes of a Ray cluster: give --ray, or leave it out")
-    with interruptible() as interrupted, options.engine() as engine, ExitStack() as stack:
+    here: dict[str, Any] = {} if ray is None else _PLANS_ONLY
+    with interruptible() as interrupted, options.engine(**here) as engine, ExitStack() as stack:
         finished, waiting = ([], list(rows)) if force else runs.split_finished(engine, rows, bits=options.bits)
         if not options.as_json and (waiting or options.dry_run):
-            options.say_choices(engine)
+            options.say(engine.network.choice)
+            if ray is None:
+                options.say(engine.provider.choice)
         if options.dry_run:
             _show_plans(engine, rows, finished, batch, as_json=options.as_json)
             return
@@ -87,7 +84,7 @@ def batch(
         iterations = sum(row.settings.iterations for row in waiting)
         many = None
         if ray is not None and waiting:
-            cluster = stack.enter_context(_cluster(ray, resources, options, engine, batch))
+            cluster = stack.enter_context(_cluster(ray, worker, options, engine, batch))
             options.say(cluster.description)
             many = cluster.transfer_many
         with BatchProgress(iterations, len(waiting), hidden=hidden, say=options.say) as bar:
@@ -120,15 +117,21 @@ def batch(
         raise typer.Exit(SOME_FAILED)
 
 
-def _cluster(address: str, resources: str, options: Options, engine: "Engine", batch: int | None) -> Any:
-    """Return what runs transfers on a Ray cluster. It is of a package above this one, so it is imported by name."""
+def _cluster(
+    address: str, resources: Mapping[str, float], options: Options, engine: "Engine", batch: int | None
+) -> Any:
+    """Return what runs transfers on a Ray cluster. It is of a package above this one, so it is imported by name.
+
+    Raises:
+        ImpastoError: the cluster or the batch cannot be used.
+    """
     network = engine.network.name, engine.network.sha256
     return import_module("impasto.server.batch").on_cluster(
         address,
         resources,
         network,
         model=options.model,
-        slots=batch or 0,
+        slots=0 if batch is None else between("batch", batch, 1),
         **{name: getattr(options, name) for name in ("provider", "precision", "threads", "build_engines", "loop")},
         checks_memory=not options.ignore_memory,
     )

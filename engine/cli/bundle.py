@@ -23,7 +23,7 @@ _DEFAULT_SIZE = "512x512"
 
 @bundle_app.callback()
 @takes(
-    "model", "strength", "style_size", "content_weight", LOOK, "quiet",
+    "model", "strength", "smoothness", "style_size", "content_weight", LOOK, "quiet",
     provider=option("cpu", "What the graphs are rewritten for: cpu, cuda, or any.", MACHINE),
     precision=option("auto", "Precision of the convolutions: fp32; for cuda also fp16 or bf16.", MACHINE),
     force=option(False, "Replace a bundle that is in the folder.", OUTPUT, "--force"),

@@ -26,7 +26,7 @@ def check(
         Path | None, typer.Option(help="Where to evaluate, such as a finished picture. (default: the content image)")
     ] = None,
 ) -> None:
-    """Compare one evaluation with float32 on the CPU provider; the status is 1 if the errors are too large."""
+    """Compare one evaluation with float32 on cpu,plain; the status is 1 if the errors are too large."""
     from impasto.engine.jobs.checking import check as compare
 
     result = compare(

@@ -96,7 +96,7 @@ def import_command(
 @takes(
     "threads",
     pool=option(Options.pool, "Pooling of the runs that will use the network: avg or max."),
-    provider="cpu",
+    provider="cpu,plain",
     precision="fp32",
 )
 def normalise(
@@ -109,8 +109,8 @@ def normalise(
 ) -> None:
     """Scale a network so that every filter's mean activation over the images is 1 (Gatys et al., CVPR 2016).
 
-    The outputs are the same up to these factors. By default the means are computed in float32 on the CPU provider;
-    --provider and --precision select others.
+    The outputs are the same up to these factors. By default the means are computed in float32 with cpu,plain, so
+    that the file does not depend on a compiler. --provider and --precision select others.
     """
     from impasto.engine.compile.normalising import conditions, normalise_network
     from impasto.engine.runtime.providers import choose

@@ -16,6 +16,7 @@ from impasto.engine.compile.objective import Objective
 from impasto.engine.compile.optimiser_settings import lbfgs_settings
 from impasto.engine.compile.sessions import OBJECTIVE, SessionSource
 from impasto.engine.compile.targets import Targets, prepare_targets
+from impasto.engine.compile.term_factors import term_factors
 from impasto.engine.device.placement import LoopPlacement, OnDevice
 from impasto.engine.images import Picture
 from impasto.engine.inputs.pictures import Painting
@@ -27,7 +28,7 @@ from impasto.engine.runtime.providers import Provider
 from impasto.engine.runtime.session import Session
 from impasto.engine.settings import Settings
 from impasto.export.terms import GRAM, SQUARED, Term
-from impasto.export.weightings import coefficients, conversion, target_power
+from impasto.export.weightings import conversion, target_power
 
 
 class Compiler:
@@ -167,24 +168,12 @@ class Compiler:
         """Load targets and weights into a sample. Return a sentence that gives the weights in the paper's terms."""
         self._source.keep()
         terms = evaluator.terms
-        taps = {"content": settings.active_content_taps, "style": settings.active_style_taps}
-        find = self._network.find_tap
         powers = {
             term.name: target_power(term, *(targets[name][0] for name in term.targets))
             for term in terms
             if term.targets
         }
-        factors = coefficients(
-            terms,
-            settings.weighting,
-            content_weight=settings.content_weight or 0.0,
-            strength=settings.strength,
-            smoothness=settings.smoothness,
-            style_weight=settings.style_weight or 0.0,
-            tv_weight=settings.tv_weight or 0.0,
-            layer_weights={f"{kind}_{find(tap.name)}": tap.weight for kind in taps for tap in taps[kind]},
-            powers=powers,
-        )
+        factors = term_factors(terms, settings, self._network, powers)
         evaluator.load(sample, targets, factors)
         return conversion(terms, factors)
 

@@ -107,7 +107,7 @@ def estimate(graph: "GraphMemory", demand: Demand, overhead: Overhead = ON_CPU) 
     """Return an estimate of a run's memory from that of its lowered objective graph and the provider's overhead."""
     return MemoryEstimate(
         process=overhead.process,
-        network=round(overhead.weights * graph.weights),
+        network=round(overhead.weights * graph.weights) + graph.transformed,
         activations=round(overhead.activations * graph.activations),
         images=graph.bound,
         optimiser=demand.optimiser_bytes,

@@ -239,7 +239,8 @@ def _alone(workshop: Workshop, job: Job, free: int | None) -> _Planned:
 def _times(workshop: Workshop, settings: Settings, scales: Sequence[Scale]) -> tuple[float | None, ...]:
     """Return the expected seconds of an iteration at each scale."""
     compiler = workshop.compiler
-    return tuple(compiler.times.expected_s(compiler.spec(settings, scale), settings.optimizer) for scale in scales)
+    specs = (compiler.spec(settings, Outline(scale.height, scale.width, "")) for scale in scales)
+    return tuple(compiler.times.expected_s(spec, settings.optimizer) for spec in specs)
 
 
 def _shared(workshop: Workshop, plan: Plan, key: BatchKey, alike: int, limit: BatchLimit) -> Plan:

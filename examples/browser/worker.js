@@ -36,13 +36,13 @@ async function openOnGpu(graph, externalData) {
 async function open() {
   configured(ort);
   const manifest = await fetched("manifest.json", "json");
-  const weights = new Uint8Array(await fetched("weights.bin", "arrayBuffer"));
   const onGpu = Boolean(await navigator.gpu?.requestAdapter().catch(() => null));
-  const run = await BundleRun.open(ort, manifest, async (file) => {
-    const graph = new Uint8Array(await fetched(file, "arrayBuffer"));
-    const externalData = [{ path: "weights.bin", data: weights }];
-    if (onGpu && file.startsWith("objective")) return openOnGpu(graph, externalData);
-    return ort.InferenceSession.create(graph, { executionProviders: ["wasm"], externalData });
+  const run = await BundleRun.open(ort, manifest, {
+    read: async (file) => new Uint8Array(await fetched(file, "arrayBuffer")),
+    create: (graph, externalData, file) =>
+      onGpu && file.startsWith("objective")
+        ? openOnGpu(graph, externalData)
+        : ort.InferenceSession.create(graph, { executionProviders: ["wasm"], externalData }),
   });
   const place = onGpu ? "WebGPU" : `WASM with ${ort.env.wasm.numThreads} threads`;
   self.postMessage({ ready: `${manifest.network.name}, ${run.size.width}x${run.size.height} px, ${place}` });

@@ -4,30 +4,31 @@
 //     node paint.js DIR CONTENT.png STYLE.png|@NAME OUT.png [EVALUATIONS]
 //
 // A line for every evaluation: evaluations, iterations, loss.
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync, realpathSync, renameSync, writeFileSync } from "node:fs";
+import { join, sep } from "node:path";
 
 import ort from "onnxruntime-node";
 import { PNG } from "pngjs";
 
 import { BundleRun } from "../browser/bundle.js";
 
+/** The bytes of a file in a folder; a link out of the folder is not followed. */
+function readInside(folder, name) {
+  const path = realpathSync(join(folder, name));
+  if (!path.startsWith(realpathSync(folder) + sep)) throw new Error(`damaged bundle: ${name} is a link to a file outside the folder`);
+  return new Uint8Array(readFileSync(path));
+}
+
 async function main([folder, contentFile, styleFile, outFile, evaluations = "100"]) {
   if (outFile === undefined) throw new Error("usage: node paint.js DIR CONTENT.png STYLE.png|@NAME OUT.png [EVALUATIONS]");
   const manifest = JSON.parse(readFileSync(join(folder, "manifest.json"), "utf8"));
   const threads = Number(process.env.IMPASTO_THREADS ?? 0);
-  const open = (file) => ort.InferenceSession.create(join(folder, file), { intraOpNumThreads: threads, logSeverityLevel: 3 });
-  const run = await BundleRun.open(ort, manifest, open);
-  let style;
-  if (styleFile.startsWith("@")) {
-    const name = styleFile.slice(1);
-    const entry = manifest.styles.find((one) => one.name === name);
-    if (entry === undefined) throw new Error(`unknown style ${name}: the bundle has ${manifest.styles.map((one) => one.name).join(", ") || "none"}`);
-    const bytes = readFileSync(join(folder, entry.file));
-    style = { name, bytes: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) };
-  } else {
-    style = PNG.sync.read(readFileSync(styleFile));
-  }
+  const run = await BundleRun.open(ort, manifest, {
+    read: (file) => readInside(folder, file),
+    create: (graph, externalData) =>
+      ort.InferenceSession.create(graph, { externalData, intraOpNumThreads: threads, logSeverityLevel: 3 }),
+  });
+  const style = styleFile.startsWith("@") ? { name: styleFile.slice(1) } : PNG.sync.read(readFileSync(styleFile));
   await run.begin(PNG.sync.read(readFileSync(contentFile)), style);
   for (let done = 0; done < Number(evaluations); done++) {
     const row = await run.advance();

@@ -13,6 +13,7 @@ from impasto.export.bundle.sides import HEIGHT, WIDTH
 from impasto.export.library_errors import without_remarks
 from impasto.export.losses import static_shape
 from impasto.export.vjp_rules.inspection import given
+from impasto.models.errors import ImpastoError
 
 _END = np.iinfo(np.int64).max
 _FIRST_SPATIAL_AXIS = 2
@@ -26,6 +27,9 @@ def free_size(model: ir.Model) -> None:
 
     Args:
         model: from `impasto.export.objective.build_targets`.
+
+    Raises:
+        ImpastoError: the maps of a tap have no factor of 1 over their positions to be replaced.
     """
     image = model.graph.inputs[0]
     batch = static_shape(image)[0]
@@ -74,13 +78,24 @@ def _free_flattening(graph: ir.Graph, node: ir.Node) -> None:
     graph.insert_after(node, tape.nodes)
     for constant in tape.initializers:
         graph.register_initializer(constant)
-    expected = np.float32(1.0 / (height * width))
-    for product in [user for use in flat.uses() for user in (use.node,)]:
-        for scaled in [use.node for value in product.outputs for use in value.uses()]:
+    if not _replace_factor(flat, np.float32(1.0 / (height * width)), share):
+        raise ImpastoError(
+            f"cannot make a graph for images of any size: {name} has no factor of 1 over its {height * width} "
+            "positions; report this with the settings"
+        )
+
+
+def _replace_factor(flat: ir.Value, factor: np.float32, share: ir.Value) -> int:
+    """Replace a constant factor of the products of maps, and return how many products had it."""
+    replaced = 0
+    for product in [use.node for use in flat.uses()]:
+        for scaled in [use.node for value in product.outputs for use in value.uses() if use.node.op_type == "Mul"]:
             for index, value in enumerate(scaled.inputs):
                 tensor = None if value is None else value.const_value
-                if scaled.op_type == "Mul" and tensor is not None and np.all(tensor.numpy() == expected):
+                if tensor is not None and np.all(tensor.numpy() == factor):
                     scaled.replace_input_with(index, share)
+                    replaced += 1
+    return replaced
 
 
 def _free_cut(graph: ir.Graph, node: ir.Node) -> None:

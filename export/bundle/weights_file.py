@@ -28,9 +28,9 @@ def write_with_shared_weights(models: Mapping[str, ir.Model], folder: Path) -> N
     places: dict[tuple[str, str], int] = {}
     with (folder / WEIGHTS_FILE).open("wb") as file:
         for name, model in models.items():
-            kept = {}
+            kept = []
             try:
-                for key, value in model.graph.initializers.items():
+                for value in _initializers(model):
                     tensor = value.const_value
                     if tensor is None or tensor.nbytes < SMALLEST_BYTES:
                         continue
@@ -40,16 +40,21 @@ def write_with_shared_weights(models: Mapping[str, ir.Model], folder: Path) -> N
                         file.write(bytes(-file.tell() % (_PAGE if len(content) >= _PAGE else _ALIGNMENT)))
                         places[known] = file.tell()
                         file.write(content)
-                    kept[key] = tensor
+                    kept.append((value, tensor))
                     value.const_value = ir.ExternalTensor(
                         WEIGHTS_FILE,
                         places[known],
                         len(content),
                         tensor.dtype,
                         shape=ir.Shape(tensor.shape.numpy()),
-                        name=key,
+                        name=value.name or "",
                     )
                 (folder / name).write_bytes(whole(model))
             finally:
-                for key, tensor in kept.items():
-                    model.graph.initializers[key].const_value = tensor
+                for value, tensor in kept:
+                    value.const_value = tensor
+
+
+def _initializers(model: ir.Model) -> list[ir.Value]:
+    """Return the initializers of a model and of its subgraphs."""
+    return [value for graph in (model.graph, *model.graph.subgraphs()) for value in graph.initializers.values()]

@@ -9,7 +9,7 @@ from itertools import product
 
 import onnx_ir as ir
 
-from impasto.export.lowering.rewriting import Inserter, cast_for, masked_relu, sizes_of
+from impasto.export.lowering.rewriting import Inserter, cast_for, masked_relu, repeats_pixels, sizes_of
 from impasto.export.shape_inference import infer_shapes
 
 MAX_POOL_GONE = 22
@@ -18,7 +18,6 @@ WITHOUT_BFLOAT16 = _COMPARISONS | {
     *("BatchNormalization", "Clip", "ConvTranspose", "InstanceNormalization", "LeakyRelu", "MaxPool", "Pad", "Resize")
 }
 _FLOAT = ir.DataType.FLOAT
-_REPEATS = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 
 
 def lower_for_cuda(model: ir.Model) -> None:
@@ -68,7 +67,7 @@ def _repeat_by_expand(graph: ir.Graph, node: ir.Node) -> bool:
     before, after = sizes_of(node.inputs[0]), sizes_of(node.outputs[0])
     if node.op_type != "Resize" or before is None or after is None or len(before) != 4 or before[:2] != after[:2]:
         return False
-    if any(node.attributes.get_string(name) != value for name, value in _REPEATS.items()):
+    if not repeats_pixels(node):
         return False
     repeats = [end // size for size, end in zip(before[2:], after[2:], strict=True)]
     if [size * repeat for size, repeat in zip(before[2:], repeats, strict=True)] != list(after[2:]):

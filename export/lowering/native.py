@@ -10,7 +10,8 @@ means over positions, Gram matrices, and convolutions of 1x1; every other node s
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -18,13 +19,22 @@ from onnx_ir.passes import common
 
 from impasto.export.lowering import recognising
 from impasto.export.lowering.recognising import Layer, sole_user
-from impasto.export.lowering.rewriting import producer, sizes_of
+from impasto.export.lowering.rewriting import is_symmetric, producer, sizes_of
+from impasto.export.operator_domain import DOMAIN, VERSION
 from impasto.export.shape_inference import infer_shapes
 from impasto.export.vjp_rules.inspection import given
 from impasto.export.vjp_rules.linear import is_transpose
 
-DOMAIN, VERSION = "impasto", 1
 ELEMENTWISE = frozenset(("Add", "Div", "Greater", "Identity", "Mul", "Relu", "Sub", "Where"))
+ATTRIBUTES: Mapping[str, Sequence[str]] = {
+    "Conv3x3": ("pad", "wrap", "relu"),
+    "Conv3x3Gradient": ("pad", "wrap", "addend", "mask"),
+    "FirstConv3x3": ("pad", "relu"),
+    "FirstConv3x3Gradient": ("pad",),
+    "Pool2x2": ("maximum",),
+    "Pool2x2Gradient": ("maximum", "addend", "mask"),
+}
+"""The attributes of every operator, integers; a node has all of them."""
 _LAST = {4: (0, 2, 3, 1), 3: (0, 2, 1)}
 _FIRST = {4: (0, 3, 1, 2), 3: (0, 2, 1)}
 _SMALL = 16  # a value of at most this part of the result's elements is transposed where it is needed
@@ -38,6 +48,15 @@ def lower_to_operators(model: ir.Model) -> bool:
         model.opset_imports[DOMAIN] = VERSION
         common.RemoveUnusedNodesPass()(model)
     return made
+
+
+class _Chain(NamedTuple):
+    """A layer and the elementwise nodes that its operator takes in: a sum, then a ReLU's mask; or a ReLU."""
+
+    layer: Layer
+    addend: ir.Value | None
+    mask: ir.Value | None
+    relu: bool
 
 
 class _Rewriting:
@@ -62,14 +81,14 @@ class _Rewriting:
     def run(self) -> bool:
         nodes = list(self._graph)
         layers = self._layers(nodes)
-        if not _are_most_of_the_work([layer for layer, *_ in layers.values()], nodes):
+        if not _are_most_of_the_work([chain.layer for chain in layers.values()], nodes):
             return False
         for node in nodes:
             self._before = node
             chain = layers.get(node)
             rule = None if node.domain else self._rules.get(node.op_type)
             if chain is not None:
-                self._layer(node, *chain)
+                self._layer(node, chain)
             elif rule is not None and (twin := rule(node)) is not None:
                 self._twins[node.outputs[0]] = twin
                 self._replaced.add(node)
@@ -78,12 +97,10 @@ class _Rewriting:
 
     # Layers
 
-    def _layers(
-        self, nodes: Sequence[ir.Node]
-    ) -> "dict[ir.Node, tuple[Layer, ir.Value | None, ir.Value | None, bool]]":
-        """Return every layer by the last node that it takes in, with its addend, its mask and whether it has a ReLU."""
+    def _layers(self, nodes: Sequence[ir.Node]) -> dict[ir.Node, _Chain]:
+        """Return every layer by the last node that it takes in."""
         wrapped = {found[0]: found[1:] for found in map(recognising.wrapped_gradient, nodes) if found is not None}
-        found: dict[ir.Node, tuple[Layer, ir.Value | None, ir.Value | None, bool]] = {}
+        found: dict[ir.Node, _Chain] = {}
         for node in nodes:
             layer = recognising.convolution(node) or recognising.pooling(node) or recognising.pooling_gradient(node)
             if layer is None:
@@ -103,7 +120,7 @@ class _Rewriting:
                 if mask is None:
                     continue
                 layer = Layer(layer.operator, (layer.inputs[0], mask), layer.attributes, layer.result)
-            found[last] = (layer, addend, mask, relu)
+            found[last] = _Chain(layer, addend, mask, relu)
         return found
 
     @staticmethod
@@ -123,18 +140,15 @@ class _Rewriting:
             last, mask = user, masked[1]
         return last, addend, mask
 
-    def _layer(self, node: ir.Node, layer: Layer, addend: ir.Value | None, mask: ir.Value | None, relu: bool) -> None:
+    def _layer(self, node: ir.Node, chain: _Chain) -> None:
         self._made = True
+        layer, addend, mask, relu = chain
         image, *rest = layer.inputs
-        attributes: dict[str, int] = dict(layer.attributes)
+        known = {**layer.attributes, "relu": relu, "addend": addend is not None, "mask": mask is not None}
+        attributes = {name: int(known.get(name, 0)) for name in ATTRIBUTES[layer.operator]}
         inputs = [image if layer.operator == "FirstConv3x3" else self._last(image)]
         inputs += [self._last(value) for value in rest] if layer.operator == "Pool2x2Gradient" else rest
-        for name, value in (("addend", addend), ("mask", mask)):
-            if value is not None:
-                inputs.append(self._last(value))
-                attributes[name] = 1
-        if relu:
-            attributes["relu"] = 1
+        inputs += [self._last(value) for value in (addend, mask) if value is not None]
         result, first = node.outputs[0], layer.operator == "FirstConv3x3Gradient"
         sizes = given(sizes_of(result))
         own = ir.node(layer.operator, inputs, attributes, domain=DOMAIN, num_outputs=1)
@@ -226,7 +240,7 @@ class _Rewriting:
             return None
         if right not in self._twins or (own := sizes_of(left)) is None or len(own) != 3:
             return None
-        other = left if _is_symmetric(left) else self._insert("Transpose", left, sizes=_permuted(own), perm=_LAST[3])
+        other = left if is_symmetric(left) else self._insert("Transpose", left, sizes=_permuted(own), perm=_LAST[3])
         return self._insert("MatMul", self._twins[right], other, sizes=_permuted(sizes))
 
     # Twins
@@ -309,12 +323,3 @@ def _products(weights: ir.Value | None, result: ir.Value) -> int:
 def _permuted(sizes: Sequence[int]) -> tuple[int, ...]:
     """Return the sizes of a twin."""
     return tuple(sizes[axis] for axis in _LAST[len(sizes)])
-
-
-def _is_symmetric(value: ir.Value) -> bool:
-    """Return whether a value is Add(x, Transpose(x)), or that in the other order."""
-    add = producer(value)
-    if add is None or add.op_type != "Add":
-        return False
-    a, b = map(given, add.inputs)
-    return is_transpose(a, b, 3) or is_transpose(b, a, 3)

@@ -9,13 +9,12 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from impasto.export.losses import static_shape
-from impasto.export.lowering.rewriting import Inserter, producer, sizes_of
+from impasto.export.lowering.rewriting import MATRIX_AXES, Inserter, is_symmetric, producer, sizes_of
 from impasto.export.shape_inference import infer_shapes
 from impasto.export.vjp_rules.inspection import given
 from impasto.export.vjp_rules.linear import is_transpose
 
 CHANNELS_LAST, CHANNELS_FIRST, TRANSPOSED = (0, 2, 3, 1), (0, 3, 1, 2), (0, 2, 1)
-MATRIX_AXES = 3
 
 
 def lower_for_openvino(model: ir.Model) -> None:
@@ -54,7 +53,7 @@ def _flatten_channels_last(graph: ir.Graph, gram: ir.Node, features: ir.Value) -
         restored = _restored(node, sizes)
         if restored is not None:
             insert, left = Inserter(graph, restored), node.inputs[0]
-            other = left if _is_symmetric(left) else insert("Transpose", left, perm=TRANSPOSED)
+            other = left if is_symmetric(left) else insert("Transpose", left, perm=TRANSPOSED)
             d_rows = insert("MatMul", rows, other)
             d_rows = insert("Reshape", d_rows, insert.integers((batch, height, width, channels)))
             insert.take_over(insert("Transpose", d_rows, perm=CHANNELS_FIRST))
@@ -66,12 +65,3 @@ def _restored(node: ir.Node, sizes: tuple[int, ...]) -> ir.Node | None:
     if len(uses) != 1 or uses[0][0].op_type != "Reshape" or node.outputs[0].is_graph_output():
         return None
     return uses[0][0] if sizes_of(uses[0][0].outputs[0]) == sizes else None
-
-
-def _is_symmetric(value: ir.Value | None) -> bool:
-    """Return whether a value is Add(x, Transpose(x)), or that in the other order."""
-    add = producer(value)
-    if add is None or add.op_type != "Add":
-        return False
-    a, b = map(given, add.inputs)
-    return is_transpose(a, b, MATRIX_AXES) or is_transpose(b, a, MATRIX_AXES)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from impasto.export.lowering.rewriting import is_zero, producer, sizes_of
+from impasto.export.lowering.rewriting import is_zero, producer, repeats_pixels, sizes_of
 from impasto.export.vjp_rules.folding import folded
 from impasto.export.vjp_rules.inspection import given
 
@@ -289,10 +289,9 @@ def _repeats(node: ir.Node | None) -> ir.Value | None:
     if node is None or node.op_type != "Resize" or len(node.inputs) < 3:
         return None
     scales = folded(given(node.inputs[2])) if node.inputs[2] is not None else None
-    modes = [("mode", "nearest"), ("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", "floor")]
     if scales is None or scales.tolist() != [1, 1, 2, 2]:
         return None
-    return node.inputs[0] if all(node.attributes.get_string(name, "") == value for name, value in modes) else None
+    return node.inputs[0] if repeats_pixels(node) else None
 
 
 def _repeated_mean(node: ir.Node) -> ir.Value | None:

@@ -6,6 +6,10 @@ import numpy as np
 import onnx_ir as ir
 
 from impasto.export.vjp_rules.inspection import given, known_sizes
+from impasto.export.vjp_rules.linear import is_transpose
+
+MATRIX_AXES = 3  # of a batch of matrices
+_REPEATS = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 
 
 class Inserter:
@@ -86,6 +90,20 @@ def is_zero(value: ir.Value | None) -> bool:
     """Return whether a value is a constant of one element, 0."""
     tensor = value.const_value if value is not None else None
     return tensor is not None and tensor.size == 1 and not np.any(tensor.numpy())
+
+
+def is_symmetric(value: ir.Value | None) -> bool:
+    """Return whether a value is Add(x, Transpose(x)) of matrices, or that in the other order."""
+    add = producer(value)
+    if add is None or add.op_type != "Add":
+        return False
+    a, b = map(given, add.inputs)
+    return is_transpose(a, b, MATRIX_AXES) or is_transpose(b, a, MATRIX_AXES)
+
+
+def repeats_pixels(node: ir.Node) -> bool:
+    """Return whether a Resize takes the nearest pixel above and to the left, which repeats pixels at whole scales."""
+    return all(node.attributes.get_string(name, "") == value for name, value in _REPEATS.items())
 
 
 def producer(value: ir.Value | None) -> ir.Node | None:

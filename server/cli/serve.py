@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from impasto.engine.cli.cluster_options import check_needs_ray, ray_option, read_resources, resources_option
 from impasto.engine.cli.terminal import say
 from impasto.models.errors import ImpastoError, reason
 from impasto.models.store import EMBEDDED
@@ -38,25 +39,16 @@ def serve(
             help="Jobs that a worker runs at once; 0 is 1 on processors and 8 on GPUs.", rich_help_panel=_ENGINE
         ),
     ] = 0,
-    ray: Annotated[
-        str | None,
-        typer.Option(help="Run the workers on a Ray cluster: HOST:PORT of its head, or auto.", rich_help_panel=_ENGINE),
-    ] = None,
-    resources: Annotated[
-        str,
-        typer.Option(
-            help="What a worker takes of a machine of the cluster, as GPU=1,CPU=2. (default: a GPU where there are "
-            "any, else the cores of the smallest machine)",
-            rich_help_panel=_ENGINE,
-        ),
-    ] = "",
+    ray: Annotated[str | None, ray_option("Run the workers on a Ray cluster", _ENGINE)] = None,
+    resources: Annotated[str, resources_option(_ENGINE)] = "",
     checkpoint_s: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="Seconds between two saved states of a job on a Ray cluster; a dead machine costs so much work.",
+            help="Seconds between two saved states of a job on a Ray cluster; a dead machine costs so much work. "
+            f"(default: {RayChoice.checkpoint_s:g})",
             rich_help_panel=_ENGINE,
         ),
-    ] = RayChoice.checkpoint_s,
+    ] = None,
     max_queue: Annotated[
         int, typer.Option(help="Jobs that may wait or run; more get 429.", rich_help_panel=_QUEUE)
     ] = Limits.queue_jobs,
@@ -98,16 +90,14 @@ def serve(
     Ctrl-C and SIGTERM stop the server within 10 seconds; running jobs save their states, and the next start continues.
     """
     require_extra()
-    from impasto.server.work.ray_cluster import parse_resources
-
-    if resources and ray is None:
-        raise ImpastoError("--resources is what a worker takes of a Ray cluster: give --ray, or leave it out")
+    check_needs_ray(ray, resources=resources, checkpoint_s=checkpoint_s)
+    every_s = RayChoice.checkpoint_s if checkpoint_s is None else checkpoint_s
     config = ServerConfig(
         data=data or _default_data(),
         host=host,
         port=port,
         workers=workers,
-        ray=None if ray is None else RayChoice(ray, parse_resources(resources), checkpoint_s),
+        ray=None if ray is None else RayChoice(ray, read_resources(resources), every_s),
         engine=EngineChoice(_models(model), provider, precision, threads, slots),
         limits=Limits(
             queue_jobs=max_queue,
@@ -116,7 +106,7 @@ def serve(
             iterations=max_iterations,
             submits=rate,
         ),
-        retention=Retention(age_s=keep_days * DAY_S, total_bytes=int(keep_gib * GIB)),
+        retention=Retention(age_s=keep_days * DAY_S, total_bytes=keep_gib * GIB),
         webhooks=Webhooks(tuple(webhook_host or ()), _secret(webhook_secret)),
         keys=keys,
         allowed_hosts=tuple(allowed_host or ()),

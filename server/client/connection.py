@@ -92,6 +92,14 @@ class Connection:
             is_over: called where the stream ends; False opens it again.
         """
         end_s = time.monotonic() + self._patience_s
+
+        def heard(lines: Iterator[str]) -> Iterator[str]:
+            """Pass lines on. Each shows that the server is there, also one without an event: jobs may wait for long."""
+            nonlocal end_s
+            for line in lines:
+                end_s = time.monotonic() + self._patience_s
+                yield line
+
         while True:
             try:
                 headers = {} if after is None else {"last-event-id": str(after)}
@@ -99,8 +107,8 @@ class Connection:
                     if answer.is_error:
                         answer.read()
                         raise _refusal(answer)
-                    for event in read_events(answer.iter_lines()):
-                        after, end_s = event.number, time.monotonic() + self._patience_s
+                    for event in read_events(heard(answer.iter_lines())):
+                        after = event.number
                         yield event
             except httpx.TransportError as error:
                 if time.monotonic() > end_s:

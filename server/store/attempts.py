@@ -3,9 +3,8 @@
 import json
 import sqlite3
 import time
-from collections.abc import Callable
 
-from impasto.server.store.database import Database, ReplyT
+from impasto.server.store.database import Database
 from impasto.server.store.events import Events, append
 from impasto.server.store.jobs import AGEING_S, ORDER
 from impasto.server.store.records import CANCELLED, DEADLINE, DONE, FAILED, QUARANTINED, QUEUED, RUNNING, Ending
@@ -59,7 +58,7 @@ class Attempts:
 
         if self._database.row("SELECT 1 FROM jobs WHERE state = 'queued' LIMIT 1") is None:
             return None  # without waiting for the disk
-        return self._write(write)
+        return self._events.write(write)
 
     def advance(self, job: str, token: int, iteration: int, evaluations: int, loss: float) -> None:
         """Record how far an attempt is; nobody waits for the disk."""
@@ -93,7 +92,7 @@ class Attempts:
             end_job(connection, row, state, outcome, ending.message)
             return True
 
-        return self._write(write)
+        return self._events.write(write)
 
     def interrupt(self, job: str, token: int) -> bool:
         """Put a job that saved its state back into the queue; False where the token is an old one."""
@@ -105,16 +104,23 @@ class Attempts:
                 append(connection, job, row["owner"], "interrupted", {"state": QUEUED})
             return row is not None
 
-        return self._write(write)
+        return self._events.write(write)
 
-    def lose(self, job: str, token: int, reason: str) -> str | None:
-        """Put the job of a dead worker back into the queue, or quarantine it. Return its state, or None."""
+    def lose(self, job: str, token: int, reason: str, *, blames: bool = True) -> str | None:
+        """Put the job of a dead worker back into the queue, or quarantine it. Return its state, or None.
+
+        Args:
+            job: its id.
+            token: of the attempt.
+            reason: why the worker has ended.
+            blames: whether the job may have ended it, which counts towards the quarantine.
+        """
 
         def write(connection: sqlite3.Connection) -> str | None:
             row = held(connection, job, token)
             if row is None:
                 return None
-            killed = row["killed"] + 1
+            killed = row["killed"] + blames
             if killed < MOST_KILLED:
                 change(connection, row, {"state": QUEUED, "worker": None, "killed": killed, "last_error": reason})
                 append(connection, job, row["owner"], "interrupted", {"state": QUEUED, "reason": reason})
@@ -125,7 +131,7 @@ class Attempts:
             end_job(connection, row, QUARANTINED, QUARANTINED, message)
             return QUARANTINED
 
-        return self._write(write)
+        return self._events.write(write)
 
     def recover(self) -> int:
         """Put the jobs that a killed server left running back into the queue. Return their number."""
@@ -137,12 +143,7 @@ class Attempts:
                 append(connection, row["id"], row["owner"], "interrupted", {"state": QUEUED})
             return len(rows)
 
-        return self._write(write)
-
-    def _write(self, write: Callable[[sqlite3.Connection], ReplyT]) -> ReplyT:
-        value = self._database.write(write)
-        self._events.tell()
-        return value
+        return self._events.write(write)
 
 
 def _end_of(row: sqlite3.Row, ending: Ending) -> tuple[str, str]:

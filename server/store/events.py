@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from impasto.server.store.database import Database
+from impasto.server.store.database import Database, ReplyT
 
 FLUSH_S = 0.2
 """How long an event of progress may wait for others: each flush waits for the disk once."""
@@ -50,10 +50,11 @@ class Events:
         """Call a function, in another thread, after events may have been added."""
         self._listeners.append(listener)
 
-    def tell(self) -> None:
-        """Call the listeners."""
-        for listener in list(self._listeners):
-            listener()
+    def write(self, write: Callable[[sqlite3.Connection], ReplyT]) -> ReplyT:
+        """Run a transaction that may add events, and call the listeners when it is on the disk."""
+        value = self._database.write(write)
+        self._tell()
+        return value
 
     def progress(self, job: str, owner: str, kind: str, data: dict[str, Any]) -> None:
         """Add an event that may be lost in a crash."""
@@ -66,8 +67,7 @@ class Events:
         with self._lock:
             waiting, self._waiting = self._waiting, []
         if waiting:
-            self._database.write(lambda connection: self._insert(connection, waiting))
-            self.tell()
+            self.write(lambda connection: self._insert(connection, waiting))
 
     def after(self, number: int, owner: str, job: str | None = None, limit: int = 256) -> list[sqlite3.Row]:
         """Return the events after a number, of one job or of all jobs of an owner."""
@@ -88,6 +88,10 @@ class Events:
         """Return the number of the latest event."""
         found = self._database.row("SELECT value FROM meta WHERE name = 'event'")
         return 0 if found is None else int(found[0])
+
+    def _tell(self) -> None:
+        for listener in list(self._listeners):
+            listener()
 
     def close(self) -> None:
         """Write the events that wait, and stop."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from impasto.server.errors import Problem, busy, conflict
-from impasto.server.store.database import Database, ReplyT
+from impasto.server.store.database import Database
 from impasto.server.store.events import Events, append
 from impasto.server.store.records import DEADLINE, ENDED, QUEUED, RUNNING, SUPERSEDED, NewJob, insert
 from impasto.server.store.steps import change, owned, stop_job
@@ -57,7 +57,7 @@ class Jobs:
                 stop_job(connection, job.supersedes, job.owner, SUPERSEDED)
             return job.id, True
 
-        return self._write(write)
+        return self._events.write(write)
 
     def known(self, owner: str, key: str) -> sqlite3.Row | None:
         """Return the fingerprint and the job of an idempotency key, or None."""
@@ -94,7 +94,7 @@ class Jobs:
 
     def stop(self, job: str, owner: str, why: str) -> sqlite3.Row | None:
         """Ask a job to stop with the picture that it has. Return the job as it is afterwards; None if there is none."""
-        return self._write(lambda connection: stop_job(connection, job, owner, why))
+        return self._events.write(lambda connection: stop_job(connection, job, owner, why))
 
     def end_late(self) -> list[str]:
         """Stop the jobs whose deadline has passed. Return those that run."""
@@ -107,7 +107,7 @@ class Jobs:
             found = [stop_job(connection, row["id"], row["owner"], DEADLINE) for row in rows]
             return [row["id"] for row in found if row is not None and row["state"] == RUNNING]
 
-        return self._write(write)
+        return self._events.write(write)
 
     def set_priority(self, job: str, owner: str, priority: int) -> sqlite3.Row | None:
         """Change the priority of a job that has not ended.
@@ -126,7 +126,7 @@ class Jobs:
             append(connection, job, owner, "priority", {"priority": priority})
             return owned(connection, job, owner)
 
-        return self._write(write)
+        return self._events.write(write)
 
     def resume(
         self, job: str, owner: str, settings: dict[str, Any], predicted_s: float, check: Callable[..., None]
@@ -154,7 +154,7 @@ class Jobs:
             append(connection, job, owner, "resumed", {"state": QUEUED})
             return owned(connection, job, owner)
 
-        return self._write(write)
+        return self._events.write(write)
 
     def erase(self, job: str, owner: str) -> sqlite3.Row | None:
         """Remove a job with its events. Return it as it was; its files go with the next sweep."""
@@ -165,17 +165,12 @@ class Jobs:
                 erase_rows(connection, job)
             return row
 
-        return self._write(write)
+        return self._events.write(write)
 
     def load(self) -> sqlite3.Row:
         """Return jobs, bytes and predicted seconds of the jobs that have not ended."""
         found: sqlite3.Row = load_of(self._database.row, None)
         return found
-
-    def _write(self, write: Callable[[sqlite3.Connection], ReplyT]) -> ReplyT:
-        value = self._database.write(write)
-        self._events.tell()
-        return value
 
 
 def load_of(row: Callable[..., Any], owner: str | None) -> Any:

@@ -63,7 +63,7 @@ async def _accept(server: State, key: Key, form: Form, idempotency: str | None) 
     values = _values(server, key, form)
     settings: Settings = values.pop("checked")
     with server.journal.files.pinned() as pin:
-        files, names = _reused(server, key, form, values, pin)
+        files, names = await server.run(_reused, server, key, form, values, pin)
         pixels = await server.run(_plan, server, key, form, values, settings, files)
         predicted_s = server.predictor.predict(values["network"], pixels, values["settings"])
         for name, file in form.files.items():

@@ -64,7 +64,8 @@ class Attempt:
         self._stem = folder / f"{self.job}.{self.token}"
         self._preview_path = folder / f"{self.job}.preview.jpg"
         self._stopped, self._given_back, self._is_late = bool(spec["stop"]), False, False
-        self._lacks_picture = False  # of a run that continues, until its first iteration
+        # A job that has run before has shown a picture: stopped now, it ends with one, after its first iteration.
+        self._lacks_picture = bool(spec["states"]) or int(spec["begun"]) > 0
         self._priority = int(spec["priority"])
         self._handle: Handle | None = None
         self._saved_at, self._saved_s, self._durable_s = 0, time.monotonic(), time.monotonic()
@@ -112,7 +113,6 @@ class Attempt:
                 state, _ = load_checkpoint(path)
                 job = engine.continued(state, _with_limits(state, settings))
                 self._saved_at = self._begun.value = state.evaluations
-                self._lacks_picture = True
                 return Job(settings=job.settings, state=job.state, priority=self._priority, keep_state=True)
         start = None if spec["start"] is None else read_image(spec["start"], settings.size)
         return Job(spec["content"], spec["style"], settings, start, priority=self._priority, keep_state=True)

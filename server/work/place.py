@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from impasto.server.work.protocol import BEAT, READY, Home, Message
+from impasto.server.work.protocol import BEAT, READY, Death, Home, Message
 
 LOWEST = -8
 _OVERTAKERS = 2
@@ -73,14 +73,22 @@ class Place:
         """Whether the worker takes jobs."""
         return self._home is not None and self._is_ready
 
-    def start(self, receive: Callable[[Message], None], lost: "Callable[[Place, str], None]") -> None:
-        """Start a worker."""
+    def start(self, receive: Callable[[Message], None], lost: "Callable[[Place, Death], None]") -> None:
+        """Start a worker. After one that could not be started, the next start waits as after one that has ended.
+
+        Raises:
+            OSError: the worker could not be started.
+        """
         self.restarts += 1
         self._is_ready = False
         self._started_s = self._heard_s = time.monotonic()
         self._age_s = 0.0
         home = self._home = self._make_home()
-        home.start(receive, lambda reason: lost(self, reason))
+        try:
+            home.start(receive, lambda death: lost(self, death))
+        except BaseException:
+            self.lose()
+            raise
 
     def send(self, message: Message) -> None:
         """Send a message to the worker, if one is here."""
@@ -106,10 +114,13 @@ class Place:
             return None
         return priorities[self.slots - 1] + 1
 
-    def hold(self, row: sqlite3.Row) -> None:
-        """Record a job that the worker is given."""
+    def hold(self, row: sqlite3.Row) -> bool:
+        """Record a job that was taken for the worker here; return False where that worker has ended meanwhile."""
         with self._lock:
+            if row["worker"] != self.name:
+                return False
             self.running[row["id"]] = Held(row["token"], row["priority"], row["killed"] > 0)
+            return True
 
     def holds(self, body: Mapping[str, Any]) -> bool:
         """Return whether the worker has the job of a message, under the message's token."""
@@ -136,7 +147,8 @@ class Place:
         """Record the end of the worker. Return the jobs that it had."""
         with self._lock:
             running, self.running = self.running, {}
-        self._home, self._is_ready, self._before = None, False, self.evaluations
+            self._home = None
+        self._is_ready, self._before = False, self.evaluations
         if time.monotonic() - self._started_s > _GOOD_LIFE_S:
             self._delay_s = _FIRST_DELAY_S
         self._start_due_s = time.monotonic() + self._delay_s

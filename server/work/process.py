@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, cast
 
 from impasto.server.store.records import new_id
-from impasto.server.work.protocol import SETUP, Message, read_message, write_message
+from impasto.server.work.protocol import SETUP, Death, Message, read_message, write_message
 
 
 class LocalProcess:
@@ -35,7 +35,7 @@ class LocalProcess:
         """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self, receive: Callable[[Message], None], lost: Callable[[str], None]) -> None:
+    def start(self, receive: Callable[[Message], None], lost: Callable[[Death], None]) -> None:
         """Start the process, and a thread that reads what it says."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "impasto.server.work.child"],
@@ -60,7 +60,7 @@ class LocalProcess:
         if self._process is not None:
             self._process.kill()
 
-    def _read(self, receive: Callable[[Message], None], lost: Callable[[str], None]) -> None:
+    def _read(self, receive: Callable[[Message], None], lost: Callable[[Death], None]) -> None:
         process = self._process
         assert process is not None  # noqa: S101 - `start` has made it
         reason = ""
@@ -78,7 +78,7 @@ class LocalProcess:
                 with self._lock, contextlib.suppress(OSError, ValueError):
                     if stream is not None:
                         stream.close()
-            lost(reason or _said(status))
+            lost(Death(reason or _said(status)))
 
 
 def _said(status: int) -> str:

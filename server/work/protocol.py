@@ -65,6 +65,19 @@ class Message:
     blobs: tuple[bytes, ...] = ()
 
 
+@dataclass(frozen=True)
+class Death:
+    """Why a worker has ended.
+
+    Attributes:
+        reason: in a few words.
+        blames_jobs: whether one of its jobs may have ended it. A machine that was lost is not the doing of a job.
+    """
+
+    reason: str
+    blames_jobs: bool = True
+
+
 class Home(Protocol):
     """Where a worker lives: a process of this machine, or an actor of a cluster.
 
@@ -79,12 +92,12 @@ class Home(Protocol):
     def is_alive(self) -> bool:
         """Whether the worker runs."""
 
-    def start(self, receive: Callable[[Message], None], lost: Callable[[str], None]) -> None:
+    def start(self, receive: Callable[[Message], None], lost: Callable[[Death], None]) -> None:
         """Start the worker.
 
         Args:
             receive: called with each message of the worker, one at a time and in order.
-            lost: called once, after the last message, with the reason why the worker has ended.
+            lost: called once, after the last message, when the worker has ended.
         """
 
     def send(self, message: Message) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from impasto.engine.runtime import providers
 from impasto.models.errors import ImpastoError
 from impasto.models.version import VERSION
 from impasto.server.config import RayChoice
@@ -19,25 +20,6 @@ log = logging.getLogger("impasto.server")
 CPU, GPU = "CPU", "GPU"
 _LOCAL, _ANSWER_S = "auto", 5.0
 _BUILT_IN = (CPU, GPU, "memory")
-
-
-def parse_resources(text: str) -> dict[str, float]:
-    """Return resources that are written as GPU=1,CPU=2.
-
-    Raises:
-        ImpastoError: they are not.
-    """
-    found = {}
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, value = item.partition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not name.strip() or not equals or not (math.isfinite(number) and number > 0):
-            raise ImpastoError(f"bad resources {text!r}: expected NAME=NUMBER with commas, as GPU=1,CPU=2")
-        found[name.strip()] = number
-    return found
 
 
 def _check_answers(address: str) -> None:
@@ -63,7 +45,7 @@ class RayCluster:
         engine: arguments of the workers' engines, of which the provider chooses between CPU and GPU.
 
     Raises:
-        ImpastoError: Ray is not installed, or there is no such cluster.
+        ImpastoError: Ray is not installed, there is no such cluster, or the provider or precision is unknown.
     """
 
     def __init__(self, choice: RayChoice, engine: Mapping[str, Any]) -> None:
@@ -71,6 +53,7 @@ class RayCluster:
             raise ImpastoError("--ray needs the package ray: run `pip install 'impasto[ray]'`")
         import ray
 
+        providers.parse(str(engine["provider"]), str(engine["precision"]))
         self._ray, self._engine = ray, dict(engine)
         try:
             _check_answers(choice.address)
@@ -98,7 +81,23 @@ class RayCluster:
         for node in nodes.keys() - self._alive.keys():
             log.info("the machine %s has joined the cluster", nodes[node]["address"])
         self._alive = nodes
-        return max(1, sum(self._slots_of(node["resources"]) for node in nodes.values()))
+        return max(1, self._room())
+
+    def check_room(self) -> None:
+        """Refuse what no machine of the cluster can run.
+
+        Raises:
+            ImpastoError: a worker takes more than each machine has.
+        """
+        if not self._room():
+            machines = "; ".join(
+                f"{node['address']} has {_shown(self._countable(node['resources'])) or 'nothing'}"
+                for node in self._alive.values()
+            )
+            raise ImpastoError(
+                f"no machine of the Ray cluster has room for a worker of {_shown(self.resources)}: {machines}; give "
+                "other --resources, or add a machine"
+            )
 
     def home(self, setup: Mapping[str, Any]) -> RayHome:
         """Return the home of a new worker.
@@ -115,8 +114,9 @@ class RayCluster:
 
     def describe(self) -> str:
         """Return what a worker takes and how many there are."""
-        each = ", ".join(f"{value:g} {name}" for name, value in self.resources.items())
-        return f"Ray cluster of {len(self._alive)} machines, room for {self.slots} workers of {each}"
+        count = len(self._alive)
+        machines = f"{count} machine{'s' * (count != 1)}"
+        return f"Ray cluster of {machines}, room for {self._room()} workers of {_shown(self.resources)}"
 
     def _actor_of(self, setup: Mapping[str, Any]) -> Callable[[], Any]:
         more = {name: value for name, value in self.resources.items() if name not in _BUILT_IN}
@@ -142,6 +142,18 @@ class RayCluster:
         cores = [item[CPU] for item in found if item.get(CPU, 0) >= 1]
         return {CPU: min(cores, default=1.0)}
 
+    def _room(self) -> int:
+        """Return for how many workers the machines that were seen latest have room."""
+        return sum(self._slots_of(node["resources"]) for node in self._alive.values())
+
+    def _countable(self, resources: Mapping[str, float]) -> dict[str, float]:
+        """Return the resources of a machine without its own name, and without memory that nobody asked for."""
+        return {
+            name: value
+            for name, value in resources.items()
+            if name in self.resources or not (name.startswith("node:") or name.endswith("memory"))
+        }
+
     def _slots_of(self, resources: Mapping[str, float]) -> int:
         return min(math.floor(resources.get(name, 0) / value + 1e-9) for name, value in self.resources.items())
 
@@ -151,3 +163,8 @@ class RayCluster:
             for node in self._ray.nodes()
             if node["Alive"]
         }
+
+
+def _shown(resources: Mapping[str, float]) -> str:
+    """Return resources as a person reads them."""
+    return ", ".join(f"{value:g} {name}" for name, value in resources.items())

@@ -11,7 +11,7 @@ from typing import Any
 from impasto.server.store.records import new_id
 from impasto.server.work.baggage import pack, unpack
 from impasto.server.work.mark import Mark
-from impasto.server.work.protocol import CHECKPOINT, EVENT, FINISHED, INTERRUPTED, RUN, STYLED, Message
+from impasto.server.work.protocol import CHECKPOINT, EVENT, FINISHED, INTERRUPTED, RUN, STYLED, Death, Message
 
 log = logging.getLogger("impasto.server")
 
@@ -31,7 +31,7 @@ class RayHome:
         self.name = new_id("w")
         self._make_actor, self._folder = make_actor, folder
         self._actor: Any = None
-        self._is_lost = False
+        self._is_lost = self._is_killed = False
         self._begun: dict[str, Mark] = {}
 
     @property
@@ -39,7 +39,7 @@ class RayHome:
         """Whether the actor is there, or will be."""
         return self._actor is not None and not self._is_lost
 
-    def start(self, receive: Callable[[Message], None], lost: Callable[[str], None]) -> None:
+    def start(self, receive: Callable[[Message], None], lost: Callable[[Death], None]) -> None:
         """Ask Ray for the actor, and start a thread that reads what it says."""
         self._actor = self._make_actor()
         threading.Thread(target=self._read, args=(receive, lost), name=self.name, daemon=True).start()
@@ -58,33 +58,34 @@ class RayHome:
         hear.remote(packed.kind, dict(packed.body), packed.blobs, files)
 
     def kill(self) -> None:
-        """End the actor at once."""
+        """End the actor at once, once: a function of Ray that is called after the end of Ray would start a cluster."""
         import ray
 
-        if self._actor is not None:
+        if self._actor is not None and not self._is_killed:
+            self._is_killed = True
             with contextlib.suppress(ray.exceptions.RayError, ValueError):
                 ray.kill(self._actor, no_restart=True)
 
-    def _read(self, receive: Callable[[Message], None], lost: Callable[[str], None]) -> None:
+    def _read(self, receive: Callable[[Message], None], lost: Callable[[Death], None]) -> None:
         import ray
 
-        reason = "the cluster has gone"
+        death = Death("the cluster has gone", blames_jobs=False)
         try:
             while True:
                 say = self._actor.say.options(concurrency_group="say")
                 for kind, body, blobs, files in ray.get(say.remote()):
                     self._take(Message(kind, body, blobs), files, receive)
         except ray.exceptions.RayError as error:
-            reason = cause_of(error)
+            death = cause_of(error)
         except OSError as error:  # the disk is full: the job is run again from its last state
             log.warning("a result could not be written: %s", type(error).__name__)
-            reason = "its result could not be written"
-            self.kill()
+            death = Death("a worker's result could not be written", blames_jobs=False)
         finally:
             self._is_lost = True
+            self.kill()  # an actor that failed in a call, or that cannot be reached, would keep its slot
             for mark in self._begun.values():
                 mark.close()
-            lost(reason)
+            lost(death)
 
     def _take(self, message: Message, files: Mapping[str, bytes], receive: Callable[[Message], None]) -> None:
         """Write the files of a message, and pass the message on."""
@@ -109,11 +110,17 @@ class RayHome:
             self._begun.pop(job).close()
 
 
-def cause_of(error: Exception) -> str:
-    """Return in a few words why an actor has ended."""
+def cause_of(error: Exception) -> Death:
+    """Return why an actor has ended, from what Ray says.
+
+    Of a process that was ended, Ray says so within a second. An actor that is unavailable is on a machine that does not
+    answer; that the machine has died is known some 15 seconds later.
+    """
     text = str(error)
     if found := re.search(r"ImpastoError: (.*)", text):
-        return f"the worker could not start: {found[1].strip()[:300]}"
-    if re.search(r"node (has )?(died|is dead|was terminated)|node_id|Node Id|preempted", text):
-        return "the worker's machine has left the cluster"
-    return "the worker ended"
+        return Death(f"the worker could not start: {found[1].strip()[:300]}")
+    if re.search(r"node (has died|is dead|was terminated)|preempted", text):
+        return Death("the worker's machine has left the cluster", blames_jobs=False)
+    if "is unavailable" in text:
+        return Death("the worker's machine does not answer", blames_jobs=False)
+    return Death("the worker ended")

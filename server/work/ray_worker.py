@@ -14,7 +14,7 @@ from typing import Any
 from impasto.models.errors import ImpastoError
 from impasto.models.version import VERSION
 from impasto.server.work.baggage import Baggage, pack, unpack
-from impasto.server.work.protocol import CHECKPOINT, FINISHED, INTERRUPTED, RUN, Message
+from impasto.server.work.protocol import CHECKPOINT, EVENT, FINISHED, INTERRUPTED, RUN, Message
 from impasto.server.work.worker import Worker
 
 log = logging.getLogger("impasto.server")
@@ -95,7 +95,10 @@ class RayWorker:
                 self._saved.discard(message.body["job"])
         try:
             packed, files = pack(message)
-        except FileNotFoundError:  # a preview or a state of a job that has ended meanwhile
+        except FileNotFoundError:
+            if message.kind not in (EVENT, CHECKPOINT):  # a result without its files is none: the job is run again
+                raise
+            # a preview or a state of a job that has ended meanwhile
             packed, files = Message(message.kind, {**message.body, "files": {}}), {}
         if message.kind in (FINISHED, INTERRUPTED):
             shutil.rmtree(self._inputs(message.body), ignore_errors=True)

@@ -13,7 +13,7 @@ from impasto.server.store.files import sha256_of
 from impasto.server.store.journal import Journal
 from impasto.server.store.records import CANCELLED, DONE, FAILED, Ending
 from impasto.server.work.predictor import Predictor
-from impasto.server.work.protocol import EVENT, FINISHED, INTERRUPTED, Message
+from impasto.server.work.protocol import EVENT, FINISHED, INTERRUPTED, Death, Message
 
 log = logging.getLogger("impasto.server")
 
@@ -66,13 +66,14 @@ class Reports:
         for message in waiting:
             self.take(message)
 
-    def lost(self, job: str, token: int, reason: str) -> None:
+    def lost(self, job: str, token: int, death: Death) -> None:
         """Handle a job whose worker has died."""
         try:
-            state = self._journal.attempts.lose(job, token, reason)
+            self._journal.events.flush()  # those of a job that does not run are dropped
+            state = self._journal.attempts.lose(job, token, death.reason, blames=death.blames_jobs)
         except sqlite3.Error as error:
             log.warning("job %s waits for the disk: %s", job, type(error).__name__)
-            message = Message("lost", {"job": job, "token": token, "reason": reason})
+            message = Message("lost", {"job": job, "token": token, "death": death})
             with self._lock:
                 self._waiting.append(message)
             return
@@ -115,11 +116,12 @@ class Reports:
         body = message.body
         job, token = str(body["job"]), int(body["token"])
         if message.kind == INTERRUPTED:
+            self._journal.events.flush()
             self._journal.attempts.interrupt(job, token)
         elif message.kind == FINISHED:
             self._publish(job, token, body)
         else:
-            self.lost(job, token, str(body["reason"]))
+            self.lost(job, token, body["death"])
 
     def _publish(self, job: str, token: int, body: Mapping[str, Any]) -> None:
         """Publish a result, once. The files are on the disk before the journal names them."""

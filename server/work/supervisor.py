@@ -20,7 +20,7 @@ from impasto.server.store.records import RUNNING
 from impasto.server.work.mark import Mark
 from impasto.server.work.place import Place
 from impasto.server.work.predictor import Predictor
-from impasto.server.work.protocol import CHECKPOINT, DRAIN, INFER, PRIORITY, RUN, STOP, STYLE, Home, Message
+from impasto.server.work.protocol import CHECKPOINT, DRAIN, INFER, PRIORITY, RUN, STOP, STYLE, Death, Home, Message
 from impasto.server.work.reports import Reports
 
 log = logging.getLogger("impasto.server")
@@ -176,7 +176,9 @@ class Supervisor:
             row = self._journal.attempts.take(place.name, above=above, alone=not place.running)
             if row is None:
                 return
-            place.hold(row)
+            if not place.hold(row):
+                self._journal.attempts.interrupt(row["id"], row["token"])
+                return
             try:
                 place.send(Message(RUN, self._spec(row)))
             except OSError as error:
@@ -266,11 +268,11 @@ class Supervisor:
                 place.release(body["job"], body["token"])
                 self.wake()
 
-    def _lost(self, place: Place, reason: str) -> None:
+    def _lost(self, place: Place, death: Death) -> None:
         """Handle the end of a worker."""
         running = place.lose()
         if not self._closing:
-            log.warning("%s; %d of its jobs return to the queue", reason, len(running))
+            log.warning("%s; %d of its jobs return to the queue", death.reason, len(running))
         with self._lock:
             lost = [key for key, (other, _) in self._infers.items() if other is place]
             replies = [self._infers.pop(key)[1] for key in lost]
@@ -282,5 +284,5 @@ class Supervisor:
                 self._styles.pop(key, None)
         if not self._closing:
             for job, held in running.items():
-                self.reports.lost(job, held.token, reason)
+                self.reports.lost(job, held.token, death)
         self.wake()

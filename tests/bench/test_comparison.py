@@ -17,11 +17,13 @@ from impasto.bench.contenders.torch_objective import TorchObjective
 from impasto.bench.contenders.variants import BASELINE, VARIANTS, choose
 from impasto.bench.subject import Subject
 from impasto.engine import Engine, Settings
+from impasto.engine.runtime import native_operators
 from impasto.engine.runtime.providers import openvino
 from impasto.models.errors import ImpastoError
 from tests.bench.command import ON_CPU, interrupt_at, measured
 from tests.small_network import features_model
 
+OPERATORS = native_operators.find()
 CPU_LACK = "provider cpu has no bf16: its kernels are float32; allowed here are auto, fp32"
 
 
@@ -80,13 +82,22 @@ def test_a_rival_in_bf16_need_not_reach_the_loss(capsys: pytest.CaptureFixture[s
         assert ratio["to_equal_loss"] == pytest.approx(rival["seconds_to_target"] / mine["seconds_to_target"])
 
 
-def test_both_compute_the_same_objective(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    plain = ("--provider", "cpu,plain", "--precision", "fp32")  # direct convolutions, as PyTorch's: they round alike
+@pytest.mark.parametrize(
+    ("provider", "bound"),
+    [
+        ("cpu,plain", 1e-4),  # direct convolutions, as PyTorch's: they round alike
+        pytest.param("cpu,native", 5e-4, marks=pytest.mark.skipif(OPERATORS.path is None, reason=OPERATORS.reason)),
+    ],
+)
+def test_both_compute_the_same_objective(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, provider: str, bound: float
+) -> None:
+    own = ("--provider", provider, "--precision", "fp32")
     for batch in ((), ("--batch", 3)):
-        found, _ = measured(capsys, tmp_path, "compare", *plain, "--against", "eager", "--evaluations", 0, *batch)
+        found, _ = measured(capsys, tmp_path, "compare", *own, "--against", "eager", "--evaluations", 0, *batch)
         rival, mine = found["series"]
         assert mine["difference_to_eager"]["loss"] < 1e-5
-        assert mine["difference_to_eager"]["gradient"] < 1e-4
+        assert mine["difference_to_eager"]["gradient"] < bound
         assert mine["loss"] == pytest.approx(rival["loss"], rel=1e-5)
         assert (rival["threads"], rival["batch"]) == (1, mine["batch"])
         assert rival["evaluations"] == mine["evaluations"] == (3 if batch else 1)

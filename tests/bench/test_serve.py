@@ -1,14 +1,19 @@
 """`impasto bench serve`: from a server that it starts to the file."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
+from impasto.bench import serving
 from impasto.bench.scenarios import Query
 from impasto.bench.series import summarise
 from impasto.bench.serving import Offer, _facts, _queries, _Seen, _Sent
+from impasto.client import Client
+from impasto.client.events import RemoteEvent
 from impasto.models.errors import ImpastoError
 from tests.bench.command import ON_CPU, bench, measured
 
@@ -56,6 +61,22 @@ def test_a_queue_and_the_work_are_told_apart() -> None:
     assert (facts["queueing_s"], facts["service_s"], facts["refused"]) == ([1.0], [3.0], 1)
     assert facts["pictures_per_hour"] == pytest.approx(3600 / 5)
     assert facts["offered_per_hour"] == pytest.approx(3600 * 3 / 4)
+
+
+def test_events_that_break_off_end_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def all_events(self) -> Iterator[RemoteEvent]:
+            yield RemoteEvent(1, "ended", {"render": "a", "state": "done"})
+            raise ImpastoError("no answer from http://server")
+
+    seen = _Seen()
+    seen.follow(cast(Client, Broken()))
+    seen.wait_for(["a"])
+    with pytest.raises(ImpastoError, match="the events of the server broke off: no answer from"):
+        seen.wait_for(["a", "b"])
+    monkeypatch.setattr(serving, "_PATIENCE_S", 0.1)
+    with pytest.raises(ImpastoError, match=r"told nothing for 0\.1 s; jobs that have not ended: 1"):
+        _Seen(states={"a": "done"}).wait_for(["a", "b"])
 
 
 def test_an_offer_out_of_range_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from impasto.models.checksum import sha256_of
 from tests.conftest import REPOSITORY
 from tests.cpp.conftest import Built, needed
+from tests.file_server import FileServer
 
 INCLUDE = REPOSITORY / "cpp" / "impasto" / "include"
 ABI = REPOSITORY / "cpp" / "impasto" / "abi" / "libimpasto.abi"
@@ -67,15 +69,29 @@ def test_the_binary_interface_is_the_committed_one(built: Built) -> None:
     assert ended.returncode == 0, f"{ended.stdout}\nIf the change is wanted: {DUMP}"
 
 
+def fetched(url: str, file: Path) -> Path:
+    """Fetch a file; skip where there is no network. A server that no longer has the file is a failure."""
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - of this file
+            file.write_bytes(answer.read())
+    except urllib.error.HTTPError:
+        raise
+    except OSError as error:
+        pytest.skip(f"cannot fetch {url}: {error}")
+    return file
+
+
+def test_a_header_that_is_gone_is_not_skipped(tmp_path: Path) -> None:
+    with FileServer(b"") as server:
+        server.statuses = [404]
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetched(server.url, tmp_path / "header.deb")
+
+
 def test_the_slots_are_those_of_the_real_header(tmp_path: Path) -> None:
     """With the header of Debian's package, whose file is pinned; it is compiled and not kept."""
     needed("c++", "dpkg-deb")
-    package = tmp_path / "header.deb"
-    try:
-        with urllib.request.urlopen(HEADER_URL, timeout=30) as answer:
-            package.write_bytes(answer.read())
-    except OSError as error:
-        pytest.skip(f"cannot fetch ONNX Runtime's header: {error}")
+    package = fetched(HEADER_URL, tmp_path / "header.deb")
     assert sha256_of(package) == HEADER_SHA256
     subprocess.run(["dpkg-deb", "-x", package, tmp_path / "header"], check=True)
     folder = tmp_path / "header" / "usr" / "include" / "onnxruntime"

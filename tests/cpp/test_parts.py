@@ -1,6 +1,9 @@
 """Parts of the library alone: resampling against Pillow, the root of a covariance against NumPy, and the manifest."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +66,12 @@ def test_a_matrix_of_zeros_has_a_root_of_zeros(built: Built) -> None:
     assert not np.frombuffer(out, np.float32).any()
 
 
+def test_a_root_that_does_not_converge_is_an_error(built: Built) -> None:
+    matrix = np.full((4, 4), np.nan, np.float32).tobytes()
+    ended = built.run("impasto-inside", "root", 4, given=matrix, status=1)
+    assert b"did not converge" in ended.stdout
+
+
 def test_the_manifest_is_read(built: Built, bundle: Path) -> None:
     assert built.run("impasto-inside", "manifest", given=(bundle / "manifest.json").read_bytes()).stdout == b"fine\n"
 
@@ -84,3 +93,138 @@ def test_the_manifest_is_read(built: Built, bundle: Path) -> None:
 )
 def test_text_that_is_no_manifest_is_refused(built: Built, text: str, said: str) -> None:
     assert said in built.run("impasto-inside", "manifest", given=text.encode()).stdout.decode()
+
+
+def port(manifest: Any, graph: str, side: str, name: str) -> Any:
+    """Return an input or output of a graph of the only size."""
+    return next(one for one in manifest["sizes"][0][graph][side] if one["name"] == name)
+
+
+def state(manifest: Any, name: str) -> Any:
+    return next(one for one in manifest["sizes"][0]["step"]["state"] if one["name"] == name)
+
+
+def twice(values: list[Any], name: str, **changes: Any) -> None:
+    values.append({**next(one for one in values if one["name"] == name), **changes})
+
+
+HUGE = 2**34
+MANIFESTS: dict[str, tuple[Callable[[Any], object], str]] = {
+    "weights_dtype": (
+        lambda m: port(m, "objective", "inputs", "weights").update(dtype="int64"),
+        "weights of objective.onnx has another form",
+    ),
+    "input_twice": (
+        lambda m: twice(m["sizes"][0]["objective"]["inputs"], "image", shape=[1, 3, 1, 1]),
+        "objective.onnx has image twice",
+    ),
+    "output_twice": (
+        lambda m: twice(m["sizes"][0]["step"]["outputs"], "image", shape=[1, 3, 1, 1]),
+        "step.onnx has image twice",
+    ),
+    "state_twice": (
+        lambda m: twice(m["sizes"][0]["step"]["state"], "x", next="x.other"),
+        "state x of step.onnx is given twice",
+    ),
+    "state_named_as_an_input": (
+        lambda m: state(m, "row").update(name="limit"),
+        "state limit of step.onnx is given twice",
+    ),
+    "free_input": (
+        lambda m: port(m, "objective", "inputs", "gram_relu1_1").update(shape=[1, "c", "c"]),
+        "target gram_relu1_1 has another form",
+    ),
+    "free_weights": (
+        lambda m: [
+            port(m, "objective", side, name).update(shape=[1, "n"])
+            for side, name in (("inputs", "weights"), ("outputs", "terms"))
+        ],
+        "weights of objective.onnx has another form",
+    ),
+    "unknown_input": (
+        lambda m: m["sizes"][0]["objective"]["inputs"].append({"name": "limit", "dtype": "float32", "shape": [1]}),
+        "objective.onnx takes limit, which no term gives",
+    ),
+    "input_without_term": (
+        lambda m: m["sizes"][0]["objective"]["inputs"].append({"name": "mean_x", "dtype": "float32", "shape": [1]}),
+        "objective.onnx takes mean_x, which no term gives",
+    ),
+    "target_that_is_the_image": (
+        lambda m: m["results"][0]["scales"][0]["terms"][0].update(targets=["image"]),
+        "has an unknown target, image",
+    ),
+    "power_of_another": (
+        lambda m: m["results"][0]["scales"][0]["terms"][0].update(
+            power={"of": ["gram_other"], "sum": "trace", "divisor": 1, "exponent": 1}
+        ),
+        "has a power of gram_other, which is no target of it",
+    ),
+    "step_terms": (
+        lambda m: port(m, "step", "inputs", "terms").update(shape=[1, 99]),
+        "terms of step.onnx has another form",
+    ),
+    "step_weights": (
+        lambda m: (
+            m["sizes"][0]["step"]["inputs"].append({"name": "coefficients", "dtype": "float32", "shape": [1, 3]}),
+            m["sizes"][0]["step"]["outputs"].append({"name": "weights", "dtype": "float64", "shape": [1, 3]}),
+        ),
+        "weights of step.onnx has another form",
+    ),
+    "between_scalars": (
+        lambda m: m["optimiser"]["between_scales"].append({"name": "scalars", "filter": "lanczos", "area_power": 0}),
+        "state scalars of step.onnx is no image",
+    ),
+    "between_unknown": (
+        lambda m: m["optimiser"]["between_scales"].append({"name": "none", "filter": "lanczos", "area_power": 0}),
+        "step.onnx has no state none",
+    ),
+    "product": (
+        lambda m: port(m, "step", "outputs", "picture").update(shape=[HUGE, HUGE, 1, 1]),
+        "a shape is too large",
+    ),
+    "product_of_zero": (
+        lambda m: port(m, "step", "outputs", "picture").update(shape=[2**32, 2**32, 4]),
+        "a shape is too large",
+    ),
+    "number_beyond_float32": (
+        lambda m: m["results"][0]["scales"][0]["terms"][0].update(factor=1e300),
+        "a number is too large for float32",
+    ),
+    "bounds_beyond_float32": (
+        lambda m: m["optimiser"].update(bounds=[-1e300, 1e300]),
+        "a number is too large for float32",
+    ),
+    "many_scales": (
+        lambda m: m["results"][0].update(scales=m["results"][0]["scales"] * 200),
+        "a result has 200 scales",
+    ),
+    "size_out_of_the_list": (
+        lambda m: m["results"][0]["scales"][0].update(size=1),
+        "a result has a size that is not in the list",
+    ),
+    "size_as_a_fraction": (
+        lambda m: m["results"][0]["scales"][0].update(size=0.5),
+        "expected a whole number",
+    ),
+    "targets_of_one_size": (
+        lambda m: m["targets"]["inputs"][0].update(shape=[1, 3, 48, 64]),
+        "image of targets.onnx has another form",
+    ),
+    "targets_dtype": (
+        lambda m: m["targets"]["outputs"][0].update(dtype="float64"),
+        "of targets.onnx has another form",
+    ),
+    "objective_dtype": (
+        lambda m: port(m, "objective", "outputs", "d_image").update(dtype="bfloat16"),
+        "it has an unknown dtype, bfloat16",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_manifest_whose_parts_disagree_is_refused(built: Built, bundle: Path, name: str) -> None:
+    change, said = MANIFESTS[name]
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    change(manifest)
+    ended = built.run("impasto-inside", "manifest", given=json.dumps(manifest).encode())
+    assert said in ended.stdout.decode()

@@ -1,18 +1,15 @@
 """The rewrites for one provider each: what they change, what they leave alone, and that the gradient stays."""
 
-from collections import Counter
-from collections.abc import Mapping
-
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
 from onnx_ir.tape import Tape
 
 from impasto.export.lowering import lower_for_cpu, lower_for_openvino
 from impasto.export.lowering.cpu import MASK_BETA, REWRITES
 from impasto.export.objective import build_objective, build_targets
+from tests.export.lowered import feeds, operators, run
 from tests.small_network import features_model
 
 WIDTHS = {"relu1_1": 16, "relu1_2": 32, "relu2_1": 16, "relu3_1": 16}
@@ -29,25 +26,6 @@ def objective() -> ir.Model:
         height=SIZE,
         width=SIZE,
     ).model
-
-
-def run(model: ir.Model, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return list(session.run(None, dict(feeds)))
-
-
-def feeds(model: ir.Model) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    return {
-        value.name or "": rng.random(value.shape.numpy() if value.shape is not None else (), np.float32)
-        for value in model.graph.inputs
-    }
-
-
-def operators(model: ir.Model) -> Counter[str]:
-    return Counter(node.op_type for node in model.graph)
 
 
 @pytest.mark.parametrize("names", [[name] for name in REWRITES] + [list(REWRITES)])

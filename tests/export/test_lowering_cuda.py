@@ -19,6 +19,7 @@ from impasto.export.lowering import lower_for_cuda
 from impasto.export.lowering.cuda import MAX_POOL_GONE, WITHOUT_BFLOAT16
 from impasto.export.objective import build_objective
 from impasto.export.precision import narrow_convolutions
+from tests.export.lowered import feeds
 from tests.small_network import features_model
 
 TABLE = json.loads((Path(__file__).parents[1] / "engine" / "runtime" / "providers" / "cuda-kernels.json").read_text())
@@ -36,14 +37,6 @@ def objective(pool: str, size: int = 32) -> ir.Model:
         pool=pool,
         batch=2,
     ).model
-
-
-def feeds(model: ir.Model) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    return {
-        value.name or "": rng.random(value.shape.numpy() if value.shape is not None else (), np.float32)
-        for value in model.graph.inputs
-    }
 
 
 def evaluated(model: ir.Model, values: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -1,11 +1,10 @@
 """The rewrite for the project's operators: what it takes, what it leaves, and that loss and gradient stay."""
 
-from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
 from onnx.reference import ReferenceEvaluator
 
@@ -13,8 +12,9 @@ from impasto.engine.runtime import native_operators
 from impasto.export.gradient.double_precision import in_float64
 from impasto.export.graph_memory import graph_memory
 from impasto.export.lowering import lower_to_operators
-from impasto.export.lowering.native import DOMAIN
 from impasto.export.objective import build_objective, build_targets
+from impasto.export.operator_domain import DOMAIN
+from tests.export.lowered import feeds, operators, run
 from tests.small_network import features_model
 
 WIDTHS = {"relu1_1": 16, "relu1_2": 32, "relu2_1": 24, "relu2_2": 16, "relu3_1": 16}
@@ -39,32 +39,12 @@ def objective(**form: Any) -> ir.Model:
     return build_objective(features_model(widths=WIDTHS), **{**settings, **form}).model
 
 
-def run(model: ir.Model, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 4
-    native_operators.register(options)
-    session = ort.InferenceSession(ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return list(session.run(None, feeds))
-
-
-def feeds(model: ir.Model) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    return {
-        value.name or "": rng.random(value.shape.numpy() if value.shape is not None else (), np.float32)
-        for value in model.graph.inputs
-    }
-
-
-def operators(model: ir.Model) -> Counter[str]:
-    return Counter(f"{node.domain}.{node.op_type}".strip(".") for node in model.graph)
-
-
 @needs_library
 @pytest.mark.parametrize("form", FORMS)
 def test_loss_terms_and_gradient_stay(form: str) -> None:
     plain, rewritten = objective(**FORMS[form]), objective(**FORMS[form])
     assert lower_to_operators(rewritten)
-    loss, terms, gradient = run(rewritten, feeds(plain))
+    loss, terms, gradient = run(rewritten, feeds(plain), native=True)
     expected = run(plain, feeds(plain))
     np.testing.assert_allclose(loss, expected[0], rtol=1e-5)
     np.testing.assert_allclose(terms, expected[1], rtol=1e-5)
@@ -80,7 +60,7 @@ def test_the_gradient_is_that_of_float64() -> None:
     given = feeds(plain)
     wide = ReferenceEvaluator(in_float64(ir.to_proto(plain)))
     expected = list(wide.run(None, {name: value.astype(np.float64) for name, value in given.items()}))
-    found = run(rewritten, given)
+    found = run(rewritten, given, native=True)
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-5)
     assert np.linalg.norm(found[2] - expected[2]) / np.linalg.norm(expected[2]) < 5e-6
 
@@ -100,7 +80,11 @@ def test_every_layer_is_taken(form: str) -> None:
     wrapped = [node.attributes.get_int("wrap", 0) for node in model.graph if node.op_type.startswith("Conv3x3")]
     assert all(wrapped) == any(wrapped) == (form == "seamless")
     assert all(value.shape is not None for node in model.graph for value in node.outputs)
-    assert graph_memory(model).activations > 0
+    found = graph_memory(model)
+    assert found.activations > 0
+    sizes = list(WIDTHS.values())
+    transformed = sum(36 * into * out for into, out in pairwise(sizes)) * np.dtype(np.float32).itemsize
+    assert found.transformed == 2 * transformed  # forward and backward
 
 
 def test_masks_and_what_taps_add_go_into_the_gradients() -> None:
@@ -118,7 +102,7 @@ def test_targets_are_rewritten_too() -> None:
     plain, rewritten = (build_targets(features_model(widths=WIDTHS), height=32, width=40, **taps) for _ in range(2))
     assert lower_to_operators(rewritten)
     assert [output.name for output in rewritten.graph.outputs] == [output.name for output in plain.graph.outputs]
-    for found, expected in zip(run(rewritten, feeds(plain)), run(plain, feeds(plain)), strict=True):
+    for found, expected in zip(run(rewritten, feeds(plain), native=True), run(plain, feeds(plain)), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 

@@ -16,7 +16,8 @@ import httpx
 from impasto.client import Client
 from impasto.server.config import EngineChoice, Limits, ServerConfig
 from impasto.server.service import Service
-from impasto.server.work.protocol import Home, Message
+from impasto.server.store.records import new_id
+from impasto.server.work.protocol import Death, Home, Message
 from tests.conftest import REPOSITORY
 
 CONTENT, STYLE = (REPOSITORY / "examples" / name for name in ("harbour.jpg", "swirls.jpg"))
@@ -141,11 +142,11 @@ class SilentHome:
     made: "list[SilentHome]"
 
     def __init__(self, setup: dict[str, Any]) -> None:
-        self.setup, self.name = setup, "silent"
+        self.setup, self.name = setup, new_id("silent")
         self.received: list[Message] = []
         self.is_alive = False
 
-    def start(self, receive: Callable[[Message], None], lost: Callable[[str], None]) -> None:
+    def start(self, receive: Callable[[Message], None], lost: Callable[[Death], None]) -> None:
         self.receive, self.lost = receive, lost
         self.is_alive = True
         receive(Message("ready", {"slots": 1, "provider": "none"}))
@@ -156,7 +157,7 @@ class SilentHome:
     def kill(self) -> None:
         if self.is_alive:
             self.is_alive = False
-            self.lost("the worker was killed")
+            self.lost(Death("the worker was killed"))
 
 
 def make_service(

@@ -40,6 +40,17 @@ def test_a_job_that_is_stopped_before_it_continues_keeps_its_picture(tmp_path: P
     assert Path(body["files"]["png_file"]).is_file()
 
 
+def test_a_job_that_is_stopped_after_a_crash_before_its_first_state_has_a_picture(tmp_path: Path) -> None:
+    """Its watchers have seen iterations and previews."""
+    sent: list[Message] = []
+    with Engine(NETWORK, provider="cpu") as engine:
+        again = Attempt(spec(2, begun=4, stop=True), tmp_path, sent.append, lambda count: None, every=6)
+        again.run(lambda network: engine)
+    assert (sent[-1].kind, sent[-1].body["state"]) == (FINISHED, "cancelled")
+    assert sent[-1].body["summary"]["iterations"] == 1
+    assert Path(sent[-1].body["files"]["png_file"]).is_file()
+
+
 def test_a_new_job_that_is_stopped_has_no_picture(tmp_path: Path) -> None:
     sent: list[Message] = []
     with Engine(NETWORK, provider="cpu") as engine:

@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import pytest
 
 from impasto.engine import Engine, Settings
 from impasto.server.store.records import NewJob
-from impasto.server.work.protocol import Message
-from tests.server.running import CONTENT, NETWORK, SMALL, STYLE, RunningServer, make_service, wait_for
+from impasto.server.work.protocol import Death, Message
+from tests.server.running import CONTENT, NETWORK, SMALL, STYLE, RunningServer, SilentHome, make_service, wait_for
 
 JOB: dict[str, Any] = {"size": 64, "iterations": 60, "preset": ""}
 
@@ -114,6 +115,47 @@ def test_a_job_that_kills_three_workers_is_quarantined(tmp_path: Path) -> None:
     service.close()
 
 
+def test_a_worker_that_dies_while_it_is_given_a_job_does_not_keep_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal has given the job to the worker, and the worker has not heard of it."""
+    service, homes = make_service(tmp_path / "data")
+    job = service.journal.jobs.accept(new_job(), lambda connection: None)[0]
+    take = service.journal.attempts.take
+
+    def take_and_die(worker: str, **more: Any) -> sqlite3.Row | None:
+        row = take(worker, **more)
+        if row is not None and row["token"] == 1:
+            homes[0].kill()
+        return row
+
+    monkeypatch.setattr(service.journal.attempts, "take", take_and_die)
+    service.supervisor.start()
+    wait_for(lambda: len(homes) == 2 and homes[1].received, 30, "the second worker with the job")
+    row = service.journal.jobs.find(job)
+    assert row is not None
+    assert (row["state"], row["token"], row["killed"]) == ("running", 2, 0)
+    service.close()
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
+    made: list[SilentHome] = []
+
+    class Home(SilentHome):
+        def start(self, receive: Callable[[Message], None], lost: Callable[[Death], None]) -> None:
+            made.append(self)
+            if len(made) == 1:
+                raise OSError(11, "Resource temporarily unavailable")
+            super().start(receive, lost)
+
+    service, _ = make_service(tmp_path / "data", homes=Home)
+    job = service.journal.jobs.accept(new_job(), lambda connection: None)[0]
+    service.supervisor.start()
+    wait_for(lambda: len(made) == 2 and made[1].received, 30, "the second worker with the job")
+    assert made[1].received[0].body["job"] == job
+    service.close()
+
+
 def test_a_stale_worker_publishes_nothing(tmp_path: Path) -> None:
     service, homes = make_service(tmp_path / "data")
     job = service.journal.jobs.accept(new_job(), lambda connection: None)[0]
@@ -136,6 +178,23 @@ def test_a_stale_worker_publishes_nothing(tmp_path: Path) -> None:
     assert row is not None
     assert row["state"] == "done"
     service.close()
+
+
+@pytest.mark.parametrize("end", ["killed", "interrupted"])
+def test_what_an_attempt_told_before_its_end_is_kept(tmp_path: Path, end: str) -> None:
+    """Events of progress wait for others, and are dropped where the job does not run."""
+    service, homes = make_service(tmp_path / "data")
+    job = service.journal.jobs.accept(new_job(), lambda connection: None)[0]
+    service.supervisor.start()
+    wait_for(lambda: homes and homes[0].received, 10, "the job")
+    attempt = {"job": job, "token": 1, "files": {}}
+    homes[0].receive(Message("event", {**attempt, "event": "running", "data": {"repeated": 0}}))
+    if end == "killed":
+        homes[0].kill()
+    else:
+        homes[0].receive(Message("interrupted", attempt))
+    service.close()
+    assert events_of(tmp_path / "data", job, "running") == [{"repeated": 0}]
 
 
 def test_a_worker_names_no_file_outside_its_folder(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from impasto.engine import Engine, Settings
 from impasto.models.errors import ImpastoError
 from impasto.models.version import VERSION
 from impasto.server.service import Service
+from impasto.server.store.attempts import MOST_KILLED
 from impasto.server.work import ray_home, ray_worker
 from impasto.server.work.baggage import pack, unpack
-from impasto.server.work.protocol import CHECKPOINT, RUN, STYLE, Message
-from impasto.server.work.ray_cluster import parse_resources
+from impasto.server.work.protocol import CHECKPOINT, EVENT, FINISHED, INTERRUPTED, RUN, STYLE, Death, Message
 from impasto.server.work.ray_home import RayHome, cause_of
 from impasto.server.work.ray_worker import RayWorker
 from tests.server.running import CONTENT, NETWORK, App, make_service, wait_for
@@ -168,37 +168,102 @@ def test_another_version_or_network_is_refused(tmp_path: Path) -> None:
         RayWorker(setup, VERSION)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"), [("", {}), ("GPU=1", {"GPU": 1.0}), ("CPU=2, fast=0.5", {"CPU": 2.0, "fast": 0.5})]
-)
-def test_resources(text: str, expected: dict[str, float]) -> None:
-    assert parse_resources(text) == expected
-
-
-@pytest.mark.parametrize("text", ["GPU", "GPU=", "GPU=0", "GPU=-1", "=1", "GPU=nan", "GPU=x"])
-def test_wrong_resources(text: str) -> None:
-    with pytest.raises(ImpastoError, match="expected NAME=NUMBER"):
-        parse_resources(text)
-
-
 def test_why_an_actor_ended() -> None:
-    assert cause_of(RayError("... its node has died. Node Id: 1")) == "the worker's machine has left the cluster"
-    assert cause_of(RayError("x\nimpasto.models.errors.ImpastoError: no such weights\n")).endswith("no such weights")
-    assert cause_of(RayError("x")) == "the worker ended"
+    """The texts are those of Ray 2.60."""
+    left, silent = "the worker's machine has left the cluster", "the worker's machine does not answer"
+    worker_died = (
+        "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: "
+        "consider enabling resource isolation to prevent node deaths by resource contention"
+    )
+    unavailable = "The actor 582b is unavailable: The actor is temporarily unavailable: RpcError: Socket closed"
+    for text, death in (
+        ("The actor died because its node has died. Node Id: 912a", Death(left, blames_jobs=False)),
+        (unavailable, Death(silent, blames_jobs=False)),
+        (worker_died, Death("the worker ended")),
+        ("ray::RayWorker.say() FileNotFoundError: x", Death("the worker ended")),
+    ):
+        assert cause_of(RayError(text)) == death
+    refused = cause_of(RayError("x\nimpasto.models.errors.ImpastoError: no such weights\n"))
+    assert refused.reason.endswith("no such weights")
 
 
-def test_of_a_jobs_states_one_waits_and_folders_of_killed_workers_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Silent:
+def test_machines_that_die_do_not_quarantine_a_job(far: tuple[Service, list[FakeActor]], tmp_path: Path) -> None:
+    service, actors = far
+    app = App(service)
+    job = app.submit(JOB).json()["id"]
+    service.supervisor.start()
+    for number in range(MOST_KILLED):
+        wait_for(lambda: len(events_of(tmp_path / "data", job, "started")) == number + 1, what="an attempt")  # noqa: B023
+        actors[number].is_dead = True
+    wait_for(lambda: app.get(f"/v1/renders/{job}").json()["state"] == "done", what="the next attempt")
+    row = service.journal.jobs.find(job)
+    assert row is not None
+    assert (row["token"], row["killed"]) == (MOST_KILLED + 1, 0)
+    app.close()
+    service.close()
+
+
+def test_an_actor_that_fails_gives_its_slot_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray raises in the server what a method of a living actor raised."""
+
+    class Failing:
+        def __init__(self) -> None:
+            self.is_dead, self.say = False, self
+
+        def options(self, concurrency_group: str) -> "Failing":
+            return self
+
+        def remote(self) -> Callable[[], Any]:
+            return self.fail
+
+        def fail(self) -> Any:
+            raise RayError("ray::RayWorker.say() FileNotFoundError: x")
+
+    actor, deaths = Failing(), list[Death]()
+    ray = types.SimpleNamespace(
+        get=lambda value: value(),
+        kill=lambda actor, no_restart: setattr(actor, "is_dead", True),
+        exceptions=types.SimpleNamespace(RayError=RayError),
+    )
+    monkeypatch.setitem(__import__("sys").modules, "ray", ray)
+    home = RayHome(lambda: actor, tmp_path)
+    home.start(lambda message: None, deaths.append)
+    wait_for(lambda: deaths, what="the end")
+    assert actor.is_dead
+    assert not home.is_alive
+
+
+@pytest.fixture
+def _idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that do nothing, and folders of workers in that of the test."""
+
+    class Idle:
         def __init__(self, channel: Any, setup: Any) -> None:
             pass
 
         def serve(self) -> None:
             __import__("time").sleep(3600)
 
-    monkeypatch.setattr(ray_worker, "Worker", Silent)
+    monkeypatch.setattr(ray_worker, "Worker", Idle)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+@pytest.mark.usefixtures("_idle")
+def test_files_of_an_ended_job_may_be_missing_but_not_those_of_a_result() -> None:
+    worker = RayWorker({}, VERSION)
+    body = {"job": "j", "token": 1, "files": {"file": str(worker._folder / "j.1.none")}}
+    for kind in (EVENT, CHECKPOINT):
+        worker.send(Message(kind, body))
+        ((found, packed, _, files),) = worker.say()
+        assert (found, packed["files"], files) == (kind, {}, {})
+    for kind in (FINISHED, INTERRUPTED):
+        worker.send(Message(kind, body))
+        with pytest.raises(FileNotFoundError):
+            worker.say()
+
+
+@pytest.mark.usefixtures("_idle")
+def test_of_a_jobs_states_one_waits_and_folders_of_killed_workers_go(tmp_path: Path) -> None:
     left = tmp_path / f"impasto-worker-{2**22 + 1}-x"  # no process has this number
     left.mkdir()
     worker = RayWorker({}, VERSION)

@@ -1,9 +1,11 @@
 """A job that takes the images of an earlier one, and those images as the API shows them."""
 
 import json
+import threading
 from pathlib import Path
 
 import httpx
+import pytest
 
 from impasto.server.store.journal import Journal
 from impasto.server.store.records import CANCELLED, Ending
@@ -27,6 +29,22 @@ def test_images_are_taken_from_an_earlier_job(app: App) -> None:
         assert (image.content, image.headers["content-type"]) == (path.read_bytes(), "image/jpeg")
     assert app.request("DELETE", f"/v1/renders/{first['id']}").status_code == 204
     assert app.get(found["links"]["content"]).content == CONTENT.read_bytes(), "the second job has them still"
+
+
+def test_the_images_are_looked_for_in_another_thread(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pinning a file waits for a sweep, and other requests must not wait with it."""
+    first, threads = app.submit().json()["id"], list[threading.Thread]()
+    files = app.service.journal.files
+    pin = files.pin
+
+    def pin_and_tell(name: str) -> None:
+        threads.append(threading.current_thread())
+        pin(name)
+
+    monkeypatch.setattr(files, "pin", pin_and_tell)
+    assert again(app, first).status_code == 202
+    assert len(threads) == 2
+    assert threading.current_thread() not in threads
 
 
 def test_an_image_that_is_given_replaces_the_earlier_one(app: App) -> None:

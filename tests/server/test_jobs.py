@@ -119,6 +119,14 @@ def test_a_job_that_kills_workers_is_quarantined_with_its_error(journal: Journal
     assert take(journal)["id"] == other
 
 
+def test_a_lost_machine_is_not_the_doing_of_a_job(journal: Journal) -> None:
+    job = accept(journal)
+    for _ in range(MOST_KILLED + 1):
+        assert journal.attempts.lose(job, take(journal)["token"], "the machine has left", blames=False) == "queued"
+    row = take(journal, alone=False)
+    assert (row["id"], row["killed"]) == (job, 0), "it is no suspect"
+
+
 def test_a_suspect_runs_alone(journal: Journal) -> None:
     suspect = accept(journal)
     journal.attempts.lose(suspect, take(journal)["token"], "killed")

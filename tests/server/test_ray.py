@@ -4,6 +4,8 @@ A cluster takes half a minute to start and half a gigabyte, so these tests run w
 """
 
 import io
+import re
+import sqlite3
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,8 +59,10 @@ def test_a_node_that_dies_loses_no_job(cluster: Any, tmp_path: Path) -> None:
     found = [job.wait().refresh() for job in jobs]
     pictures = [np.load(io.BytesIO(job.file("npy"))) / np.float32(255) for job in found]
     assert server.stop() == 0
-    assert "has left the cluster" in server.log.read_text()
+    assert re.search("the worker's machine (does not answer|has left the cluster)", server.log.read_text())
     assert max(job.values["attempts"] for job in found) == 2, "a job ran on the dead node"
+    with sqlite3.connect(tmp_path / "data" / "journal.sqlite") as connection:
+        assert connection.execute("SELECT max(killed) FROM jobs").fetchone() == (0,), "a machine is no job's doing"
     for job in found:
         assert job.state == "done"
         assert len(events_of(tmp_path / "data", job.id, "ended")) == 1
@@ -91,3 +95,14 @@ def test_a_list_on_a_cluster_makes_the_pictures_of_a_list_here(
         assert np.array_equal(one, other)
     again = run(capsys, *batch, "-o", tmp_path / "there", "--ray", cluster.address)
     assert "0 done, 3 skipped, 1 failed" in again.out
+
+
+def test_a_list_that_no_machine_has_room_for_is_refused(
+    cluster: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "list.csv").write_text(f"content,style\n{CONTENT},{STYLE}\n")
+    batch = ("batch", tmp_path / "list.csv", "-o", tmp_path / "out", "--model", NETWORK, "-q")
+    ended = run(capsys, *batch, "--ray", cluster.address, "--resources", "GPU=1")
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert "no machine of the Ray cluster has room for a worker of 1 GPU" in ended.err
+    assert "has 1 CPU" in ended.err

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto.client import Client, RefusedError
+from impasto.client import Client, RefusedError, connection
 from impasto.engine.cli.lazy_commands import LazyCommands
 from impasto.models.errors import ImpastoError
 from tests.engine.command_line import run
@@ -86,7 +88,9 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     for arguments in (
         ("--host", "0.0.0.0"), ("--port", 99999), ("--workers", -1), ("--rate", "often"),  # noqa: S104
         ("--ray", "127.0.0.1:1"), ("--ray", "x"), ("--resources", "GPU=1"), ("--ray", "auto", "--resources", "GPU"),
-        ("--keys", tmp_path / "none"), ("--model", "none"), ("--provider", "none"),
+        ("--keys", tmp_path / "none"), ("--model", "none"), ("--provider", "none"), ("--slots", -1),
+        ("--checkpoint-s", 1), ("--ray", "auto", "--checkpoint-s", "nan"), ("--ray", "auto", "--checkpoint-s", -1),
+        ("--keep-days", "nan"), ("--keep-gib", "nan"), ("--keep-gib", -1), ("--max-upload", 0),
     ):  # fmt: skip
         ended = run(capsys, "serve", "--data", tmp_path / "data", *arguments)
         assert (ended.status, ended.err.count("\n")) == (2, 1), arguments
@@ -96,6 +100,9 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Pat
 def test_a_list_on_a_cluster_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text(f"content,style\n{CONTENT},{STYLE}\n")
     batch = ("batch", tmp_path / "list.csv", "-o", tmp_path / "out", "--model", NETWORK, "-q")
+    ended = run(capsys, "batch", tmp_path / "none.csv", "-o", tmp_path / "none", "--resources", "GPU=1")
+    assert "--resources" in ended.err, "before the list is read"
+    assert not (tmp_path / "none").exists()
     for arguments in (("--ray", "127.0.0.1:1"), ("--ray", "x"), ("--resources", "GPU=1")):
         ended = run(capsys, *batch, *arguments)
         assert (ended.status, ended.err.count("\n")) == (2, 1), arguments
@@ -145,6 +152,32 @@ def test_the_client_repeats_a_submission_under_one_key() -> None:
     assert len(seen) == 3
     assert len(set(seen)) == 1
     assert seen[0][1] > CONTENT.stat().st_size
+
+
+def test_a_client_waits_for_a_job_that_waits_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has said for hours that it is there, when the connection breaks for a moment."""
+    now_s, asked = [0.0], list[str | None]()
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(connection, "PAUSE_S", 0.0)
+
+    def lines() -> Iterator[bytes]:
+        yield b"id: 7\nevent: accepted\ndata: {}\n\n"
+        for _ in range(5):
+            now_s[0] += 100.0
+            yield b": still here\n\n"
+        raise httpx.ReadError("the connection was closed")
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/events"):
+            return httpx.Response(200, json={"id": "r_1", "state": "done"})
+        asked.append(request.headers.get("last-event-id"))
+        if len(asked) == 1:
+            return httpx.Response(200, content=lines())
+        return httpx.Response(200, content=b"id: 8\nevent: ended\ndata: {}\n\n")
+
+    with Client("http://server", patience_s=300, transport=httpx.MockTransport(handle)) as client:
+        assert [event.number for event in client.events("r_1")] == [7, 8]
+    assert asked == ["0", "7"]
 
 
 def test_the_client_gives_up_and_says_why() -> None:

@@ -1,7 +1,9 @@
-"""Watchers over a real socket: one that never reads is dropped, and costs the others nothing."""
+"""Watchers over a real socket: one that never reads is dropped, and costs the others and the memory nothing."""
 
 import contextlib
+import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +18,15 @@ from tests.server.running import make_service, wait_for
 from tests.server.test_crashes import new_job
 
 BYTES = 4096
-COUNT = 12 * MIB // BYTES
-"""Events of more bytes than the system's buffers of a connection hold and the limit together."""
+COUNT = 32 * MIB // BYTES
+"""Events of more bytes than the system's buffers of a connection hold, the limit, and `MOST_GROWTH` together."""
+
+MOST_GROWTH = 12 * MIB
+
+
+def resident_bytes() -> int:
+    """Return the memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture
@@ -34,7 +43,20 @@ def service(tmp_path: Path) -> Iterator[Service]:
     thread.join(30)
 
 
-def test_a_watcher_that_never_reads_is_dropped_at_one_mebibyte(service: Service) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory is read from /proc")
+def test_a_watcher_that_never_reads_is_dropped_at_one_mebibyte(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events, behind = service.journal.events, list[int]()
+    bytes_after = events.bytes_after
+
+    def measured(number: int, owner: str, job: str | None) -> int:
+        found = bytes_after(number, owner, job)
+        if job is None:  # the one that does not read follows all jobs
+            behind.append(found)
+        return found
+
+    monkeypatch.setattr(events, "bytes_after", measured)
     job = service.journal.jobs.accept(new_job(), lambda connection: None)[0]
     with contextlib.suppress(AssertionError):
         wait_for(lambda: service.journal.jobs.find(job)["state"] == "running", 10)  # type: ignore[index]
@@ -55,19 +77,26 @@ def test_a_watcher_that_never_reads_is_dropped_at_one_mebibyte(service: Service)
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     wait_for(lambda: hub.watchers == 2, what="the second watcher")
+    before = resident_bytes()
     for _ in range(COUNT // 64):
         for _ in range(64):
-            service.journal.events.progress(job, "local", "iteration", {"text": "x" * BYTES})
-        service.journal.events.flush()
+            events.progress(job, "local", "iteration", {"text": "x" * BYTES})
+        events.flush()
     wait_for(lambda: hub.watchers == 1, 60, "the end of the one that does not read")
+    assert behind[-1] > MIB, "it was dropped at the limit"
+    assert all(count <= MIB for count in behind[:-1]), "and not later"
     wait_for(lambda: seen[0] == COUNT, 60, "all events at the other one")
     assert hub.watchers == 1
+    assert resident_bytes() - before < MOST_GROWTH
+    lazy.settimeout(10)
+    received = bytearray()
+    with contextlib.suppress(ConnectionResetError):
+        while data := lazy.recv(1 << 16):
+            received += data
+    assert len(received) < COUNT * BYTES / 2, "what the system held for it"
+    assert not received.endswith(b"0\r\n\r\n"), "the stream was broken off, and did not end"
+    lazy.close()
     row = service.journal.jobs.find(job)
     assert row is not None
     service.journal.attempts.finish(job, row["token"], Ending("failed", "failed", "the end"))
     reader.join(30)
-    lazy.settimeout(10)
-    with contextlib.suppress(ConnectionResetError):
-        while lazy.recv(1 << 16):
-            pass
-    lazy.close()

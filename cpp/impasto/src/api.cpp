@@ -1,11 +1,10 @@
 // The C interface: arguments checked, and every exception turned into a code.
 
-#include <algorithm>
-#include <cstring>
 #include <new>
 
 #include "failure.hpp"
 #include "render.hpp"
+#include "structs.hpp"
 
 #ifndef IMPASTO_VERSION
 #define IMPASTO_VERSION "0"
@@ -26,6 +25,8 @@ struct impasto_render {
 namespace {
 
 using impasto_core::bad_argument;
+using impasto_core::give;
+using impasto_core::taken;
 
 void tell(impasto_error** error, const char* message) noexcept {
     if (error == nullptr) return;
@@ -56,39 +57,18 @@ impasto_code guarded(impasto_error** error, Function function) noexcept {
     }
 }
 
-// Copy a caller's struct, of this version or an older, shorter one; what it lacks is zero.
-template <class Struct>
-Struct taken(const Struct* given, std::size_t least, const char* name) {
-    Struct whole{};
-    if (given == nullptr) return whole;
-    if (given->struct_size < least)
-        bad_argument(std::string("bad ") + name + ": its struct_size is " + std::to_string(given->struct_size) + "; set it to its sizeof");
-    std::memcpy(&whole, given, std::min(given->struct_size, sizeof(Struct)));
-    return whole;
-}
-
-// Fill in a caller's struct, of this version or an older, shorter one.
-template <class Struct>
-void give(const Struct& whole, Struct* target, std::size_t least, const char* name) {
-    if (target == nullptr) bad_argument(std::string("no ") + name + ": it is NULL");
-    const std::size_t size = target->struct_size;
-    if (size < least) bad_argument(std::string("bad ") + name + ": its struct_size is " + std::to_string(size) + "; set it to its sizeof");
-    std::memcpy(target, &whole, std::min(size, sizeof(Struct)));
-    target->struct_size = size;
-}
-
 template <class Object>
 void need(Object* object, const char* name) {
     if (object == nullptr) bad_argument(std::string("no ") + name + ": it is NULL");
 }
 
-constexpr std::size_t kFirstMember = sizeof(std::size_t);
+// Return the caller's options; NULL is those with 0 in every member.
+template <class Options>
+Options chosen_by(const Options* options, const char* name) {
+    return options == nullptr ? Options{} : taken(options, name);
+}
 
 }  // namespace
-
-// The sizes of the structs in the first version; a caller's may not be shorter.
-static_assert(offsetof(impasto_progress, loss) + sizeof(double) == 48, "members are added at the end");
-static_assert(offsetof(impasto_render_options, provider) + sizeof(char*) == 40, "members are added at the end");
 
 const char* impasto_version(void) { return IMPASTO_VERSION; }
 
@@ -104,7 +84,7 @@ impasto_code impasto_bundle_open(const char* folder, const impasto_open_options*
         need(bundle, "bundle");
         *bundle = nullptr;
         need(folder, "folder");
-        const auto chosen = taken(options, kFirstMember, "impasto_open_options");
+        const auto chosen = chosen_by(options, "impasto_open_options");
         auto shared = impasto_core::open_bundle(folder, chosen.runtime == nullptr ? "" : chosen.runtime, chosen.skip_hashes == 0);
         *bundle = new impasto_bundle{std::move(shared)};
         return IMPASTO_OK;
@@ -125,7 +105,7 @@ impasto_code impasto_bundle_describe(const impasto_bundle* bundle, impasto_bundl
         found.attribution = manifest.attribution.c_str();
         found.runtime = bundle->shared->runtime->version.c_str();
         found.runtime_path = bundle->shared->runtime->path.c_str();
-        give(found, info, kFirstMember, "impasto_bundle_info");
+        give(found, info, "impasto_bundle_info");
         return IMPASTO_OK;
     });
 }
@@ -140,7 +120,7 @@ impasto_code impasto_bundle_result(const impasto_bundle* bundle, uint32_t result
         found.width = static_cast<std::uint32_t>(results[result].width);
         found.height = static_cast<std::uint32_t>(results[result].height);
         found.scales = static_cast<std::uint32_t>(results[result].scales.size());
-        give(found, info, kFirstMember, "impasto_result_info");
+        give(found, info, "impasto_result_info");
         return IMPASTO_OK;
     });
 }
@@ -156,7 +136,7 @@ impasto_code impasto_render_new(const impasto_bundle* bundle, const impasto_rend
         need(render, "render");
         *render = nullptr;
         need(bundle, "bundle");
-        const auto chosen = taken(options, kFirstMember, "impasto_render_options");
+        const auto chosen = chosen_by(options, "impasto_render_options");
         *render = new impasto_render{impasto_core::Render(bundle->shared, chosen)};
         return IMPASTO_OK;
     });
@@ -207,7 +187,7 @@ impasto_code impasto_image_of(const impasto_render* render, const impasto_image*
 impasto_code impasto_progress_of(const impasto_render* render, impasto_progress* progress, impasto_error** error) {
     return guarded(error, [&] {
         need(render, "render");
-        give(render->render.progress(), progress, kFirstMember, "impasto_progress");
+        give(render->render.progress(), progress, "impasto_progress");
         return IMPASTO_OK;
     });
 }

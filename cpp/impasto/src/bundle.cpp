@@ -56,7 +56,7 @@ std::vector<float> read_array(const Bundle& bundle, const StyleEntry& style, con
     const std::string path = bundle.path(style.file);
     const File file(std::fopen(path.c_str(), "rb"), std::fclose);
     std::vector<float> values(array.bytes / sizeof(float));
-    const bool good = file && std::fseek(file.get(), static_cast<long>(array.offset), SEEK_SET) == 0 &&
+    const bool good = file && fseeko(file.get(), static_cast<off_t>(array.offset), SEEK_SET) == 0 &&
                       std::fread(values.data(), sizeof(float), values.size(), file.get()) == values.size();
     if (!good) bad_bundle("damaged bundle: " + path + " cannot be read");
     return values;

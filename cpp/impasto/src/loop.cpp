@@ -11,6 +11,7 @@ namespace impasto_core {
 namespace {
 
 constexpr double kNoLimit = 1e300;
+constexpr float kLargestCount = 1 << 24;  // of float32, in which the log is
 
 const Port& port_of(const std::vector<Port>& ports, const std::string& name) {
     return *std::find_if(ports.begin(), ports.end(), [&](const Port& one) { return one.name == name; });
@@ -60,8 +61,8 @@ Loop::Loop(std::shared_ptr<const Bundle> bundle, const ScaleEntry& scale, const 
         tensors_[name] = std::make_unique<Tensor>(runtime, port.dtype, port.shape);
         evaluation_.output(name, *tensors_[name]);
     }
-    const std::vector<double> weights = weights_of(scale, targets);
-    for (std::size_t i = 0; i < weights.size(); ++i) tensors_["weights"]->floats()[i] = static_cast<float>(weights[i]);
+    const std::vector<float> weights = weights_of(scale, targets);
+    std::copy(weights.begin(), weights.end(), tensors_["weights"]->floats());
     for (const Port& port : size_.objective.inputs) evaluation_.input(port.name, *tensors_[port.name]);
 
     tensors_["limit"] = std::make_unique<Tensor>(runtime, "float64", std::vector<std::int64_t>{1, 1});
@@ -90,10 +91,14 @@ Loop::Loop(std::shared_ptr<const Bundle> bundle, const ScaleEntry& scale, const 
     }
 }
 
-std::vector<double> Loop::weights_of(const ScaleEntry& scale, const Targets& targets) const {
-    std::vector<double> weights;
-    for (const Term& term : scale.terms)
-        weights.push_back(term.power ? term.factor / std::pow(power_of(*term.power, targets), term.power->exponent) : term.factor);
+std::vector<float> Loop::weights_of(const ScaleEntry& scale, const Targets& targets) const {
+    std::vector<float> weights;
+    for (const Term& term : scale.terms) {
+        const double weight = term.power ? term.factor / std::pow(power_of(*term.power, targets), term.power->exponent) : term.factor;
+        if (!(std::abs(weight) <= static_cast<double>(std::numeric_limits<float>::max())))
+            throw Failure(IMPASTO_RUNTIME_FAILED, "the weight of term " + term.name + " is not finite: its targets are all but zero; take another image");
+        weights.push_back(static_cast<float>(weight));
+    }
     return weights;
 }
 
@@ -152,10 +157,16 @@ bool Loop::advance(const Termination& termination, Row& row) {
     const auto column = [&](const char* name) {
         return found[std::find(manifest.log.begin(), manifest.log.end(), name) - manifest.log.begin()];
     };
+    const auto count = [&](const char* name) {
+        const float value = column(name);
+        if (!(value >= 0 && value <= kLargestCount))
+            throw Failure(IMPASTO_BAD_BUNDLE, step_.file() + " logged the " + name + " " + std::to_string(value) + ", which is no count; make the bundle again");
+        return static_cast<std::uint32_t>(value);
+    };
     row.loss = column("loss");
-    row.iteration = static_cast<std::uint32_t>(std::max(column("iteration"), 0.0F));
-    row.evaluations = static_cast<std::uint32_t>(std::max(column("evaluations"), 0.0F));
-    row.code = static_cast<int>(column("code"));
+    row.iteration = count("iteration");
+    row.evaluations = count("evaluations");
+    row.code = static_cast<int>(count("code"));
     return true;
 }
 

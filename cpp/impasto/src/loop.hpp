@@ -51,7 +51,7 @@ private:
         Tensor& side(std::size_t number) const { return number == 0 || !other ? *one : *other; }
     };
 
-    std::vector<double> weights_of(const ScaleEntry& scale, const Targets& targets) const;
+    std::vector<float> weights_of(const ScaleEntry& scale, const Targets& targets) const;
     Tensor& now(const std::string& name) const { return pieces_.at(name).side(turn_ % 2); }
     void step();
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -104,7 +105,15 @@ struct Manifest {
     std::size_t scalar(std::string_view name) const;
 };
 
-// Parse a manifest. Throws std::invalid_argument where it is damaged, foreign, or of another version.
+[[noreturn]] inline void refuse(const std::string& why) { throw std::invalid_argument(why); }
+
+// Return how many values a shape without free sides has.
+std::size_t count_of(const std::vector<std::int64_t>& shape);
+
+// Check what the parts of a manifest say of each other. Throws std::invalid_argument.
+void check_manifest(const Manifest& manifest);
+
+// Parse and check a manifest. Throws std::invalid_argument where it is damaged, foreign, or of another version.
 Manifest parse_manifest(std::string_view text);
 
 }  // namespace impasto_core

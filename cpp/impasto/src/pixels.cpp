@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "failure.hpp"
+#include "structs.hpp"
 
 namespace impasto_core {
 namespace {
@@ -17,10 +18,7 @@ std::size_t sample_bytes(std::uint32_t format) { return format == IMPASTO_U8 ? 1
 }  // namespace
 
 impasto_image checked(const impasto_image* image) {
-    if (image == nullptr) bad_argument("no image: it is NULL");
-    if (image->struct_size < sizeof(impasto_image))
-        bad_argument("bad image: its struct_size is " + std::to_string(image->struct_size) + "; set it to sizeof(impasto_image)");
-    impasto_image found = *image;
+    impasto_image found = taken(image, "impasto_image");
     for (const std::uint32_t side : {found.width, found.height})
         if (side < 1 || side > kLongestImageSide)
             bad_argument("bad image: a side is " + std::to_string(side) + " px; allowed are 1 to 65536");

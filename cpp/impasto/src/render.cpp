@@ -210,6 +210,8 @@ void Render::add_style_targets(const ScaleEntry& scale, const std::vector<std::s
             found[names[i]] = std::move(values[i]);
         } else {
             const auto size = static_cast<std::size_t>(std::llround(std::sqrt(static_cast<double>(values[i].size()))));
+            if (size == 0 || size * size != values[i].size())
+                throw Failure(IMPASTO_BAD_BUNDLE, "damaged bundle: " + sources[i] + " of " + bundle_->manifest.targets.file + " is no square matrix");
             found[names[i]] = covariance_root(values[i].data(), size);
         }
     }

@@ -222,10 +222,14 @@ std::vector<std::vector<float>> Session::run(const char* input, const ort::OrtVa
     std::vector<Handle<ort::OrtValue>> values;
     for (ort::OrtValue* one : raw) values.emplace_back(one, api.ReleaseValue);
     std::vector<std::vector<float>> found;
-    for (const auto& one : values) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        const auto& one = values[i];
         ort::OrtTensorTypeAndShapeInfo* info = nullptr;
         runtime_->check(api.GetTensorTypeAndShape(one.get(), &info), "read a result of " + file_);
         const Handle<ort::OrtTensorTypeAndShapeInfo> held(info, api.ReleaseTensorTypeAndShapeInfo);
+        ort::ONNXTensorElementDataType type{};
+        runtime_->check(api.GetTensorElementType(info, &type), "read a result of " + file_);
+        if (type != ort::kFloat) throw Failure(IMPASTO_BAD_BUNDLE, "damaged bundle: " + file_ + " gives " + outputs[i] + " in another type than float32");
         std::size_t count = 0;
         runtime_->check(api.GetTensorShapeElementCount(info, &count), "read a result of " + file_);
         void* data = nullptr;

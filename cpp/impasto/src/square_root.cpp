@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "failure.hpp"
+
 namespace impasto_core {
 namespace {
 
@@ -136,7 +138,8 @@ std::vector<float> covariance_root(const float* covariance, std::size_t size) {
     for (std::size_t row = 0; row < size; ++row)
         for (std::size_t column = 0; column < size; ++column) w[column * size + row] = v[row * size + column];
     std::vector<float> root(size * size);
-    if (!diagonalise(w, diagonal, beside, size)) return root;
+    if (!diagonalise(w, diagonal, beside, size))
+        throw Failure(IMPASTO_RUNTIME_FAILED, "the eigenvalues of a covariance matrix of the style image did not converge; take another image");
     std::vector<std::size_t> order(size);
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return diagonal[a] < diagonal[b]; });

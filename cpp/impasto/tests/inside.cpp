@@ -3,6 +3,8 @@
 //     impasto-inside resize WIDTH HEIGHT NEW_WIDTH NEW_HEIGHT lanczos|bilinear|levels < float32 planes > float32 planes
 //     impasto-inside root SIZE < float32 matrix > float32 matrix
 //     impasto-inside manifest < text        prints "fine", or why it is refused
+//
+// A failure of the library is a line, and the exit status 1.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -11,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "failure.hpp"
 #include "manifest.hpp"
 #include "resize.hpp"
 #include "square_root.hpp"
@@ -27,7 +30,7 @@ void write_floats(const std::vector<float>& values) { std::fwrite(values.data(),
 
 }  // namespace
 
-int main(int count, char** words) {
+int main(int count, char** words) try {
     using namespace impasto_core;
     const auto number = [&](int index) { return static_cast<std::size_t>(std::strtoul(words[index], nullptr, 10)); };
     const std::string command = count > 1 ? words[1] : "";
@@ -52,4 +55,7 @@ int main(int count, char** words) {
         return 2;
     }
     return 0;
+} catch (const impasto_core::Failure& failure) {
+    std::puts(failure.what());
+    return 1;
 }

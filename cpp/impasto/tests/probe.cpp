@@ -270,28 +270,68 @@ void callback(const Words& words) {
     std::printf("evaluations %u\n", render.progress().evaluations);
 }
 
-// old DIR: structs of an older version, which are shorter.
-void old(const Words& words) {
+// structs DIR: every struct one byte too short for version 1, and one that is longer than the library knows.
+void structs(const Words& words) {
     const impasto::Bundle bundle(words[0]);
-    impasto_render_options options{};
-    options.struct_size = offsetof(impasto_render_options, threads);
-    options.evaluations = 5;
-    options.threads = 4000000000u;  // beyond what an older caller's struct has
-    impasto_render* render = nullptr;
     impasto_error* error = nullptr;
-    const impasto_code code = impasto_render_new(bundle.get(), &options, &render, &error);
+    const auto tell = [&](const char* name, impasto_code code) {
+        std::printf("%s %d %s\n", name, static_cast<int>(code), impasto_error_message(error));
+        impasto_error_free(error);
+        error = nullptr;
+    };
+    impasto_render* render = nullptr;
+    impasto_render_new(bundle.get(), nullptr, &render, nullptr);
+    auto samples = pattern(8, 8, 1);
+    impasto_image image = impasto::image(samples, 8, 8);
+    image.struct_size = offsetof(impasto_image, format) + sizeof image.format - 1;
+    tell("image", impasto_set_content(render, &image, &error));
+    impasto_open_options open{};
+    open.struct_size = offsetof(impasto_open_options, skip_hashes) + sizeof open.skip_hashes - 1;
+    impasto_bundle* opened = nullptr;
+    tell("open", impasto_bundle_open(words[0].c_str(), &open, &opened, &error));
+    impasto_bundle_info info{};
+    info.struct_size = offsetof(impasto_bundle_info, runtime_path) + sizeof info.runtime_path - 1;
+    tell("bundle", impasto_bundle_describe(bundle.get(), &info, &error));
+    impasto_result_info result{};
+    result.struct_size = offsetof(impasto_result_info, scales) + sizeof result.scales - 1;
+    tell("result", impasto_bundle_result(bundle.get(), 0, &result, &error));
+    impasto_render_options options{};
+    options.struct_size = offsetof(impasto_render_options, provider) + sizeof options.provider - 1;
+    impasto_render* other = nullptr;
+    tell("options", impasto_render_new(bundle.get(), &options, &other, &error));
     impasto_progress progress{};
-    std::memset(&progress, 0xAB, sizeof progress);
-    progress.struct_size = offsetof(impasto_progress, iterations);
-    impasto_progress_of(render, &progress, &error);
-    std::printf("%d total %u untouched %d\n", static_cast<int>(code), progress.total, progress.iterations == 0xABABABABu);
+    progress.struct_size = offsetof(impasto_progress, loss) + sizeof progress.loss - 1;
+    tell("progress", impasto_progress_of(render, &progress, &error));
+    struct {
+        impasto_progress known;
+        std::uint32_t later;
+    } longer{};
+    longer.known.struct_size = sizeof longer;
+    longer.later = 0xABABABABu;
+    tell("longer", impasto_progress_of(render, &longer.known, &error));
+    std::printf("total %u, size %s, later %x\n", longer.known.total, longer.known.struct_size == sizeof longer ? "kept" : "changed", longer.later);
     impasto_render_free(render);
-    impasto_error_free(error);
+}
+
+// leak DIR: an error that is never freed, which shows that the search for leaks finds one.
+void leak(const Words& words) {
+    impasto_bundle* opened = nullptr;
+    impasto_error* error = nullptr;
+    std::printf("%d\n", static_cast<int>(impasto_bundle_open((words[0] + "/none").c_str(), nullptr, &opened, &error)));
+}
+
+// race: two threads that change a number, which shows that the search for races finds one.
+void race(const Words&) {
+    int number = 0;
+    std::thread other([&] { for (int i = 0; i < 1000; ++i) ++number; });
+    for (int i = 0; i < 1000; ++i) ++number;
+    other.join();
+    std::printf("%d\n", number);
 }
 
 const std::map<std::string, void (*)(const Words&)> commands = {
     {"losses", losses}, {"chunks", chunks},   {"cancels", cancels}, {"many", many}, {"layouts", layouts},
-    {"errors", errors}, {"callback", callback}, {"old", old}};
+    {"errors", errors}, {"callback", callback}, {"structs", structs}, {"leak", leak}, {"race", race}};
 
 }  // namespace
 

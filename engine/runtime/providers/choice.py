@@ -95,6 +95,18 @@ def choose(name: str = AUTO, precision: str = AUTO, *, build_engines: bool = Fal
     Raises:
         ImpastoError: a name or an option is unknown, the provider does not work here, or it lacks the precision.
     """
+    name, index, settings = parse(name, precision)
+    if name == AUTO:
+        return _best(precision, build_engines)[0]
+    return _named(name, index, precision, settings)
+
+
+def parse(name: str, precision: str) -> tuple[str, int, dict[str, object]]:
+    """Return the name of a provider, the number of its GPU and its settings, whether it works here or not.
+
+    Raises:
+        ImpastoError: a name or an option is unknown.
+    """
     first, *words = name.split(",")
     name, colon, index = first.partition(":")
     numbered = sorted(name for name, known in KNOWN.items() if known.numbered)
@@ -104,10 +116,7 @@ def choose(name: str = AUTO, precision: str = AUTO, *, build_engines: bool = Fal
         raise ImpastoError(f"unknown provider {name!r}: allowed are {', '.join(NAMES)}")
     if precision not in precisions.NAMES:
         raise ImpastoError(f"unknown precision {precision!r}: allowed are {', '.join(precisions.NAMES)}")
-    settings = _settings(name, words)
-    if name == AUTO:
-        return _best(precision, build_engines)[0]
-    return _named(name, int(index or 0), precision, settings)
+    return name, int(index or 0), _settings(name, words)
 
 
 def explained() -> str:

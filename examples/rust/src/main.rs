@@ -123,6 +123,9 @@ fn main() -> Result<(), Error> {
     };
     let folder = Path::new(folder);
     let manifest: Value = serde_json::from_str(&fs::read_to_string(folder.join("manifest.json"))?)?;
+    if text(&manifest["settings"]["init"]) == "noise" {
+        return Err("the bundle starts from noise, and this program from the content image: make it with --init content".into());
+    }
     let scale = list(&manifest["results"][0]["scales"]).last().ok_or("the bundle has no scales")?;
     let size = &manifest["sizes"][scale["size"].as_u64().unwrap_or(0) as usize];
     let sides = (size["width"].as_i64().unwrap_or(0), size["height"].as_i64().unwrap_or(0));

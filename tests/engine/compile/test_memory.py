@@ -62,6 +62,13 @@ def test_nothing_that_was_not_measured_is_added_for_a_gpu() -> None:
     assert needed.total < memory.estimate(graph, Demand(512, 512, 10)).total
 
 
+def test_transformed_weights_are_kept_once_whatever_the_overhead() -> None:
+    """They are made when the session opens, and no part of the graph that is built, parsed and copied."""
+    plain, ours = GraphMemory(0, 100 * MIB, 0), GraphMemory(0, 100 * MIB, 0, transformed=400 * MIB)
+    demand = Demand(512, 512, 10)
+    assert memory.estimate(ours, demand).total == memory.estimate(plain, demand).total + 400 * MIB
+
+
 def test_another_precision_is_offered_where_it_would_fit() -> None:
     half = dataclasses.replace(NEEDED, activations=NEEDED.activations // 2)
     with pytest.raises(ImpastoError, match=r"^not enough GPU memory: .*--history 5 or --precision fp16 would fit$"):

@@ -163,7 +163,7 @@ def test_where_the_means_are_computed_can_be_said(
     assert (ended.status, ended.err) == (0, "provider cpu, bf16; not others\n")
     assert "mean activation 1 over 3 pictures, avg pooling, in bf16" in ended.out
     assert ir.load(tmp_path / "a.onnx").metadata_props["normalised"].endswith("avg pooling, in bf16")
-    assert asked == [("cpu", "fp32"), ("auto", "bf16")]
+    assert asked == [("cpu,plain", "fp32"), ("auto", "bf16")]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from impasto.engine import Engine, Evaluation, Settings
-from impasto.engine.jobs.checking import LIMITS, compare
+from impasto.engine.jobs.checking import LIMITS, check, compare
 from impasto.engine.runtime import providers
 from impasto.engine.runtime.precision import PRECISIONS
 from tests.engine.command_line import run
@@ -101,6 +102,20 @@ def test_values_that_are_not_finite_never_pass(precision: str) -> None:
     for changes in ({"loss": float("nan")}, {"gradient": np.full_like(GRADIENT, np.inf)}):
         with np.errstate(invalid="ignore"):
             assert "values are not finite" in compare("x", precision, found(**changes), TRUE).complaints
+
+
+def test_the_reference_has_no_operators_of_our_own(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def engine(*names: object, provider: str, **settings: Any) -> Engine:
+        opened.append(provider)
+        return Engine(*names, provider=provider, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("impasto.engine.jobs.checking.Engine", engine)
+    settings = Settings(size=0, content_taps=("relu2_1",), style_taps=("relu1_1",))
+    check(files.model, files.content, files.content, files.style, settings, provider="cpu")
+    assert opened == ["cpu", "cpu,plain"]
+    assert not providers.choose(opened[-1]).operators
 
 
 @pytest.fixture

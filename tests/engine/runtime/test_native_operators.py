@@ -1,5 +1,7 @@
 """The project's operators in ONNX Runtime, with every instruction set of this processor, against naive float64."""
 
+import ctypes
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,24 +14,46 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from impasto.engine.runtime import native_operators
-from impasto.export.lowering.native import DOMAIN, VERSION
+from impasto.export.lowering.native import ATTRIBUTES
+from impasto.export.operator_domain import DOMAIN, VERSION
 
 Array = np.ndarray
-RELATIVE = 5e-6  # of the largest value of a result
+RELATIVE, WIDE = 5e-6, 2.5e-6  # of the largest value of a result: at most 64 channels but any shape; up to 512 channels
 SHAPES = 300
 FOUND = native_operators.find()
 
 pytestmark = pytest.mark.skipif(FOUND.path is None, reason=f"no operators: {FOUND.reason}")
 
 
-@pytest.fixture(params=["fastest", "portable"])
+def instruction_sets() -> list[str]:
+    """Those of this processor, best first."""
+    if FOUND.path is None:
+        return []
+    names = ctypes.CDLL(str(FOUND.path)).impasto_ops_instruction_sets
+    names.restype = ctypes.c_char_p
+    return list(names().decode().split())
+
+
+@pytest.fixture(params=instruction_sets())
 def instruction_set(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "portable":
-        monkeypatch.setenv(native_operators.INSTRUCTION_SET_VARIABLE, "portable")
+    monkeypatch.setenv(native_operators.INSTRUCTION_SET_VARIABLE, request.param)
     return str(request.param)
 
 
 def session(
+    operator: str,
+    inputs: Mapping[str, Array],
+    constants: Sequence[str] = (),
+    types: Mapping[str, int] | None = None,
+    threads: int = 1,
+    **attributes: Any,
+) -> ort.InferenceSession:
+    """Attributes that are not given are 1 for pad and else 0."""
+    rest = {name: int(name == "pad") for name in ATTRIBUTES[operator]}
+    return session_of(operator, inputs, constants, types, threads, **{**rest, **attributes})
+
+
+def session_of(
     operator: str,
     inputs: Mapping[str, Array],
     constants: Sequence[str] = (),
@@ -94,7 +118,7 @@ def sides(rng: np.random.Generator) -> tuple[int, int]:
 
 def test_convolutions_and_gradients_of_random_shapes(instruction_set: str) -> None:
     rng, worst = np.random.default_rng(0), 0.0
-    for _ in range(SHAPES if instruction_set == "fastest" else SHAPES // 10):
+    for _ in range(SHAPES if instruction_set == FOUND.instruction_set else SHAPES // 10):
         (height, width), pad = sides(rng), int(rng.integers(0, 3))
         channels = 8 * rng.integers(1, 9 if height * width < 4000 else 3, 2)
         into, out, wrap, relu = int(channels[0]), int(channels[1]), bool(rng.integers(0, 2)), int(rng.integers(0, 2))
@@ -117,6 +141,14 @@ def test_convolutions_and_gradients_of_random_shapes(instruction_set: str) -> No
             gradient = np.where(inputs["m"] > 0, gradient, 0)
         worst = max(worst, error(run("Conv3x3Gradient", inputs, ["w"], pad=pad, wrap=wrap, **extras), gradient))
     assert 0 < worst < RELATIVE
+
+
+@pytest.mark.parametrize("channels", [64, 256, 512])
+def test_the_error_does_not_grow_with_the_channels(instruction_set: str, channels: int) -> None:
+    rng = np.random.default_rng(7)
+    x, w = normal(rng, 1, 24, 24, channels), normal(rng, channels, channels, 3, 3)
+    assert error(run("Conv3x3", {"x": x, "w": w}, ["w"]), correlated(x, w, 1)) < WIDE
+    assert error(run("Conv3x3Gradient", {"d": x, "w": w}, ["w"]), correlated(x, turned(w), 1)) < WIDE
 
 
 def test_the_first_layer(instruction_set: str) -> None:
@@ -201,6 +233,13 @@ GOOD: Mapping[str, Array] = {
         ({"b": np.zeros(17, np.float32)}, {}, "bias has shape [17]; it must be [16]"),
         ({}, {"pad": 3}, "pad is 3; allowed are 0 to 2"),
         ({}, {"wrap": 7}, "wrap is 7; allowed are 0 and 1"),
+        ({}, {"wrap": 1.0}, "the attribute wrap is no integer; integers are needed for pad, wrap, relu"),
+        ({}, {"pad": "1"}, "the attribute pad is no integer"),
+        ({}, {"relu": [1, 1]}, "the attribute relu is no integer"),
+        ({}, {"relu": [1.0, 1.0]}, "the attribute relu is no integer"),
+        ({}, {"addend": 1}, "it has no attribute addend; allowed are pad, wrap, relu"),
+        ({}, {"mask": 0}, "it has no attribute mask; allowed are pad, wrap, relu"),
+        ({}, {"maximum": "yes"}, "it has no attribute maximum; allowed are pad, wrap, relu"),
         ({"x": np.zeros((1, 2, 2, 8), np.float32)}, {"pad": 0}, "the result has shape [1, 0, 0, 16]"),
     ],
 )
@@ -221,26 +260,114 @@ def test_wrong_types_computed_weights_and_missing_inputs_are_refused() -> None:
         session("Conv3x3Gradient", {"d": np.zeros((1, 8, 8, 16), np.float32), "w": GOOD["w"]}, ["w"], mask=1)
 
 
-@pytest.mark.parametrize("operator", ["Conv3x3", "Conv3x3Gradient", "FirstConv3x3", "Pool2x2", "Pool2x2Gradient"])
-def test_random_shapes_and_attributes_never_crash(operator: str) -> None:
-    rng, refused = np.random.default_rng(5), 0
-    for _ in range(60):
-        shapes = [tuple(int(side) for side in rng.integers(0, 10, rng.integers(0, 6))) for _ in range(3)]
-        inputs = {name: np.zeros(shape, np.float32) for name, shape in zip("xwb", shapes, strict=True)}
-        attributes: dict[str, Any] = {
-            name: int(rng.integers(-2, 4)) for name in ("pad", "wrap", "relu", "maximum", "addend", "mask")
-        }
+@pytest.mark.parametrize("operator", ATTRIBUTES)
+def test_every_attribute_must_be_given(operator: str) -> None:
+    inputs, _ = accepted(np.random.default_rng(6), operator)
+    inputs = {name: value for name, value in inputs.items() if name in ("x", "w", "d")}
+    for missing in ATTRIBUTES[operator]:
+        attributes: dict[str, Any] = {name: 1 for name in ATTRIBUTES[operator] if name != missing}
+        with pytest.raises(Exception, match=f"the attribute {missing} is missing"):
+            session_of(operator, inputs, ["w"] if "w" in inputs else [], **attributes)
+
+
+def accepted(rng: np.random.Generator, operator: str) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Inputs and attributes that an operator accepts."""
+    attributes: dict[str, Any] = {name: int(rng.integers(0, 2)) for name in ATTRIBUTES[operator]}
+    if attributes.get("wrap"):
+        attributes["pad"] = 1
+    pad, (height, width), out = attributes.get("pad", 0), (int(side) for side in rng.integers(3, 12, 2)), 16
+    x, d = (2, height, width, 8), (2, height + 2 * pad - 2, width + 2 * pad - 2, out)
+    every: dict[str, dict[str, tuple[int, ...]]] = {
+        "Conv3x3": {"x": x, "w": (out, 8, 3, 3)},
+        "Conv3x3Gradient": {"d": d, "w": (out, 8, 3, 3)},
+        "FirstConv3x3": {"x": (2, 3, height, width), "w": (out, 3, 3, 3)},
+        "FirstConv3x3Gradient": {"d": d, "w": (out, 3, 3, 3)},
+        "Pool2x2": {"x": x},
+        "Pool2x2Gradient": {"d": (2, height // 2, width // 2, 8), "x": x},
+    }
+    shapes = every[operator]
+    if operator in ("Conv3x3", "FirstConv3x3") and rng.integers(0, 2):
+        shapes["b"] = (out,)
+    extras = {name: x for name in ("addend", "mask") if attributes.get(name)}
+    return {name: normal(rng, *shape) for name, shape in {**shapes, **extras}.items()}, attributes
+
+
+@pytest.mark.parametrize("operator", ATTRIBUTES)
+def test_random_inputs_and_attributes_are_refused_or_run(operator: str) -> None:
+    rng, ran, refused = np.random.default_rng(5), 0, 0
+    for _ in range(150):
+        inputs, attributes = accepted(rng, operator)
+        names = sorted({name for known in ATTRIBUTES.values() for name in known})
+        change, name = int(rng.integers(0, 6)), str(rng.choice(list(inputs)))
+        if change == 0:
+            attributes[str(rng.choice(names))] = int(rng.integers(-2, 4))
+        elif change == 1:
+            inputs.pop(name)
+        elif change == 2:
+            inputs["further"] = inputs[name]
+        elif change == 3:
+            sizes = [max(0, side + int(rng.integers(-1, 2))) for side in inputs[name].shape]
+            inputs[name] = np.zeros(sizes[: int(rng.integers(0, 5))], np.float32)
+        constants = [held for held in ("w", "b") if held in inputs and rng.integers(0, 8)]
+        feeds = {free: value for free, value in inputs.items() if free not in constants}
         try:
-            session(operator, inputs, ["w"] if rng.integers(0, 2) else [], **attributes)
+            opened = session_of(operator, inputs, constants, **attributes)
         except Exception:  # of ONNX Runtime's own types, which have no common one
             refused += 1
-    assert refused > 50
+        else:
+            assert np.isfinite(opened.run(None, feeds)[0]).all()
+            ran += 1
+    assert min(ran, refused) > 30
 
 
-def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    code = "from impasto.engine.runtime import native_operators as n; print(n.find().reason)"
-    (tmp_path / "broken.so").write_bytes(b"no library")
-    for name, said in (("none.so", "was not built; install a C++ compiler"), ("broken.so", "does not load")):
-        monkeypatch.setenv(native_operators.VARIABLE, str(tmp_path / name))
-        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-        assert said in done.stdout
+def reason(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
+    """What another process says of the library."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    code = "from impasto.engine.runtime import native_operators as n; print(n.find().path, n.find().reason)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.startswith("None ")
+    assert done.stdout.count("\n") == 1
+    return done.stdout
+
+
+def test_a_named_file_that_is_missing_or_no_library_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    missing, broken = tmp_path / "none.so", tmp_path / "broken.so"
+    broken.write_bytes(b"no library")
+    assert f"IMPASTO_OPS names {missing}, which is no file; name a libimpasto_ops.so" in reason(
+        monkeypatch, IMPASTO_OPS=str(missing)
+    )
+    assert f"{broken} does not load" in reason(monkeypatch, IMPASTO_OPS=str(broken))
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler (cc)")
+def test_foreign_libraries_and_other_versions_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    foreign, older = tmp_path / "foreign.so", tmp_path / "older.so"
+    for file, code in (
+        (foreign, "int impasto_ops_other(void) { return 1; }"),
+        (
+            older,
+            "long long impasto_ops_version(void) { return 1; }"
+            'const char* impasto_ops_instruction_sets(void) { return "portable"; }'
+            'const char* impasto_ops_instruction_set(long long n) { return n ? "portable" : ""; }',
+        ),
+    ):
+        subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", file], input=code, check=True, text=True)
+    assert f"{foreign} is no library of this impasto: it does not tell its version; unset IMPASTO_OPS" in reason(
+        monkeypatch, IMPASTO_OPS=str(foreign)
+    )
+    assert f"{older} has version 1 of the operators, not {VERSION}; unset IMPASTO_OPS" in reason(
+        monkeypatch, IMPASTO_OPS=str(older)
+    )
+    monkeypatch.delenv("IMPASTO_OPS")
+    code = (
+        "from pathlib import Path; from impasto.engine.runtime import native_operators as n;"
+        f"n.FILE = Path({str(older)!r}); print(n.find().reason)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert f"has version 1 of the operators, not {VERSION}; install impasto again (pip install .)" in done.stdout
+
+
+def test_an_unknown_instruction_set_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = reason(monkeypatch, IMPASTO_OPS_ISA="avx3")
+    assert f"IMPASTO_OPS_ISA is 'avx3'; this processor has {', '.join(instruction_sets())}" in said

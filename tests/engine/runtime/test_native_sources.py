@@ -1,14 +1,17 @@
 """The sources of the operators: under sanitizers, without ONNX Runtime, and against ONNX Runtime's own header."""
 
 import hashlib
+import re
 import shutil
 import subprocess
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.file_server import FileServer
 
 FOLDER = REPOSITORY / "cpp" / "ops"
 COMPILER = shutil.which("g++") or shutil.which("c++")
@@ -27,29 +30,56 @@ def built(program: Path, sources: list[Path], *flags: str) -> Path:
     return program
 
 
-def kernels(folder: Path) -> list[Path]:
-    return [folder / "tests" / "kernels.cpp", *(file for file in folder.glob("*.cpp") if file.name != "operators.cpp")]
+def sources(program: str) -> list[Path]:
+    """A program of the tests, and all of the library that needs no ONNX Runtime."""
+    return [FOLDER / "tests" / program, *(file for file in FOLDER.glob("*.cpp") if file.name != "operators.cpp")]
 
 
 def test_kernels_under_sanitizers_agree_with_double_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    program = built(tmp_path / "kernels", kernels(FOLDER), *flags)
-    for name in ("", "portable"):
+    program = built(tmp_path / "kernels", sources("kernels.cpp"), *flags)
+    names = subprocess.run([program, "sets"], check=True, capture_output=True, text=True).stdout.split()
+    assert names[-1] == "portable"
+    for name in names:
         monkeypatch.setenv("IMPASTO_OPS_ISA", name)
         done = subprocess.run([program, "15", "3"], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "15 shapes, largest error" in done.stdout
+        assert re.match(f"{name} and .*: 15 shapes, largest error", done.stdout)
+
+
+def test_the_fuzz_target_computes_what_it_does_not_refuse(tmp_path: Path) -> None:
+    flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DIMPASTO_RANDOM_INPUTS")
+    program = built(tmp_path / "fuzz", sources("fuzz.cpp"), *flags)
+    done = subprocess.run([program, "20000"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    inputs, computed = map(int, re.findall(r"\d+", done.stdout))
+    assert inputs == 20000
+    assert inputs / 4 < computed < inputs
+
+
+def fetched(url: str, file: Path) -> Path:
+    """Download a file; without a network the test is skipped, and an error of the server fails it."""
+    try:
+        with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310 (the addresses are above)
+            file.write_bytes(response.read())
+    except urllib.error.HTTPError:
+        raise
+    except OSError as error:
+        pytest.skip(f"no network: {url} cannot be fetched: {error}")
+    return file
+
+
+def test_a_file_that_the_server_lacks_is_an_error_and_no_skip(tmp_path: Path) -> None:
+    with FileServer(b"") as server:
+        server.statuses = [404]
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetched(server.url, tmp_path / "none.deb")
 
 
 def test_the_declared_slots_are_those_of_the_runtimes_header(tmp_path: Path) -> None:
-    package = tmp_path / "headers.deb"
     if shutil.which("dpkg-deb") is None:
         pytest.skip("no dpkg-deb to unpack the header with")
-    try:
-        with urllib.request.urlopen(HEADERS, timeout=30) as response:
-            package.write_bytes(response.read())
-    except OSError as error:
-        pytest.skip(f"Debian's header package cannot be fetched: {error}")
+    package = fetched(HEADERS, tmp_path / "headers.deb")
     assert hashlib.sha256(package.read_bytes()).hexdigest() == HEADERS_SHA256
     subprocess.run(["dpkg-deb", "-x", package, tmp_path / "headers"], check=True)
     include = next((tmp_path / "headers").rglob("onnxruntime_c_api.h")).parent

@@ -14,6 +14,9 @@ QUICK: dict[str, Any] = {"preset": "fast", "changes": {"size": 48, "iterations":
 LONG: dict[str, Any] = {"preset": "fast", "changes": {"size": 64, "iterations": 5000}}
 """What the page keeps for a tab: settings whose draft takes a moment, and settings whose picture takes very long."""
 
+again_after_silence = pytest.mark.flaky(reruns=2, only_rerun=["SilenceError"])
+"""Chromium on a busy machine now and then leaves a tab without an answer in the middle of a navigation."""
+
 TAB, ENTER, RIGHT = ("Tab", 9), ("Enter", 13), ("ArrowRight", 39)
 TEXT = "document.querySelector('.progress-text').textContent"
 JOB = "location.hash.slice(1)"

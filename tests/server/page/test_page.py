@@ -4,15 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-import pytest
 
 from impasto.engine.images import read_metadata
 from tests import chromium
-from tests.server.page.browsing import LONG, QUICK, RIGHT, Visit, render
+from tests.server.page.browsing import LONG, QUICK, RIGHT, Visit, again_after_silence, render
 from tests.server.running import CONTENT, STYLE, RunningServer, wait_for
 
-# Chromium on a busy machine now and then leaves a tab in the middle of a navigation.
-pytestmark = pytest.mark.flaky(reruns=2)
+pytestmark = again_after_silence
 
 Opener = Callable[[], Visit]
 

@@ -13,7 +13,9 @@
  * No C++ exception leaves the library, and none may leave a callback.
  *
  * Structs begin with `struct_size`, which the caller sets to sizeof of the struct. Later versions of the library add
- * members at the end, and take an older caller's shorter struct.
+ * members at the end. The library and a caller of another version use the members that both know: those that an older
+ * caller's struct lacks count as 0 and are not written, and those that an older library does not know are neither read
+ * nor written. A struct that is shorter than in version 1 of the interface is IMPASTO_BAD_ARGUMENT.
  *
  * Images are RGB in sRGB encoding. Sizes are in pixels, strides in bytes. */
 #ifndef IMPASTO_H
