@@ -31,6 +31,10 @@ class ImpastoError(Exception):
     """
 
 
+class ProviderError(ImpastoError):
+    """ONNX Runtime, a driver or a device failed while a graph was opened or run."""
+
+
 def reason(error: OSError) -> str:
     """Return the operating system's reason as words without the path."""
     if error.errno in _REASONS:

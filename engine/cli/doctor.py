@@ -17,6 +17,9 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
         item.name: f"{'works' if item.works else 'not usable'}: {item.reason}" for item in providers.availability()
     }
     found["would be used"] = providers.explained()
+    command = providers.faster()
+    if command is not None:
+        found["would be faster"] = command
     report = {"Providers": found, "Networks": _networks(), "Machine": machine(), "Versions": versions()}
     if as_json:
         print(json.dumps(report, indent=2))

@@ -149,7 +149,9 @@ class Options:
     as_json: bool = json_option("Print one JSON line per iteration on stdout, then a summary.")
 
     provider: str = option(
-        "auto", "auto, tensorrt, cuda, openvino or cpu; cuda:1 is the second GPU, cuda,nhwc an option of it.", MACHINE
+        "auto",
+        "auto, tensorrt, cuda, webgpu, openvino or cpu; cuda:1 is the second GPU, cuda,nhwc an option of it.",
+        MACHINE,
     )
     precision: str = option("auto", PRECISIONS, MACHINE)
     threads: int = option(0, "CPU threads; 0 is one per core.", MACHINE)

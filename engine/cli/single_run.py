@@ -17,7 +17,7 @@ from impasto.engine.cli.process_start import seconds_since_process_start
 from impasto.engine.cli.terminal import interruptible, print_json, print_lines, say, status_of
 from impasto.engine.events import Event, Iteration, PrecisionChanged, ScaleStarted, Started
 from impasto.engine.settings import SEAMLESS_STEP_PX, Settings
-from impasto.models.errors import ImpastoError
+from impasto.models.errors import ImpastoError, ProviderError
 from impasto.models.overwriting import check_not_read
 
 if TYPE_CHECKING:
@@ -161,24 +161,26 @@ class SingleRun:
             remarks: lines on the networks, to be printed at the start.
 
         Raises:
-            ImpastoError: the run failed, or the file cannot be written.
+            ImpastoError: the run failed, or the file cannot be written. If the provider failed after the first
+                iteration, the file holds the last accepted image.
             typer.Exit: after Ctrl-C; the file holds the current image.
         """
         call_s = seconds_since_process_start()
         choice = "" if self.options.as_json else engine.provider.choice  # with --json the summary has it
         waiting = [*remarks, choice]
 
-        begun: list[Event] = []
+        latest: Iteration | None = None
 
         def on_event(event: Event) -> None:
+            nonlocal latest
             self.progress.show(event)
             if self._lines is not None:
                 self._lines.show(event)
             if isinstance(event, Started):  # the images have been read without errors
                 while waiting:
                     self.options.say(waiting.pop(0))
-            elif isinstance(event, Iteration) and not begun:
-                begun.append(event)
+            elif isinstance(event, Iteration):
+                latest = event
             self._take(event)
             for watcher in self.watchers:
                 watcher.take(event)
@@ -186,8 +188,12 @@ class SingleRun:
         with self.progress:
             try:
                 result = render(on_event=on_event, cancel=lambda: bool(interrupted))
+            except ProviderError as error:
+                if latest is None:
+                    raise
+                raise self._saved(latest, error) from error
             except ImpastoError:
-                if begun or not interrupted:
+                if latest is not None or not interrupted:
                     raise
                 say("stopped before the first evaluation: nothing was written")
                 raise typer.Exit(status_of(interrupted)) from None
@@ -223,6 +229,16 @@ class SingleRun:
             if options.save_every and event.iteration % options.save_every == 0:
                 frame = resize(event.snapshot(), *self._size)  # all frames have the size of the result
                 write_image(self._frame(event.iteration), frame, bits=options.bits)
+
+    def _saved(self, latest: Iteration, error: ProviderError) -> ImpastoError:
+        """Write the last accepted image of a run whose provider failed; return the error to raise."""
+        from impasto.engine.images import resize, write_image
+
+        try:
+            write_image(self.output, resize(latest.snapshot(), *self._size), bits=self.options.bits)
+        except ImpastoError:  # a device that fails may keep the image, and the file may not be writable
+            return error
+        return ImpastoError(f"{error}; {self.output} is the last good image, after iteration {latest.iteration}")
 
     def _conclude(self, result: "Result", first_iteration_s: float) -> None:
         from impasto.engine.cli.progress import by_kind

@@ -68,14 +68,14 @@ class LoopPlacement:
         """Check before any run that the provider can have a loop on the device, if the user demanded it.
 
         Raises:
-            ImpastoError: the user demanded the device, and the provider copies its inputs.
+            ImpastoError: the user demanded the device, and the provider copies its inputs or lacks float64.
         """
-        if self.loop == "device" and not provider.shares_memory:
+        if self.loop == "device" and not (provider.shares_memory and provider.has_float64):
             raise _no_loop(provider)
 
     def may_be_on_device(self, optimizer: str, provider: Provider) -> bool:
         """Return whether a run's vectors may be in the provider's memory: those of L-BFGS."""
-        return optimizer != "adam" and (self.loop == "device" or (self.loop == "auto" and not provider.on_host))
+        return optimizer != "adam" and (self.loop == "device" or (self.loop == "auto" and _gains(provider)))
 
     def on_device(self, evaluator: Evaluator, provider: Provider, threads: int) -> OnDevice | None:
         """Return the inputs of a loop on the device for an evaluator, which may be loaded later; None is the host.
@@ -84,7 +84,7 @@ class LoopPlacement:
             ImpastoError: the user demanded the device, and its memory cannot be shared between sessions.
         """
         session = evaluator.session
-        if self.loop == "host" or (self.loop == "auto" and (provider.on_host or not session.shares_memory)):
+        if self.loop == "host" or (self.loop == "auto" and not (_gains(provider) and session.shares_memory)):
             return None
         if not session.shares_memory:
             raise _no_loop(provider)
@@ -100,5 +100,11 @@ class LoopPlacement:
         )
 
 
+def _gains(provider: Provider) -> bool:
+    """Return whether "auto" puts the loop on the provider's device."""
+    return not provider.on_host and provider.has_float64
+
+
 def _no_loop(provider: Provider) -> ImpastoError:
-    return ImpastoError(f"no loop on provider {provider.name}, which copies its inputs; use --loop host")
+    why = "copies its inputs" if provider.has_float64 else "has no float64, in which a step computes its scalars"
+    return ImpastoError(f"no loop on provider {provider.name}, which {why}; use --loop host")

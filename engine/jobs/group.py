@@ -1,5 +1,6 @@
 """Groups of jobs that share an evaluator. Each job has a sample of its own, or the jobs take turns on one sample."""
 
+import copy
 import dataclasses
 import os
 import time
@@ -155,7 +156,7 @@ class Group:
                 self._evaluate(points)
         except ImpastoError as error:
             for member in steps or points:
-                member.run.fail(ImpastoError(*error.args))
+                member.run.fail(copy.copy(error))
         return members
 
     def grow(self) -> None:

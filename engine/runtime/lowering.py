@@ -23,6 +23,7 @@ def lower(model: "ir.Model", provider: Provider) -> "ir.Model":
         lower_for_cpu,
         lower_for_cuda,
         lower_for_openvino,
+        lower_for_webgpu,
         lower_to_operators,
         split_exact_products,
     )
@@ -41,6 +42,8 @@ def lower(model: "ir.Model", provider: Provider) -> "ir.Model":
         ("cpu", "fp32"): lower_for_cpu,
         # lets Gram matrices read channels last; OpenVINO is told its narrow precision in its configuration
         **{("openvino", precision): lower_for_openvino for precision in NARROW},
+        # leaves nothing that the plugin has no kernel for
+        ("webgpu", "fp32"): lower_for_webgpu,
     }
     rewrite = rewrites.get((provider.name, provider.precision))
     if rewrite is not None:

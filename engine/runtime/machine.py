@@ -13,6 +13,7 @@ DISTRIBUTIONS = (
     "onnxruntime-gpu",
     "onnxruntime",
     "onnxruntime-ep-openvino",
+    "onnxruntime-ep-webgpu",
     "onnx",
     "onnx-ir",
     "numpy",

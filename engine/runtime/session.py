@@ -54,8 +54,8 @@ class Session:
         Raises:
             ImpastoError: the session cannot be made, or does not run on the provider that was asked for.
         """
-        options = quiet_options()
         self._provider = provider
+        options = quiet_options()
         if graph.optimised:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         if keep is not None:
@@ -139,8 +139,10 @@ class Session:
 
     def close(self) -> None:
         """Give the session's memory back."""
-        self._binding = self._session = self._reopen = None
-        self._bound_inputs, self._bound_outputs = {}, {}
+        with self._provider.exclusive():
+            self._binding = None
+            self._bound_inputs, self._bound_outputs = {}, {}
+            self._session = self._reopen = None
         self._weights = {}
 
     def __enter__(self) -> Self:
@@ -148,6 +150,9 @@ class Session:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        self.close()  # any thread may collect it, and the provider may bear one thread at a time
 
     def _bound(self) -> Any:
         """Return a binding of the session to the buffers."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from impasto.engine.runtime import precision as precisions
-from impasto.engine.runtime.providers import cpu, cuda, openvino, tensorrt
+from impasto.engine.runtime.providers import cpu, cuda, nvidia, openvino, tensorrt, webgpu
 from impasto.engine.runtime.providers.provider import Availability, Provider
 from impasto.models.errors import ImpastoError
 
@@ -43,6 +43,7 @@ class Known:
         flags: words that a user may write after its name, and the settings that each stands for.
         numbers: words that a user may write with "=" and an integer from 0, and the setting of that value.
         numbered: whether its name may have the number of a GPU.
+        probed: settings on which it depends whether it works here.
         outdone: precision -> why "auto" skips the provider although it works; None if it does not.
     """
 
@@ -50,6 +51,7 @@ class Known:
     flags: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     numbers: Mapping[str, str] = field(default_factory=dict)
     numbered: bool = False
+    probed: tuple[str, ...] = ()
     outdone: Callable[[str], str | None] = lambda precision: None
 
 
@@ -62,6 +64,9 @@ KNOWN: Mapping[str, Known] = {  # best first
         flags={"nhwc": {"nhwc": True}, "uncaptured": {"graph": False}, "heuristic": {"search": "heuristic"}},
         numbers={"memory": "memory_limit_mib"},
         numbered=True,
+    ),
+    webgpu.NAME: Known(
+        webgpu, flags={"software": {"software": True}}, numbered=True, probed=("software",), outdone=webgpu.outdone
     ),
     openvino.NAME: Known(openvino, outdone=openvino.outdone),
     cpu.NAME: Known(cpu, flags={"plain": {"operators": False}, "native": {"operators": True}}),
@@ -106,7 +111,7 @@ def parse(name: str, precision: str) -> tuple[str, int, dict[str, object]]:
     name, colon, index = first.partition(":")
     numbered = sorted(name for name, known in KNOWN.items() if known.numbered)
     if colon and (name not in numbered or not index.isdecimal()):
-        raise ImpastoError(f"bad provider {first}: only {' and '.join(numbered)} take a number, as cuda:1")
+        raise ImpastoError(f"bad provider {first}: only {', '.join(numbered)} take a number, as cuda:1")
     if name not in NAMES:
         raise ImpastoError(f"unknown provider {name!r}: allowed are {', '.join(NAMES)}")
     if precision not in precisions.NAMES:
@@ -118,6 +123,23 @@ def explained() -> str:
     """Return what "auto" takes here, and why not the providers that it prefers, in one line."""
     provider, why_not = _best(AUTO, build_engines=False)
     return f"{provider.name}, {provider.precision}{why_not}"
+
+
+def faster() -> str | None:
+    """Return the command that gives this machine a faster provider than "auto" takes; None unless that is certain.
+
+    A discrete GPU without its wheel is.
+    """
+    if _best(AUTO, build_engines=False)[0].name not in (openvino.NAME, cpu.NAME):
+        return None
+    if nvidia.gpus():
+        return cuda.FIX
+    if webgpu.installed():
+        return None
+    try:
+        return webgpu.FIX if any(item.kind == "discrete" for item in webgpu.adapters()) else None
+    except ImpastoError:
+        return None
 
 
 def safer(provider: Provider) -> Provider | None:
@@ -191,7 +213,8 @@ def _best(precision: str, build_engines: bool) -> tuple[Provider, str]:
 
 def _named(name: str, index: int, precision: str, settings: Mapping[str, Any]) -> Provider:
     known = KNOWN[name]
-    found = known.module.probe(build=True)  # to name it is leave enough
+    probed = {key: settings[key] for key in known.probed if key in settings}
+    found = known.module.probe(build=True, **probed)  # to name it is leave enough
     if not found.works:
         raise ImpastoError(
             f"provider {name} does not work here: {found.reason}; use --provider auto or see `impasto doctor`"

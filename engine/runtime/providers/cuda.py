@@ -12,7 +12,7 @@ ORT_NAME = "CUDAExecutionProvider"
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 _AMPERE = (8, 0)  # the first with TF32 and bfloat16
 SEARCHES = ("exhaustive", "heuristic")
-_FIX = "pip install 'impasto[cuda]'"
+FIX = "pip install 'impasto[cuda]'"
 _NHWC, _LIMIT = "prefer_nhwc", "gpu_mem_limit"
 
 
@@ -37,7 +37,7 @@ def probe(*, build: bool = False) -> Availability:
     found = nvidia.gpus()
     if not found:
         return Availability(NAME, False, nvidia.no_gpu())
-    failure = nvidia.load_failure(NAME, ORT_NAME, _FIX) or nvidia.no_cudnn(_FIX)
+    failure = nvidia.load_failure(NAME, ORT_NAME, FIX) or nvidia.no_cudnn(FIX)
     return Availability(NAME, failure is None, failure or ", ".join(gpu.name for gpu in found))
 
 

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from impasto.engine.runtime.precision import PRECISIONS, Precision
 from impasto.engine.runtime.providers.failure import failure_line, failures
-from impasto.models.errors import ImpastoError
+from impasto.models.errors import ImpastoError, ProviderError
 
 CPU_ORT_NAME = "CPUExecutionProvider"
 HEAVY_OPERATORS = ("Conv", "ConvTranspose", "FusedConv", "Gemm", "MatMul")
@@ -51,6 +51,7 @@ class Provider:
         operators: what the project's own operators for processors are here (`NativeOperators.identity`), where graphs
             are made with them; else empty.
         shares_memory: whether a session of it reads an input where another one has written it, and keeps no copy.
+        has_float64: whether it computes in float64, as the scalars of the optimiser's step do.
         choice: what "auto" took, in one line; "" where the provider was named.
     """
 
@@ -65,6 +66,7 @@ class Provider:
     whole: bool = False
     operators: tuple[str | int, ...] = ()
     shares_memory: bool = True
+    has_float64: bool = True
     choice: str = ""
 
     capture_option: ClassVar[str | None] = None
@@ -113,16 +115,24 @@ class Provider:
                 if plain is None:
                     raise
                 session = plain._session(ort, content, session_options, threads)
-        self._check_placement(session)
+            self._check_placement(session)
         return session
 
     @contextmanager
     def explained(self, doing: str) -> Iterator[None]:
-        """Turn what ONNX Runtime raises inside the block into an ImpastoError that names this provider."""
+        """Turn what ONNX Runtime raises inside the block into a ProviderError that names this provider.
+
+        The block is `exclusive`, so everything that uses ONNX Runtime for this provider is inside one.
+        """
         try:
-            yield
+            with self.exclusive():
+                yield
         except failures() as error:
-            raise ImpastoError(failure_line(self.name, self.precision, doing, error)) from error
+            raise ProviderError(failure_line(self.name, self.precision, doing, error)) from error
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Return what a thread holds while it uses sessions and values; nothing where several threads may."""
+        return nullcontext()
 
     def uncaptured(self) -> Self | None:
         """Return the same without what is recorded at the first run and replayed later; None if nothing is."""

@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 
 from impasto.engine.runtime import cpu_info
-from impasto.engine.runtime.providers import nvidia, openvino
+from impasto.engine.runtime.providers import nvidia, openvino, webgpu
 
 XEON = "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Platinum\nflags\t\t: fpu avx512f avx512_bf16 amx_bf16 amx_tile\n"
 WITHOUT_AMX = (
@@ -33,9 +33,19 @@ class Device:
 
 
 @pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    """Probes are remembered for the process; here each test has a machine of its own."""
-    caches = (openvino._register, nvidia.gpus, nvidia.load_failure, nvidia.no_cudnn, cpu_info.flags, cpu_info.name)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Probes are remembered for the process; here each test has a machine of its own, without WebGPU's plugin."""
+    monkeypatch.setattr(webgpu, "installed", lambda: False)
+    caches = (
+        openvino._register,
+        webgpu._register,
+        webgpu.adapters,
+        nvidia.gpus,
+        nvidia.load_failure,
+        nvidia.no_cudnn,
+        cpu_info.flags,
+        cpu_info.name,
+    )
     yield
     for cached in caches:
         cached.cache_clear()

@@ -22,7 +22,7 @@ from tests.small_network import features_model
 
 
 def test_the_order_is_the_best_first() -> None:
-    assert NAMES == ("auto", "tensorrt", "cuda", "openvino", "cpu")
+    assert NAMES == ("auto", "tensorrt", "cuda", "webgpu", "openvino", "cpu")
     assert [item.name for item in availability()] == list(NAMES[1:])
 
 
@@ -38,6 +38,7 @@ def test_auto_says_what_it_took_and_why_not_the_others(
     assert chosen.choice == "provider cpu, fp32; `impasto doctor` says why"
     assert explained() == (
         "cpu, fp32; not tensorrt or cuda: no driver; "
+        "not webgpu: its plugin is not installed; pip install 'impasto[webgpu]'; "
         "not openvino: its plugin takes Intel processors only and this is AMD EPYC"
     )
 
@@ -63,7 +64,9 @@ def test_auto_leaves_openvino_where_it_is_no_faster(
     cpuinfo(WITHOUT_AMX)
     monkeypatch.setattr(nvidia, "no_gpu", lambda: "no driver")
     assert explained() == (
-        "cpu, fp32; not tensorrt or cuda: no driver; not openvino: its fp32 is no faster than cpu's and starts later"
+        "cpu, fp32; not tensorrt or cuda: no driver; "
+        "not webgpu: its plugin is not installed; pip install 'impasto[webgpu]'; "
+        "not openvino: its fp32 is no faster than cpu's and starts later"
     )
     assert (choose(precision="bf16").name, choose("openvino").precision) == ("openvino", "fp32")
 
@@ -86,7 +89,9 @@ def test_the_cpu_provider_has_fp32_only(precision: str) -> None:
 
 
 def test_unknown_names_are_refused_with_the_allowed_ones() -> None:
-    with pytest.raises(ImpastoError, match=r"unknown provider 'gpu': allowed are auto, tensorrt, cuda, openvino, cpu"):
+    with pytest.raises(
+        ImpastoError, match=r"unknown provider 'gpu': allowed are auto, tensorrt, cuda, webgpu, openvino, cpu"
+    ):
         choose("gpu")
     with pytest.raises(ImpastoError, match=r"unknown precision 'int8': allowed are auto, fp32, tf32, fp16, bf16"):
         choose("cpu", "int8")

@@ -174,7 +174,7 @@ def test_a_gpu_is_named_by_its_number(gpu: Callable[..., None], monkeypatch: pyt
 
 @pytest.mark.parametrize("name", ["cpu:0", "auto:1", "cuda:", "cuda:x", "cuda:-1"])
 def test_other_numbers_are_refused(name: str) -> None:
-    with pytest.raises(ImpastoError, match=r"only cuda and tensorrt take a number, as cuda:1"):
+    with pytest.raises(ImpastoError, match=r"only cuda, tensorrt, webgpu take a number, as cuda:1"):
         choose(name)
 
 
