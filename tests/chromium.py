@@ -40,7 +40,7 @@ def find() -> str:
 
 
 class SilenceError(AssertionError):
-    """The browser has not answered, as it may not where the page is left meanwhile."""
+    """The browser has not answered."""
 
 
 class Browser:
