@@ -35,7 +35,9 @@ from impasto.engine import (
 )
 
 SIZE_PX, EVALUATIONS = 128, 30
-PRESET = "paper" if hasattr(engine, "preset") else ""  # the settings of commands before there were presets
+HAS_PRESETS = hasattr(engine, "preset")
+PRESET = "paper" if HAS_PRESETS else ""  # the settings of commands before there were presets
+PROVIDER = "cpu,plain" if HAS_PRESETS else "cpu"  # ONNX Runtime's own convolutions, which both revisions have
 NETWORK = "vgg19-slim"
 EXAMPLES = ROOT / "examples"
 HARBOUR, STILL_LIFE = EXAMPLES / "harbour.jpg", EXAMPLES / "still_life.jpg"
@@ -44,8 +46,6 @@ COMMAND = "from impasto.engine.cli import main; main()"
 COUNTS = ("iterations", "evaluations", "outcome")
 SHEET = "sheet.png"  # holds lettering as well, which is no result of a run
 SAME_WEIGHTS = "weights_sha256"  # a refinement refuses two networks that were made from the same weights
-
-os.environ.setdefault("IMPASTO_OPS", "none")  # ONNX Runtime's own convolutions, which both revisions have
 
 Numbers = dict[str, np.ndarray]
 
@@ -64,11 +64,11 @@ class Room:
 
     def engine(self, model: str | Path = NETWORK, loop: str = "host") -> Engine:
         """Return an engine on the CPU provider."""
-        return Engine(model, provider="cpu", precision="fp32", threads=self.threads, loop=loop)
+        return Engine(model, provider=PROVIDER, precision="fp32", threads=self.threads, loop=loop)
 
     def impasto(self, *words: object) -> str:
         """Run the command in the case's folder and return what it prints."""
-        where = ("--model", NETWORK, "--provider", "cpu", "--precision", "fp32", "--threads", self.threads)
+        where = ("--model", NETWORK, "--provider", PROVIDER, "--precision", "fp32", "--threads", self.threads)
         line = [sys.executable, "-S", "-P", "-c", COMMAND, *map(str, (*words, *where))]
         ended = subprocess.run(line, cwd=self.folder, capture_output=True, text=True, check=False)  # noqa: S603
         if ended.returncode:

@@ -59,12 +59,13 @@ class RayHome:
 
     def kill(self) -> None:
         """End the actor at once, once: a function of Ray that is called after the end of Ray would start a cluster."""
+        if self._actor is None or self._is_killed:
+            return
         import ray
 
-        if self._actor is not None and not self._is_killed:
-            self._is_killed = True
-            with contextlib.suppress(ray.exceptions.RayError, ValueError):
-                ray.kill(self._actor, no_restart=True)
+        self._is_killed = True
+        with contextlib.suppress(ray.exceptions.RayError, ValueError):
+            ray.kill(self._actor, no_restart=True)
 
     def _read(self, receive: Callable[[Message], None], lost: Callable[[Death], None]) -> None:
         import ray

@@ -5,8 +5,9 @@ Ray itself is in `test_ray.py`; here the actor lives in this process.
 
 import io
 import tempfile
+import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class FakeMethod:
 
 
 @pytest.fixture
-def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Service, list[FakeActor]]:
+def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Service, list[FakeActor]]]:
     """A service whose workers share no folder with it, and the actors as they come."""
     actors: list[FakeActor] = []
 
@@ -85,8 +86,14 @@ def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Service, list[
 
         return RayHome(make_actor, Path(setup["folder"]))
 
+    before = set(threading.enumerate())
     service, _ = make_service(tmp_path / "data", homes=make_home)
-    return service, actors
+    yield service, actors
+    for actor in actors:
+        actor.is_dead = True
+    for thread in set(threading.enumerate()) - before:  # those that read what actors say still use the module
+        if thread.name.startswith("w_"):
+            thread.join(60)
 
 
 def test_a_dead_machine_costs_one_checkpoint_interval(far: tuple[Service, list[FakeActor]], tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def _tap_beyond_conv5_1(files: Files) -> Case:
 
 
 def _unknown_provider(files: Files) -> Case:
-    allowed = "auto, tensorrt, cuda, openvino, cpu"
+    allowed = "auto, tensorrt, cuda, webgpu, openvino, cpu"
     return arguments(files, "--provider", "gpu"), f"unknown provider 'gpu': allowed are {allowed}"
 
 

@@ -169,7 +169,7 @@ def test_where_the_means_are_computed_can_be_said(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--provider", "gpu"), "unknown provider 'gpu': allowed are auto, tensorrt, cuda, openvino, cpu"),
+        (("--provider", "gpu"), "unknown provider 'gpu': allowed are auto, tensorrt, cuda, webgpu, openvino, cpu"),
         (
             ("--provider", "cpu", "--precision", "fp16"),
             "provider cpu has no fp16: its kernels are float32; allowed here are auto, fp32",
