@@ -145,10 +145,11 @@ def test_cold_start_from_the_command_line(
     )
     found, ended = measured(capsys, tmp_path, "cold-start", *ON_CPU)
     check_series(found)
-    # The first round, 1 2 3, warms up; three rounds count.
-    assert [item["samples_s"] for item in found["series"]] == [[4.0, 7.0, 10.0], [5.0, 8.0, 11.0], [6.0, 9.0, 12.0]]
+    # The first round, 1 2 3, warms up; three rounds count, or more on a machine that ends them before the time is over.
+    samples = [item["samples_s"] for item in found["series"]]
+    assert [item[:3] for item in samples] == [[4.0, 7.0, 10.0], [5.0, 8.0, 11.0], [6.0, 9.0, 12.0]]
     assert "starts that do not count" in ended.err
-    assert statistics.median([4.0, 7.0, 10.0]) == found["series"][0]["summary_s"]["median"]
+    assert statistics.median(samples[0]) == found["series"][0]["summary_s"]["median"]
 
 
 def test_a_whole_process_has_the_iterations_that_are_asked_for(
