@@ -43,6 +43,7 @@ from impasto.server.config import Limits
 NETWORK = "vgg19-slim"
 CONTENT, STYLE = (ROOT / "examples" / name for name in ("harbour.jpg", "swirls.jpg"))
 QUICK = {"size": 64, "iterations": 6, "preset": ""}
+STEADY = {"size": 64, "iterations": 40, "preset": ""}  # a picture takes longer than the next one takes to arrive
 LONG = {"size": 64, "iterations": 9000, "preset": ""}
 LIMITS = {
     "submit_p99_s": 0.25,
@@ -70,7 +71,11 @@ _DISK_MIB = 24
 
 
 def latency(folder: Path, seconds: float) -> dict[str, Any]:
-    """Submit and ask while the worker renders; then make the same pictures with `impasto batch`."""
+    """Submit and ask while the worker renders; then make the same pictures with `impasto batch`.
+
+    Raises:
+        ImpastoError: the server had time to spare, so that its pictures an hour would be those that arrived.
+    """
     count, jobs = int(RATE_PER_S * seconds), list[str]()
     no_limits = httpx.Limits(max_connections=None)
     with (
@@ -78,18 +83,19 @@ def latency(folder: Path, seconds: float) -> dict[str, Any]:
         httpx.Client(base_url=server.url, timeout=60, limits=no_limits) as http,
         ThreadPoolExecutor(2) as pool,
     ):
-        first = post(http, QUICK).json()["id"]
+        first = post(http, STEADY).json()["id"]
         wait(http, [first])
 
         def ask() -> None:
             job = jobs[len(jobs) // 2] if jobs else first
             http.get(f"/v1/renders/{job}").raise_for_status()
 
-        submitted = pool.submit(offer, lambda: jobs.append(post(http, QUICK).json()["id"]), count, RATE_PER_S)
+        submitted = pool.submit(offer, lambda: jobs.append(post(http, STEADY).json()["id"]), count, RATE_PER_S)
         asked = pool.submit(offer, ask, count, RATE_PER_S)
         submits, statuses = submitted.result(), asked.result()
         shown = wait(http, jobs)
     span_s = moment(shown[-1]["ended_at"]) - moment(shown[0]["started_at"])
+    check_was_busy(span_s, count)
     batch_s = list_seconds(folder, count)
     return {
         "submit_s": submits,
@@ -105,6 +111,19 @@ def latency(folder: Path, seconds: float) -> dict[str, Any]:
             "of_batch": batch_s / span_s,
         },
     }
+
+
+def check_was_busy(span_s: float, count: int) -> None:
+    """Check that jobs waited all the time.
+
+    Raises:
+        ImpastoError: the server made so many pictures about as fast as they arrived.
+    """
+    if span_s < 1.2 * count / RATE_PER_S:
+        raise ImpastoError(
+            f"the server made {count} pictures in {span_s:.0f} s, and they arrived in {count / RATE_PER_S:.0f} s: "
+            "it was not always busy, so it cannot be compared with `impasto batch`; give STEADY more iterations"
+        )
 
 
 def offer(call: Callable[[], object], count: int, rate_per_s: float) -> list[float]:
@@ -132,7 +151,7 @@ def list_seconds(folder: Path, count: int) -> float:
     (folder / "list.csv").write_text(
         "content,style,output\n" + "".join(f"{CONTENT},{STYLE},{number}.png\n" for number in range(count))
     )
-    settings = [word for name, value in QUICK.items() for word in ("--set", f"{name}={value}")]
+    settings = [word for name, value in STEADY.items() for word in ("--set", f"{name}={value}")]
     words = ["batch", str(folder / "list.csv"), "-o", str(folder / "out"), "--model", NETWORK, *settings, "--json"]
     ended = subprocess.run([sys.executable, "-c", COMMAND, *words], check=True, capture_output=True, text=True)  # noqa: S603
     return float(json.loads(ended.stdout.splitlines()[-1])["seconds"])

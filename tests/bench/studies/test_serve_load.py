@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from impasto.bench.studies import serve_load
-from impasto.bench.studies.serve_load import LIMITS, broken, offer
+from impasto.bench.studies.serve_load import LIMITS, broken, check_was_busy, offer
 from impasto.models.errors import ImpastoError
 
 
@@ -39,6 +39,12 @@ def test_a_late_request_is_timed_from_its_time() -> None:
             time.sleep(0.5)
 
     assert max(offer(call, 3, 1000.0)) >= 0.5
+
+
+def test_a_server_that_waits_for_jobs_is_not_compared() -> None:
+    check_was_busy(100.0, 300)
+    with pytest.raises(ImpastoError, match="300 pictures in 61 s, and they arrived in 60 s: it was not always busy"):
+        check_was_busy(61.0, 300)
 
 
 @pytest.mark.parametrize("limit", LIMITS)
