@@ -11,7 +11,7 @@ from tests import chromium
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 QUICK: dict[str, Any] = {"preset": "fast", "changes": {"size": 48, "iterations": 4}}
-LONG: dict[str, Any] = {"preset": "fast", "changes": {"size": 64, "iterations": 5000}}
+LONG: dict[str, Any] = {"preset": "fast", "changes": {"size": 160, "iterations": 5000}}
 """What the page keeps for a tab: settings whose draft takes a moment, and settings whose picture takes very long."""
 
 again_after_silence = pytest.mark.flaky(reruns=2, only_rerun=["SilenceError"])

@@ -19,6 +19,7 @@ def stop(page: Visit) -> None:
     """Stop the job that is shown, so that the next test has the worker."""
     page.tab.evaluate("document.querySelector('#stop').click()")
     wait_for(lambda: render(page.url, page.job)["state"] not in ("queued", "running"), what="the stop")
+    assert render(page.url, page.job)["state"] == "cancelled", "the job ended before it was stopped"
 
 
 def test_from_choosing_to_download_by_keyboard_alone(
