@@ -30,6 +30,8 @@ export class Session extends EventTarget {
   #painted = null; // what a draft of the job shown depends on
   #finished = null; // what the finished picture depends on
   #isFetching = false;
+  #asked = 0; // requests for the state of a job so far
+  #answered = 0; // the latest of them whose answer is shown
   #draftPriority = 1;
   #pace = null;
 
@@ -178,18 +180,18 @@ export class Session extends EventTarget {
   }
 
   async stop() {
-    await this.#act(() => post(`/v1/renders/${this.job.id}/cancel`));
+    await this.#act((id) => post(`/v1/renders/${id}/cancel`));
   }
 
   async paintLonger() {
     const { iterations, evaluations } = this.job.settings;
     const more = { iterations: Math.round(1.5 * iterations), ...(evaluations ? { evaluations: Math.round(1.5 * evaluations) } : {}) };
-    await this.#act(() => postJson(`/v1/renders/${this.job.id}/resume`, more));
+    await this.#act((id) => postJson(`/v1/renders/${id}/resume`, more));
   }
 
   async #act(ask) {
     try {
-      this.#update(await ask());
+      await this.#ask(ask);
     } catch (error) {
       this.#tellTrouble(error);
     }
@@ -200,12 +202,21 @@ export class Session extends EventTarget {
     const id = this.job?.id;
     if (!id) return;
     try {
-      const job = await getJson(`/v1/renders/${id}`);
-      if (this.job?.id === id) this.#update(job);
+      await this.#ask(() => getJson(`/v1/renders/${id}`));
     } catch (error) {
       if (error.status === 404 && this.job?.id === id) this.#lose();
       else if (!(error instanceof Away)) throw error;
     }
+  }
+
+  /** Take the state of the job that a request returns, unless a later request has returned before: it may be older. */
+  async #ask(ask) {
+    const { id } = this.job;
+    const number = ++this.#asked;
+    const job = await ask(id);
+    if (this.job?.id !== id || number < this.#answered) return;
+    this.#answered = number;
+    this.#update(job);
   }
 
   #lose() {

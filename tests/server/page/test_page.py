@@ -7,7 +7,7 @@ import httpx
 
 from impasto.engine.images import read_metadata
 from tests import chromium
-from tests.server.page.browsing import LONG, QUICK, RIGHT, Visit, again_after_silence, render
+from tests.server.page.browsing import LONG, QUICK, RIGHT, TEXT, Visit, again_after_silence, render
 from tests.server.running import CONTENT, STYLE, RunningServer, wait_for
 
 pytestmark = again_after_silence
@@ -99,6 +99,30 @@ def test_a_reload_in_the_middle_loses_nothing(visit: Opener, server: RunningServ
     page.wait_for("Stopped after")
     assert render(server.url, job)["links"]["result"], "the picture so far is kept"
     page.check_quiet()
+
+
+def test_a_late_answer_does_not_bring_a_stopped_job_back(visit: Opener, server: RunningServer) -> None:
+    page = visit().begin(LONG)
+    page.choose_example()
+    page.wait_for("iteration")
+    page.tab.evaluate("""void (() => {
+        const real = window.fetch;
+        window.answers = 0;
+        window.fetch = async (url, ...more) => {
+            const answer = await real(url, ...more);
+            if (!String(url).endsWith("/cancel")) return answer;
+            const text = await answer.text();
+            await new Promise((resolve) => { window.release = resolve; });
+            window.answers += 1;
+            return new Response(text, answer);
+        };
+    })()""")
+    stop(page)
+    page.wait_for("Stopped after")
+    page.tab.evaluate("window.release()")
+    page.tab.wait("window.answers === 1")
+    page.tab.evaluate("new Promise((resolve) => setTimeout(resolve, 500))")
+    assert "Stopped after" in page.tab.evaluate(TEXT)
 
 
 def test_two_tabs_show_the_same_job_and_share_one_stream(visit: Opener, server: RunningServer) -> None:
